@@ -1,0 +1,33 @@
+#include "cogwork/model/state.h"
+
+#include <array>
+
+namespace cogwork {
+namespace {
+
+template <std::size_t N, typename E>
+std::string_view pick(const std::array<std::string_view, N>& names, E value) {
+  const auto i = static_cast<std::size_t>(value);
+  return i < N ? names[i] : std::string_view("?");
+}
+
+constexpr std::array<std::string_view, 12> kStateNames = {
+    "UNKNOWN",      "NOT_STARTED",   "ADMIN_NOT_STARTED", "RUNNING", "PAUSING",  "PAUSED",
+    "ADMIN_PAUSED", "CRISIS_PAUSED", "COMPLETED",         "FAILED",  "STOPPING", "STOPPED"};
+constexpr std::array<std::string_view, 4> kReasonNames = {"NO_FAILURE", "PRE_CHECK_FAILURE", "CONT_CHECK_FAILURE",
+                                                          "MAX_FAILURES"};
+constexpr std::array<std::string_view, 7> kSignalNames = {"STOP",   "PAUSE",         "CRISIS_PAUSE", "ADMIN_PAUSE",
+                                                          "RESUME", "CRISIS_RESUME", "ADMIN_RESUME"};
+constexpr std::array<std::string_view, 9> kStatusNames = {
+    "OPEN", "SUCCESS", "FAILURE", "FAILURE_NO_RETRIES", "TIMED_OUT", "CRASHED", "INTERRUPTED", "STOPPED", "WITHDRAWN"};
+constexpr std::array<std::string_view, 3> kOnInterruptNames = {"RETRY", "FAIL", "HOLD"};
+
+}  // namespace
+
+std::string_view name_of(State s) { return pick(kStateNames, s); }
+std::string_view name_of(Reason r) { return pick(kReasonNames, r); }
+std::string_view name_of(Signal s) { return pick(kSignalNames, s); }
+std::string_view name_of(AttemptStatus s) { return pick(kStatusNames, s); }
+std::string_view name_of(OnInterrupt o) { return pick(kOnInterruptNames, o); }
+
+}  // namespace cogwork
