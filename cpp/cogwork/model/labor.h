@@ -29,6 +29,7 @@ struct Attempt {
   std::uint8_t marks = 0;
   Text output;  ///< msgpack: what the Cog answered. Empty: nothing.
   Text error;   ///< Text: what went wrong, with its traceback.
+  Text log;     ///< Text: what the Cog logged, a line each, bounded.
 
   enum Mark : std::uint8_t {
     CUT = 1,            ///< Output or error was longer than max_output and is cut (X9).

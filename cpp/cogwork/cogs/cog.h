@@ -1,0 +1,111 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "cogwork/base/id.h"
+#include "cogwork/base/text.h"
+#include "cogwork/base/time.h"
+#include "cogwork/model/labor.h"
+#include "cogwork/model/validate.h"
+
+namespace cogwork {
+
+/// How calls of a Cog are carried out.
+enum class CogKind : std::uint8_t {
+  PLAIN = 0,  ///< A call that occupies a worker thread until it returns.
+  ASYNC = 1,  ///< A coroutine on an event loop; as many at once as there are.
+};
+
+/// What the engine knows of a Cog (C1). The code behind it is elsewhere.
+struct CogInfo {
+  std::string name;
+  std::string origin;  ///< "module:qualified.name"; tells a Cog apart from another of the same name (C1, R4).
+  CogKind kind = CogKind::PLAIN;
+  CogDefaults defaults;
+};
+
+/// The Cogs of a process by name, and how often each crashed (X10). Any thread.
+class CogRegistry : public CogLookup {
+ public:
+  /// Registering the same origin again replaces it and forgets its crashes; another origin under a name that is taken throws
+  /// CogError naming both (C1).
+  void add(CogInfo info);
+  std::shared_ptr<const CogInfo> find(std::string_view name) const;
+  std::vector<std::string> names() const;
+
+  const CogDefaults* defaults(std::string_view cog_path) const override;
+  std::string suggestion(std::string_view cog_path) const override;
+
+  int crashes(std::string_view name) const;
+  void count_crash(std::string_view name);
+  void reset(std::string_view name);
+
+ private:
+  struct Entry {
+    std::shared_ptr<const CogInfo> info;
+    int crashes = 0;
+  };
+  mutable std::mutex mutex_;
+  std::map<std::string, Entry, std::less<>> entries_;
+};
+
+/// Names an attempt for as long as its engine lives; never used twice.
+using AttemptKey = std::uint64_t;
+
+/// Everything that a call of a Cog needs. Immutable once it was handed over.
+struct AttemptRequest {
+  AttemptKey key = 0;
+  std::shared_ptr<const CogInfo> cog;
+  Id job;  ///< Its Labor is job.labor().
+  std::uint32_t number = 1;
+  bool check = false;
+  Text labor_name;
+  Text job_name;
+  Text target;  ///< Empty for a check.
+  Text real_user;
+  Text args;          ///< msgpack map
+  Duration timeout{};  ///< Of this attempt, from the moment that the Cog is called.
+  /// Outputs of the Jobs before it in its Sequence (X7), in order: Job name (else Cog name), msgpack (empty: none).
+  std::vector<std::pair<Text, Text>> outputs;
+};
+
+/// How a call ended, as its executor reports it. `status` is SUCCESS, FAILURE, FAILURE_NO_RETRIES or CRASHED; a broken answer
+/// is FAILURE_NO_RETRIES with an error that says so (X8).
+struct Outcome {
+  AttemptStatus status = AttemptStatus::SUCCESS;
+  std::uint8_t marks = 0;  ///< Attempt::Mark
+  Text output;
+  Text error;
+  Text log;
+};
+
+/// Carries out attempts. One of the engine's seams. All three are called on the scheduler thread and return at once;
+/// whatever they start reports to the sink that the executor was made with, from any thread.
+class Executor {
+ public:
+  virtual ~Executor() = default;
+  /// Begins the call at once: the engine counts free places itself (X13).
+  virtual void start(AttemptRequest request) = 0;
+  /// Asks the call to end (a time-out, an interrupting stop, a close). It reports as ever when it has.
+  virtual void interrupt(AttemptKey key) = 0;
+  /// The attempt was closed while its call went on (X8a): its place is to be replaced, and its report will be dropped.
+  virtual void abandon(AttemptKey key) = 0;
+};
+
+/// Where executors report. Any thread.
+class OutcomeSink {
+ public:
+  virtual ~OutcomeSink() = default;
+  virtual void ended(AttemptKey key, Outcome outcome) = 0;
+  /// ctx.progress: the latest word of a running call; never stored.
+  virtual void progressed(AttemptKey key, double fraction, Text message) = 0;
+};
+
+}  // namespace cogwork

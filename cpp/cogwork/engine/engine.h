@@ -1,0 +1,222 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cogwork/base/clock.h"
+#include "cogwork/base/completion.h"
+#include "cogwork/cogs/pull_queue.h"
+#include "cogwork/model/change.h"
+#include "cogwork/model/document.h"
+#include "cogwork/storage/committer.h"
+#include "cogwork/storage/storage.h"
+
+namespace cogwork {
+
+struct EngineOptions {
+  int workers = 64;
+  Duration grace = std::chrono::seconds(2);
+  int max_crashes = 3;
+  std::int64_t max_output = std::int64_t{1} << 20;
+  bool recover = true;
+  std::string user;     ///< Shown as the store's owner, with the program.
+  std::string program;
+};
+
+/// The acknowledgement of a signal (G1). Any thread.
+class Ack {
+ public:
+  Completion& completion() { return completion_; }
+  bool done() const { return completion_.done(); }
+  /// The state the object was in when the signal was done; before that, UNKNOWN.
+  State state() const { return state_; }
+  bool applied() const { return applied_; }
+  /// The engine closed before the signal was done; it stays stored, and goes on at the next opening.
+  bool closed() const { return closed_; }
+
+ private:
+  friend class Engine;
+  friend class Core;
+  Completion completion_;
+  // Written once, before completion_ is set.
+  State state_ = State::UNKNOWN;
+  bool applied_ = false;
+  bool closed_ = false;
+};
+
+/// The end of a Labor, for those who wait. Any thread.
+class LaborEnd {
+ public:
+  Completion& completion() { return completion_; }
+  /// The engine closed before the Labor ended.
+  bool closed() const { return closed_; }
+
+ private:
+  friend class Engine;
+  friend class Core;
+  Completion completion_;
+  bool closed_ = false;
+};
+
+/// A place in the history from which changes are read (D7): first what is stored, then what becomes durable. One reader; a
+/// slow one reads from the store what it missed, so nothing is kept for it and nothing is lost.
+class ChangeFeed {
+ public:
+  virtual ~ChangeFeed() = default;
+  /// What there is after the last call, without waiting; at most a few thousand. Empty: nothing new.
+  virtual std::vector<Change> poll() = 0;
+  /// A completion that is set when poll() will return something or the feed is over. Taken before a poll() that comes back empty.
+  virtual std::shared_ptr<Completion> ready() = 0;
+  /// True when nothing more will come: the Labor has ended, or the engine has closed. Ask after an empty poll().
+  virtual bool over() = 0;
+};
+
+struct Submission {
+  Labor labor;                 ///< As read_submitted gives it.
+  std::vector<Fault> faults;   ///< What reading it, and the Cogs, found wrong already.
+  std::string fingerprint;     ///< S3: equal for equal contents. Looked at where there is a client_id.
+  bool start = true;
+  std::string by;
+};
+
+struct SignalOrder {
+  Id object;
+  Signal signal = Signal::PAUSE;
+  bool interrupt = false;
+  std::string by;
+  std::string note;
+};
+
+/// What is known of a running Labor at this moment. For displays.
+struct Progress {
+  struct Flight {
+    Id job;
+    Text target;
+    Text cog;
+    Text job_name;
+    std::uint32_t attempt = 0;
+    Time since = never;
+    double fraction = -1;  ///< Below zero: none reported.
+    Text message;
+  };
+  struct Loss {
+    Id sequence;
+    Text target;
+    State state = State::FAILED;
+    Text error;  ///< First line of the last attempt's error.
+  };
+  struct TaskProgress {
+    Id id;
+    Text name;
+    State state = State::NOT_STARTED;
+    Reason reason = Reason::NO_FAILURE;
+    Time started = never;
+    Time ended = never;
+    std::uint32_t sequences = 0, sequences_under_way = 0, completed = 0, failed = 0, stopped = 0;
+    std::uint32_t failures = 0;  ///< With those passed to it.
+    std::int64_t tolerated = 0;
+    std::uint32_t concurrency = 0;
+    std::uint32_t checks = 0, rounds = 0;
+    Time next_round = never;
+    /// Why nothing starts, in words; empty where things run.
+    std::string waiting;
+  };
+  Id id;
+  Text name;
+  State state = State::UNKNOWN;
+  Reason reason = Reason::NO_FAILURE;
+  Time started = never;
+  Time ended = never;
+  Holds holds;
+  std::vector<TaskProgress> tasks;
+  std::vector<Flight> in_flight;  ///< At most 100.
+  std::uint64_t in_flight_count = 0;
+  std::vector<Loss> losses;  ///< The latest, at most 100.
+};
+
+struct Stats {
+  struct Counter {
+    std::uint64_t executing = 0, processed = 0;
+  };
+  Counter labors, tasks, sequences, jobs;  // X12
+  std::uint64_t queued_jobs = 0, queued_checks = 0;
+  PullQueue::Figures workers, check_workers, async_calls;
+  StoreHealth store;
+  Committer::Figures commits;
+  /// Labors that are in the store, not ended, and not taken up; and why (R2, R4).
+  struct Waiting {
+    Id labor;
+    Text name;
+    std::string why;
+  };
+  std::vector<Waiting> waiting;
+  std::uint64_t steps = 0;  ///< Inputs that machines have taken.
+};
+
+/// What close leaves behind: Labors that have not ended, to be taken up at the next opening.
+struct CloseReport {
+  struct Left {
+    Id labor;
+    Text name;
+    State state = State::UNKNOWN;
+    std::uint64_t sequences = 0, sequences_ended = 0;
+    std::uint64_t interrupted = 0;  ///< Attempts that were executing when it closed.
+  };
+  std::vector<Left> left;
+  bool all_durable = true;  ///< False: the store was degraded, and what had just happened could not be recorded.
+};
+
+/// The engine: owns a store, runs the Labors in it. Every method may be called from any thread, none needs the GIL, and all that may
+/// wait say so. After close() calls throw EngineClosed.
+class Engine {
+ public:
+  /// Takes the store's lock (StoreInUse) and, with `recover`, takes up its unfinished Labors (R1).
+  Engine(std::shared_ptr<Storage> store, std::shared_ptr<CogRegistry> cogs, EngineOptions options);
+  /// Closes with interrupt, without waiting for calls that do not end.
+  ~Engine();
+  Engine(const Engine&) = delete;
+
+  /// S1-S5. Returns the Labor's id once the whole tree is durable. Waits for the store. Throws ValidationError, StorageError.
+  Id submit(Submission submission);
+  /// The same without waiting: `done` is called from an engine thread with the id, or an error.
+  void submit_async(Submission submission, std::function<void(Id, std::exception_ptr)> done);
+  /// S6. Durable when it returns. Throws SignalNotAllowed, NotFound.
+  void start(const Id& labor, const std::string& by, const std::string& note);
+  /// G1: returns once the signal is taken. Throws SignalNotAllowed (a Labor, G2), NotFound.
+  std::shared_ptr<Ack> signal(const SignalOrder& order);
+
+  /// The engine's state at once (G1); of an object that is not running, the stored one. Throws NotFound.
+  State state(const Id& object);
+  std::shared_ptr<LaborEnd> end_of(const Id& labor);
+  Progress progress(const Id& labor);
+  /// Finds a Task of a Labor by name, a Sequence by target or name: for handles. Throws NotFound with what there is.
+  Id find_task(const Id& labor, const std::string& name);
+  /// labor: nil for all. since: a change's number, or nothing: from now. An ended Labor's feed is over once all is read.
+  std::unique_ptr<ChangeFeed> changes(const Id& labor, std::optional<std::uint64_t> since);
+  Stats stats();
+  /// The Labors that opening took up (R1).
+  std::vector<Id> taken_up() const;
+
+  /// Ends the engine in order: no attempt begins any more; those that execute may end within `grace` (nothing: as long as
+  /// they take), then are interrupted, as they are at once with `interrupt`; what still goes on after options.grace is left.
+  /// All that was decided is durable when it returns, and the store is free. A second close returns the same report; one that comes
+  /// from another thread meanwhile may interrupt what the first is waiting for.
+  CloseReport close(std::optional<Duration> grace, bool interrupt);
+  bool closed() const;
+
+  PullQueue& jobs();
+  PullQueue& checks();
+  PullQueue& async_calls();
+  Storage& store();
+  const EngineOptions& options() const;
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace cogwork
