@@ -13,6 +13,7 @@
 #include "cogwork/base/text.h"
 #include "cogwork/base/time.h"
 #include "cogwork/model/labor.h"
+#include "cogwork/model/outcome.h"
 #include "cogwork/model/validate.h"
 
 namespace cogwork {
@@ -74,16 +75,6 @@ struct AttemptRequest {
   Duration timeout{};  ///< Of this attempt, from the moment that the Cog is called.
   /// Outputs of the Jobs before it in its Sequence (X7), in order: Job name (else Cog name), msgpack (empty: none).
   std::vector<std::pair<Text, Text>> outputs;
-};
-
-/// How a call ended, as its executor reports it. `status` is SUCCESS, FAILURE, FAILURE_NO_RETRIES or CRASHED; a broken answer
-/// is FAILURE_NO_RETRIES with an error that says so (X8).
-struct Outcome {
-  AttemptStatus status = AttemptStatus::SUCCESS;
-  std::uint8_t marks = 0;  ///< Attempt::Mark
-  Text output;
-  Text error;
-  Text log;
 };
 
 /// Carries out attempts. One of the engine's seams. All three are called on the scheduler thread and return at once;

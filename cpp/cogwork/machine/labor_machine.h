@@ -1,0 +1,223 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cogwork/machine/effect.h"
+#include "cogwork/machine/input.h"
+#include "cogwork/model/labor.h"
+
+namespace cogwork {
+
+/// One Labor's rules: sections 1-4 and 6 of the contract, and nothing else.
+///
+/// A deterministic state machine with one entrance: `step` takes what happened and the time, changes the Labor, and says what must be
+/// done. It has no thread, no lock, no clock and no I/O, so that every rule is tested in microseconds, recovery is
+/// building it from what was stored, and a simulation is stepping it with made-up outcomes.
+///
+/// How it works. At most one Task is under way (`current_`). Every Job that has begun, or is the next of a Sequence that has, or
+/// belongs to the round of checks under way, has a *run*: where it stands between "wants a worker" and "its call has
+/// ended". A step first applies its input to a run or to holds, and then calls `advance`, which looks at the Task's
+/// phase and does whatever is due, until nothing is. No step is linear in the size of the Labor, only in
+/// the number of runs where a signal or a failed check concerns all of them.
+///
+/// The phases of a Task: ENTERED (held, or in its entry_delay: X2a) -> CHECKING (pre-checks and the first round, X2) -> ROLLING (Sequences
+/// start and run, X3; rounds come and go, X6) -> CLOSING (Sequences have ended; the round under way, the bake, the last
+/// round, X6a) -> its end.
+///
+/// Read on: labor_machine.cpp (step, Labor), task_part.cpp (phases, budget, rounds), job_part.cpp (runs and attempts),
+/// signal_part.cpp (holds, stops, acknowledgements), recovery_part.cpp, and signal_rules.h and end_rules.h, which are tables.
+///
+/// One thread at a time.
+class LaborMachine {
+ public:
+  /// A Labor as submit completed it, or as a store returned it; then the first input is Start, or Recovered.
+  explicit LaborMachine(Labor labor);
+
+  /// Takes one input at a time that never goes back; appends to `out`. An input that has been overtaken - Begin for a Job that
+  /// was stopped, Ended for an attempt that is closed - changes nothing.
+  void step(const Input& input, Time now, Effects& out);
+
+  /// When a Tick is due; nothing: only another input can change anything.
+  std::optional<Time> next_wake() const;
+
+  const Labor& labor() const { return labor_; }
+  bool ended() const { return has_ended(labor_.state); }
+
+  /// A Job's row for the store. The attempts are moved out where nothing will ask for them again: its Sequence has ended.
+  Job job_row(std::uint32_t job);
+  /// Drops args and attempts of a Sequence that has ended.
+  void release(std::uint32_t sequence);
+
+  /// R2: whether there is an attempt that was executing when the engine died, and that its on_interrupt does not simply repeat. Ask
+  /// before Recovered.
+  bool needs_decision() const;
+
+  // ---- what displays and tests look at ----
+
+  enum class Phase : std::uint8_t { NONE, ENTERED, CHECKING, ROLLING, CLOSING };
+  enum class RunPhase : std::uint8_t {
+    WAITING,  ///< Would want a worker, but may not begin: held.
+    QUEUED,   ///< Wants a worker.
+    OPENING,  ///< Its start is being recorded.
+    HANDED,   ///< Its Cog was called.
+    DELAY,    ///< Waits for its retry.
+  };
+  enum class Ending : std::uint8_t { NO, TIMED_OUT, STOPPED };
+  struct Run {
+    std::uint32_t job = 0;
+    std::uint32_t serial = 0;  ///< Of the attempt that is opening or handed.
+    std::uint32_t tries = 0;   ///< Attempts that counted (in this round).
+    RunPhase phase = RunPhase::WAITING;
+    Ending ending = Ending::NO;  ///< Its call was asked to end.
+    Time due = never;            ///< Its timer: of the retry, or of the time-out.
+  };
+  const std::vector<Run>& runs() const { return runs_; }
+  const Run* run_of(std::uint32_t job) const;
+  Phase phase() const { return phase_; }
+  std::optional<std::uint32_t> current_task() const { return current_; }
+  std::uint32_t sequences_under_way() const { return running_; }
+  std::uint32_t executing() const { return executing_; }
+  bool round_under_way() const { return round_open_ > 0; }
+  Time next_round() const { return round_at_; }
+  std::size_t pending_acks() const { return pending_.size(); }
+  /// The rank in force for an object: the highest of its own holds and those above it (G5a).
+  Rank rank_in_force(ObjectRef object) const;
+  /// Why nothing (more) starts in the current Task, in words; empty where all goes on.
+  std::string waiting_for(Time now) const;
+
+ private:
+  // ---- labor_machine.cpp ----
+  void start(const input::Start& in);
+  void tick();
+  void close();
+  /// Does whatever is due, until nothing is.
+  void advance();
+  bool advance_labor();
+  void finish_step();
+  void end_labor(State state, Reason reason);
+  void set_state(ObjectRef object, State to, const Text& by = {}, const Text& note = {});
+  void note(ObjectRef object, State from, State to, Time at, const Text& by, const Text& note);
+  void write(ObjectRef object) { out_->writes.push_back(object); }
+
+  // ---- task_part.cpp ----
+  Task& task() { return labor_.tasks[*current_]; }
+  const Task& task() const { return labor_.tasks[*current_]; }
+  void enter_task(std::uint32_t index);
+  bool advance_task();
+  bool advance_entered();
+  bool advance_checking();
+  bool advance_rolling();
+  bool advance_closing();
+  bool may_start_sequence() const;
+  void start_sequence(std::uint32_t sequence);
+  void end_sequence(std::uint32_t sequence, State state);
+  void begin_round(bool entry);
+  void end_round();
+  bool round_is_due() const;
+  void decide(Reason reason);
+  void fail_check(std::uint32_t job);
+  void end_task();
+  void note_checks();
+  /// A check failed, or the Task is told to stop: nothing of it begins any more.
+  bool cut_short() const { return check_failed_ || task().state == State::STOPPING; }
+  bool over_budget() const;
+
+  // ---- job_part.cpp ----
+  Run& add_run(std::uint32_t job);
+  void remove_run(std::uint32_t job);
+  Run* find_run(std::uint32_t job);
+  bool may_begin(const Run& run) const;
+  void pump(Run& run);
+  void pump_all();
+  void begin(const input::Begin& in);
+  void recorded(const input::Recorded& in);
+  void ended(const input::Ended& in);
+  void time_out(Run& run);
+  void withdraw(Run& run);
+  void close_attempt(Run& run, AttemptStatus status);
+  void settle_attempt(Run& run, AttemptStatus counted, bool still_running);
+  void retry_later(Run& run);
+  void end_job(std::uint32_t job, State state);
+  /// Under a STOP or a failed check (G3): what does not execute ends; `interrupt` asks what executes to end too.
+  void cut_run(std::uint32_t job, bool interrupt);
+  void cut_all(bool interrupt);
+  void set_timer(Run& run, Time at);
+  void clear_timer(Run& run);
+  Duration retry_delay(const Job& job, std::uint32_t tries) const;
+  bool job_is_stopping(const Job& job) const;
+
+  // ---- signal_part.cpp ----
+  void signalled(const input::Signalled& in);
+  void hold(const input::Signalled& in);
+  void release_hold(ObjectRef object, Rank rank);
+  void stop(const input::Signalled& in);
+  Holds& holds_of(ObjectRef object);
+  const Hold* hold_in_force(ObjectRef object) const;
+  /// Lets states show the ranks in force and what executes (G4, G5a).
+  void show(ObjectRef object, bool executing);
+  void show_sequence(std::uint32_t sequence);
+  void show_below(ObjectRef object);
+  void show_task_and_labor();
+  void acknowledge_pending();
+
+  // ---- recovery_part.cpp ----
+  void recover();
+  void recover_task();
+  void recover_run(std::uint32_t job);
+  void recover_round();
+
+  struct Timer {
+    Time at;
+    enum Kind : std::uint8_t { JOB, TASK } kind;
+    std::uint32_t index;
+    friend auto operator<=>(const Timer&, const Timer&) = default;
+  };
+  void set_task_timer(Time at);
+  void clear_task_timer(Time at);
+
+  struct PendingAck {
+    Ticket ticket;
+    ObjectRef object;
+    Signal signal;
+  };
+
+  Labor labor_;
+
+  // The Task under way.
+  std::optional<std::uint32_t> current_;
+  Phase phase_ = Phase::NONE;
+  Time entry_at_ = never;          // when its entry begins, holds aside
+  std::uint32_t next_sequence_ = 0;  // index in the Labor's table of the first that has not started
+  std::uint32_t running_ = 0;        // Sequences started and not ended
+  bool any_cut_ = false;             // some Sequence of it ended STOPPED
+  Time sequences_ended_ = never;
+  std::uint32_t executing_ = 0;      // open attempts, checks included
+  std::uint32_t round_open_ = 0;     // checks of the round under way that have not ended
+  std::uint32_t round_ = 0;          // number of the round under way, or of the last
+  bool check_failed_ = false;
+  bool round_is_last_ = false;
+  bool last_round_passed_ = false;
+  Time round_at_ = never;            // when the next round is due
+  std::vector<bool> check_noted_;    // by check: its state is in the history
+
+  std::vector<Run> runs_;
+  std::vector<std::uint32_t> slot_;  // by Job: its place in runs_, or kNoSlot
+  std::set<Timer> timers_;
+  std::vector<PendingAck> pending_;
+  std::uint32_t next_serial_ = 1;
+  bool closing_ = false;
+  Text stop_by_, stop_note_;         // who stopped the Labor or the Task under way
+
+  // Only within a step.
+  Time now_ = never;
+  Effects* out_ = nullptr;
+};
+
+std::string_view name_of(LaborMachine::Phase phase);
+std::string_view name_of(LaborMachine::RunPhase phase);
+
+}  // namespace cogwork

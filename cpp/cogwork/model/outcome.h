@@ -1,0 +1,20 @@
+#pragma once
+
+#include <cstdint>
+
+#include "cogwork/base/text.h"
+#include "cogwork/model/state.h"
+
+namespace cogwork {
+
+/// How a call ended, as its executor reports it. `status` is SUCCESS, FAILURE, FAILURE_NO_RETRIES or CRASHED; a broken answer
+/// is FAILURE_NO_RETRIES with an error that says so (X8).
+struct Outcome {
+  AttemptStatus status = AttemptStatus::SUCCESS;
+  std::uint8_t marks = 0;  ///< Attempt::Mark
+  Text output;             ///< msgpack
+  Text error;
+  Text log;
+};
+
+}  // namespace cogwork
