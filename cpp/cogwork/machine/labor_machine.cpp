@@ -1,0 +1,223 @@
+#include "cogwork/machine/labor_machine.h"
+
+#include "cogwork/machine/end_rules.h"
+#include "cogwork/machine/signal_rules.h"
+
+namespace cogwork {
+namespace {
+
+template <typename... F>
+struct Overload : F... {
+  using F::operator()...;
+};
+
+}  // namespace
+
+LaborMachine::LaborMachine(Labor labor) : labor_(std::move(labor)), slot_(labor_.jobs.size(), UINT32_MAX) {}
+
+void LaborMachine::step(const Input& input, Time now, Effects& out) {
+  now_ = now;
+  out_ = &out;
+  std::visit(Overload{
+                 [this](const input::Start& in) { start(in); },
+                 [this](const input::Signalled& in) { signalled(in); },
+                 [this](const input::Begin& in) { begin(in); },
+                 [this](const input::Recorded& in) { recorded(in); },
+                 [this](const input::Ended& in) { ended(in); },
+                 [this](const input::Tick&) { tick(); },
+                 [this](const input::Closing&) { close(); },
+                 [this](const input::Recovered&) { recover(); },
+             },
+             input);
+  advance();
+  finish_step();
+  out_ = nullptr;
+}
+
+std::optional<Time> LaborMachine::next_wake() const {
+  if (timers_.empty()) return std::nullopt;
+  return timers_.begin()->at;
+}
+
+Job LaborMachine::job_row(std::uint32_t index) {
+  auto& job = labor_.jobs[index];
+  if (job.is_check() || !has_ended(labor_.sequences[job.sequence].state)) return job;
+  auto attempts = std::move(job.attempts);
+  job.attempts.clear();
+  Job row = job;
+  row.attempts = std::move(attempts);
+  return row;
+}
+
+void LaborMachine::release(std::uint32_t index) {
+  const auto& sequence = labor_.sequences[index];
+  for (std::uint32_t j = 0; j < sequence.job_count; ++j) {
+    auto& job = labor_.jobs[sequence.first_job + j];
+    job.args = {};
+    std::vector<Attempt>().swap(job.attempts);
+  }
+}
+
+void LaborMachine::start(const input::Start& in) {
+  if (labor_.state != State::NOT_STARTED && labor_.state != State::ADMIN_NOT_STARTED) {
+    out_->refusals.push_back({in.ticket, Signal::RESUME, labor_.state,
+                              "cannot start a Labor that is " + std::string(name_of(labor_.state)) +
+                                  ": only one that has not started can be started (S6)"});
+    return;
+  }
+  labor_.started = now_;
+  ++out_->counts.executing[static_cast<int>(ObjectKind::LABOR)];
+  set_state({}, State::RUNNING, in.by, in.note);
+  out_->taken.push_back(in.ticket);
+  out_->acks.push_back({in.ticket, State::RUNNING, true});
+}
+
+void LaborMachine::tick() {
+  while (!timers_.empty() && timers_.begin()->at <= now_) {
+    const auto timer = *timers_.begin();
+    timers_.erase(timers_.begin());
+    if (timer.kind == Timer::TASK) continue;  // advance() compares the times themselves
+    auto& run = runs_[slot_[timer.index]];
+    run.due = never;
+    if (run.phase == RunPhase::DELAY) {
+      run.phase = RunPhase::WAITING;
+      pump(run);
+    } else {
+      time_out(run);
+    }
+  }
+}
+
+void LaborMachine::close() {
+  closing_ = true;
+  for (auto& run : runs_) {
+    if (run.phase == RunPhase::OPENING) withdraw(run);
+  }
+}
+
+void LaborMachine::advance() {
+  while (true) {
+    if (current_ ? !advance_task() : !advance_labor()) return;
+  }
+}
+
+bool LaborMachine::advance_labor() {
+  if (!is_under_way(labor_.state)) return false;
+  const bool stopping = labor_.state == State::STOPPING;
+  if (const auto end = end_of_labor(labor_, nullptr, stopping)) {
+    end_labor(end->state, end->reason);
+    return false;
+  }
+  if (closing_ || rank_in_force({}) != Rank::NONE) return false;  // X1: while the Labor is held no Task is entered
+  for (std::uint32_t i = 0; i < labor_.tasks.size(); ++i) {
+    if (labor_.tasks[i].state == State::NOT_STARTED) {
+      enter_task(i);
+      return true;
+    }
+  }
+  return false;
+}
+
+void LaborMachine::end_labor(State state, Reason reason) {
+  labor_.reason = reason;
+  labor_.ended = now_;
+  set_state({}, state, stop_by_, stop_note_);
+  --out_->counts.executing[static_cast<int>(ObjectKind::LABOR)];
+  ++out_->counts.processed[static_cast<int>(ObjectKind::LABOR)];
+  out_->labor_ended = true;
+}
+
+void LaborMachine::finish_step() {
+  show_task_and_labor();
+  if (!pending_.empty()) acknowledge_pending();
+}
+
+void LaborMachine::set_state(ObjectRef object, State to, const Text& by, const Text& why) {
+  State* state = nullptr;
+  switch (object.kind) {
+    case ObjectKind::LABOR: state = &labor_.state; break;
+    case ObjectKind::TASK: state = &labor_.tasks[object.index].state; break;
+    case ObjectKind::SEQUENCE: state = &labor_.sequences[object.index].state; break;
+    case ObjectKind::JOB: state = &labor_.jobs[object.index].state; break;
+  }
+  const State from = *state;
+  *state = to;
+  write(object);
+  // X11: passing rounds after the first are counted, not listed; note_checks and fail_check enter what is to be entered.
+  if (object.kind == ObjectKind::JOB) {
+    const auto& job = labor_.jobs[object.index];
+    if (job.is_check() && round_ > 1) {
+      check_noted_[object.index - task().first_job] = false;
+      return;
+    }
+  }
+  note(object, from, to, now_, by, why);
+}
+
+void LaborMachine::note(ObjectRef object, State from, State to, Time at, const Text& by, const Text& why) {
+  Change change;
+  change.at = at;
+  change.ordinal = ordinal_of(labor_, object);
+  change.from = from;
+  change.to = to;
+  switch (object.kind) {
+    case ObjectKind::LABOR: change.reason = labor_.reason; break;
+    case ObjectKind::TASK: change.reason = labor_.tasks[object.index].reason; break;
+    case ObjectKind::SEQUENCE: change.reason = labor_.sequences[object.index].reason; break;
+    case ObjectKind::JOB: change.rounds = labor_.jobs[object.index].rounds; break;
+  }
+  change.by = by;
+  change.note = why;
+  out_->changes.push_back(std::move(change));
+}
+
+const LaborMachine::Run* LaborMachine::run_of(std::uint32_t job) const {
+  return slot_[job] == UINT32_MAX ? nullptr : &runs_[slot_[job]];
+}
+
+std::string_view name_of(LaborMachine::Phase phase) {
+  constexpr std::string_view names[] = {"NONE", "ENTERED", "CHECKING", "ROLLING", "CLOSING"};
+  return names[static_cast<int>(phase)];
+}
+
+std::string_view name_of(LaborMachine::RunPhase phase) {
+  constexpr std::string_view names[] = {"WAITING", "QUEUED", "OPENING", "HANDED", "DELAY"};
+  return names[static_cast<int>(phase)];
+}
+
+std::string LaborMachine::waiting_for(Time now) const {
+  if (has_ended(labor_.state)) return {};
+  const auto seconds = [now](Time at) {
+    return std::to_string(std::max<std::int64_t>(0, std::chrono::duration_cast<std::chrono::seconds>(at - now).count())) + " s";
+  };
+  if (labor_.state == State::NOT_STARTED || labor_.state == State::ADMIN_NOT_STARTED) return "it has not been started";
+  if (labor_.state == State::STOPPING) return "it is being stopped; what executes may end";
+  const ObjectRef top = current_ ? ObjectRef{ObjectKind::TASK, *current_} : ObjectRef{};
+  if (const auto* hold = hold_in_force(top)) {
+    return "held by " + (hold->by.empty() ? std::string("somebody") : hold->by.str()) +
+           (hold->note.empty() ? std::string() : " \"" + hold->note.str() + "\"") + " (" +
+           std::string(name_of(paused_state(hold->rank))) + ")";
+  }
+  if (!current_) return {};
+  const auto& now_in = task();
+  if (now_in.state == State::STOPPING) return "the Task is being stopped; what executes may end";
+  switch (phase_) {
+    case Phase::ENTERED: return "entry_delay: " + seconds(entry_at_) + " to go";
+    case Phase::CHECKING: return check_failed_ ? "a check failed; what executes may end" : "waits for its checks";
+    case Phase::ROLLING:
+      if (check_failed_) return "a continuous check failed; what executes may end";
+      if (now_in.reason == Reason::MAX_FAILURES) return "the failure budget is gone; what runs may end";
+      if (running_ > 0 && next_sequence_ < now_in.first_sequence + now_in.sequence_count && !may_start_sequence()) {
+        if (running_ >= static_cast<std::uint64_t>(now_in.concurrency.number)) return {};
+        return "strict: what is in flight counts against the budget until it has ended";
+      }
+      return {};
+    case Phase::CLOSING:
+      if (round_open_ > 0) return "waits for the round of checks under way";
+      return "bakes: the last round of checks begins in " + seconds(sequences_ended_ + now_in.bake);
+    case Phase::NONE: break;
+  }
+  return {};
+}
+
+}  // namespace cogwork

@@ -1,0 +1,179 @@
+// Section 6 for one Labor: from rows that were stored to a machine that goes on (R2, R3). Everything that a running machine keeps beside
+// the rows follows from them, and is worked out here.
+#include <algorithm>
+
+#include "cogwork/machine/labor_machine.h"
+
+namespace cogwork {
+namespace {
+
+bool has_open_attempt(const Job& job) { return !job.attempts.empty() && job.attempts.back().open(); }
+
+}  // namespace
+
+bool LaborMachine::needs_decision() const {
+  return std::any_of(labor_.jobs.begin(), labor_.jobs.end(), [](const Job& job) {
+    return job.held || (has_open_attempt(job) && job.options.on_interrupt != static_cast<std::int8_t>(OnInterrupt::RETRY));
+  });
+}
+
+void LaborMachine::recover() {
+  if (has_ended(labor_.state)) return;
+  if (labor_.state == State::NOT_STARTED) return start({});  // R1
+  if (labor_.state == State::ADMIN_NOT_STARTED) return;
+
+  ++out_->counts.executing[static_cast<int>(ObjectKind::LABOR)];
+  for (std::uint32_t i = 0; i < labor_.tasks.size(); ++i) {
+    if (!is_under_way(labor_.tasks[i].state)) continue;
+    current_ = i;
+    recover_task();
+    break;
+  }
+  // PAUSING becomes its pause: nothing executes now. STOPPING becomes its end in advance().
+  show_below({});
+}
+
+void LaborMachine::recover_task() {
+  auto& t = task();
+  ++out_->counts.executing[static_cast<int>(ObjectKind::TASK)];
+  entry_at_ = t.started + t.entry_delay;
+  check_noted_.assign(t.check_count(), true);
+  running_ = 0;
+  const std::uint32_t end = t.first_sequence + t.sequence_count;
+  next_sequence_ = t.first_sequence;
+  std::vector<std::uint32_t> under_way;
+  for (std::uint32_t s = t.first_sequence; s < end; ++s) {
+    const auto& sequence = labor_.sequences[s];
+    if (sequence.state == State::NOT_STARTED) break;  // they start in order
+    next_sequence_ = s + 1;
+    if (sequence.state == State::STOPPED) any_cut_ = true;
+    if (has_ended(sequence.state)) {
+      sequences_ended_ = std::max(sequences_ended_, sequence.ended);
+    } else {
+      under_way.push_back(s);
+    }
+  }
+  running_ = static_cast<std::uint32_t>(under_way.size());
+  out_->counts.executing[static_cast<int>(ObjectKind::SEQUENCE)] += running_;
+
+  // Which phase? The entry is over once every pre-check and the first round are; Sequences start only then.
+  bool entry_begun = next_sequence_ > t.first_sequence;
+  bool entry_over = entry_begun;
+  if (!entry_over && t.check_count() > 0) {
+    entry_over = true;
+    for (std::uint32_t i = 0; i < t.check_count(); ++i) {
+      const auto& job = labor_.jobs[t.first_job + i];
+      if (job.state != State::NOT_STARTED) entry_begun = true;
+      if (job.rounds == 0) entry_over = false;
+    }
+  }
+  if (!entry_begun) {
+    phase_ = Phase::ENTERED;
+    return;
+  }
+  phase_ = entry_over ? Phase::ROLLING : Phase::CHECKING;
+  recover_round();
+
+  for (const auto s : under_way) {
+    const auto& sequence = labor_.sequences[s];
+    std::uint32_t index = sequence.first_job;
+    while (labor_.jobs[index].state == State::COMPLETED) ++index;
+    add_run(index);
+    recover_run(index);
+  }
+  if (phase_ == Phase::ROLLING && running_ == 0 && (next_sequence_ == end || t.reason != Reason::NO_FAILURE)) {
+    phase_ = Phase::CLOSING;
+    if (!is_set(sequences_ended_)) sequences_ended_ = now_;
+  }
+  if (cut_short()) cut_all(false);
+  for (const auto s : under_way) {  // stopped by itself
+    const auto& sequence = labor_.sequences[s];
+    if (sequence.state != State::STOPPING) continue;
+    for (std::uint32_t j = 0; j < sequence.job_count; ++j) {
+      if (find_run(sequence.first_job + j)) {
+        cut_run(sequence.first_job + j, false);
+        break;
+      }
+    }
+  }
+  pump_all();
+}
+
+void LaborMachine::recover_round() {
+  const auto& t = task();
+  const std::uint32_t first = t.first_job + (phase_ == Phase::CHECKING ? 0 : t.pre_check_count);
+  const std::uint32_t last = t.first_job + t.check_count();
+  if (first == last) {
+    round_ = 1;
+    return;
+  }
+  // A check is in the round that its last attempt names; a round is under way as long as one of its checks has not passed it.
+  round_ = 1;
+  Time round_started = Time::max();
+  Time round_ended = never;
+  for (std::uint32_t i = first; i < last; ++i) {
+    const auto& job = labor_.jobs[i];
+    round_ = std::max(round_, job.rounds);
+    if (!job.attempts.empty()) round_ = std::max(round_, job.attempts.back().round);
+    if (job.state == State::FAILED) check_failed_ = true;
+    round_ended = std::max(round_ended, job.ended);
+  }
+  for (std::uint32_t i = first; i < last; ++i) {
+    const auto& job = labor_.jobs[i];
+    if (!job.attempts.empty() && job.attempts.back().round == round_) round_started = std::min(round_started, job.started);
+    if (job.rounds > 1) check_noted_[i - t.first_job] = false;
+  }
+  std::vector<std::uint32_t> open;
+  for (std::uint32_t i = first; i < last; ++i) {
+    const auto& job = labor_.jobs[i];
+    const bool passed = job.kind == JobKind::PRE_CHECK ? job.state == State::COMPLETED : job.rounds >= round_;
+    const bool lost = job.state == State::FAILED || job.state == State::STOPPED;
+    if (!passed && !lost && !(check_failed_ && job.state != State::RUNNING)) open.push_back(i);
+  }
+  round_open_ = static_cast<std::uint32_t>(open.size());
+  // The last round (X6a) is the one that began when the bake was over.
+  const bool all_ended = running_ == 0 && next_sequence_ == t.first_sequence + t.sequence_count;
+  round_is_last_ = round_open_ > 0 && all_ended && round_started != Time::max() && is_set(sequences_ended_) &&
+                   phase_ == Phase::ROLLING && round_started >= sequences_ended_ + t.bake;
+  for (const auto i : open) add_run(i);
+  for (const auto i : open) {
+    if (find_run(i)) recover_run(i);
+  }
+  if (round_open_ == 0 && phase_ == Phase::ROLLING && t.cont_check_count > 0 && !is_set(round_at_)) {
+    round_at_ = round_ended + t.cont_check_interval;
+    set_task_timer(round_at_);
+  }
+}
+
+void LaborMachine::recover_run(std::uint32_t index) {
+  auto& run = *find_run(index);
+  auto& job = labor_.jobs[index];
+  const std::uint32_t round = job.is_check() ? round_ : 0;
+  for (const auto& attempt : job.attempts) {
+    if (attempt.round == round && (attempt.status == AttemptStatus::FAILURE || attempt.status == AttemptStatus::TIMED_OUT ||
+                                   attempt.status == AttemptStatus::CRASHED)) {
+      ++run.tries;
+    }
+  }
+  if (job.state != State::RUNNING) return;
+
+  auto& attempt = job.attempts.back();
+  if (attempt.open()) {
+    attempt.status = AttemptStatus::INTERRUPTED;
+    attempt.ended = now_;
+    attempt.error = "the engine ended while this attempt was executing";
+    write({ObjectKind::JOB, index});
+    // R2: while something is stopping, RETRY ends it STOPPED (cut_all sees to it); FAIL ends it FAILED.
+    if (job.options.on_interrupt == static_cast<std::int8_t>(OnInterrupt::FAIL)) end_job(index, State::FAILED);
+    return;
+  }
+  if (attempt.status == AttemptStatus::WITHDRAWN || attempt.status == AttemptStatus::INTERRUPTED) return;
+  // It waits for its retry; the time that the engine was down counts (R3).
+  const Time due = attempt.ended + retry_delay(job, run.tries);
+  if (due > now_) {
+    run.phase = RunPhase::DELAY;
+    set_timer(run, due);
+  }
+}
+
+}  // namespace cogwork

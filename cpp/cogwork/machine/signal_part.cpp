@@ -1,0 +1,233 @@
+// Signals (section 4): holds and their ranks, stops, what states show of them, and acknowledgements.
+#include <algorithm>
+
+#include "cogwork/machine/end_rules.h"
+#include "cogwork/machine/labor_machine.h"
+#include "cogwork/machine/signal_rules.h"
+
+namespace cogwork {
+namespace {
+
+bool by_rank(const Hold& a, const Hold& b) { return a.rank < b.rank; }
+
+}  // namespace
+
+Holds& LaborMachine::holds_of(ObjectRef object) {
+  switch (object.kind) {
+    case ObjectKind::TASK: return labor_.tasks[object.index].holds;
+    case ObjectKind::SEQUENCE: return labor_.sequences[object.index].holds;
+    case ObjectKind::LABOR:
+    case ObjectKind::JOB: break;
+  }
+  return labor_.holds;
+}
+
+const Hold* LaborMachine::hold_in_force(ObjectRef object) const {
+  const Hold* found = nullptr;
+  const auto look = [&found](const Holds& holds) {
+    if (!holds.empty() && (!found || holds.back().rank > found->rank)) found = &holds.back();
+  };
+  std::uint32_t task = object.index;
+  if (object.kind == ObjectKind::SEQUENCE) {
+    look(labor_.sequences[object.index].holds);
+    task = labor_.sequences[object.index].task;
+  }
+  if (object.kind == ObjectKind::TASK || object.kind == ObjectKind::SEQUENCE) look(labor_.tasks[task].holds);
+  look(labor_.holds);
+  return found;
+}
+
+Rank LaborMachine::rank_in_force(ObjectRef object) const {
+  const auto* hold = hold_in_force(object);
+  return hold ? hold->rank : Rank::NONE;
+}
+
+void LaborMachine::signalled(const input::Signalled& in) {
+  const bool is_labor = in.object.kind == ObjectKind::LABOR;
+  const State before = state_of(labor_, in.object);
+  const Rank force = rank_in_force(in.object);
+  const Rank rank = rank_of(in.signal);
+  const auto rule = in.object.kind == ObjectKind::JOB ? SignalRule::REFUSED : signal_rule(is_labor, before, in.signal);
+
+  bool allowed = rule != SignalRule::REFUSED;
+  if (rule == SignalRule::HOLDS || rule == SignalRule::HOLDS_WHEN_ENTERED) allowed = rank > force;
+  if (rule == SignalRule::RELEASES) allowed = rank == force && find_hold(holds_of(in.object), rank);
+
+  // G9: every signal is recorded, refused ones too, before what follows from it.
+  Change record;
+  record.kind = Change::Kind::SIGNAL;
+  record.at = now_;
+  record.ordinal = ordinal_of(labor_, in.object);
+  record.from = before;
+  record.to = before;
+  record.signal = in.signal;
+  record.refused = !allowed;
+  record.interrupt = in.interrupt;
+  record.by = in.by;
+  record.note = in.note;
+  out_->changes.push_back(record);
+  const auto place = out_->changes.size() - 1;
+
+  if (!allowed) {
+    if (is_labor) {
+      out_->refusals.push_back({in.ticket, in.signal, before, refusal(in.signal, before, hold_in_force(in.object))});
+    } else {
+      out_->taken.push_back(in.ticket);
+      out_->acks.push_back({in.ticket, before, false});
+    }
+    return;
+  }
+  out_->taken.push_back(in.ticket);
+  switch (rule) {
+    case SignalRule::HOLDS:
+    case SignalRule::HOLDS_WHEN_ENTERED: hold(in); break;
+    case SignalRule::RELEASES:
+      release_hold(in.object, rank);
+      out_->acks.push_back({in.ticket, state_of(labor_, in.object), true});
+      break;
+    case SignalRule::STOPS:
+    case SignalRule::ENDS_UNSTARTED: stop(in); break;
+    case SignalRule::REFUSED: break;
+  }
+  out_->changes[place].to = state_of(labor_, in.object);
+}
+
+void LaborMachine::hold(const input::Signalled& in) {
+  auto& holds = holds_of(in.object);
+  const Hold own{rank_of(in.signal), now_, in.by, in.note};
+  holds.insert(std::upper_bound(holds.begin(), holds.end(), own, by_rank), own);
+  write(in.object);
+  const State state = state_of(labor_, in.object);
+  if (state == State::NOT_STARTED) {  // X2a: kept, and that is all there is to do now
+    out_->acks.push_back({in.ticket, state, true});
+    return;
+  }
+  pending_.push_back({in.ticket, in.object, in.signal});
+  // G3: what is recorded as started but was not handed over does not begin.
+  for (auto& run : runs_) {
+    if (run.phase != RunPhase::OPENING) continue;
+    const auto& job = labor_.jobs[run.job];
+    if (in.object.kind != ObjectKind::SEQUENCE || (!job.is_check() && job.sequence == in.object.index)) withdraw(run);
+  }
+  show_below(in.object);
+}
+
+void LaborMachine::release_hold(ObjectRef object, Rank rank) {
+  std::erase_if(holds_of(object), [rank](const Hold& hold) { return hold.rank == rank; });
+  write(object);
+  show_below(object);
+  pump_all();
+}
+
+void LaborMachine::stop(const input::Signalled& in) {
+  stop_by_ = in.by;
+  stop_note_ = in.note;
+  pending_.push_back({in.ticket, in.object, in.signal});
+  const bool again = state_of(labor_, in.object) == State::STOPPING;
+  switch (in.object.kind) {
+    case ObjectKind::LABOR:
+      if (!is_under_way(labor_.state)) {  // S6: nothing ran
+        ++out_->counts.executing[static_cast<int>(ObjectKind::LABOR)];
+        end_labor(State::STOPPED, Reason::NO_FAILURE);
+        return;
+      }
+      if (!again) set_state(in.object, State::STOPPING, in.by, in.note);
+      if (!current_) return;
+      [[fallthrough]];
+    case ObjectKind::TASK: {
+      if (task().state != State::STOPPING) set_state({ObjectKind::TASK, *current_}, State::STOPPING, in.by, in.note);
+      // Each Sequence says so before it ends, if it does not end at once.
+      std::vector<std::uint32_t> sequences;
+      for (const auto& run : runs_) {
+        const auto& job = labor_.jobs[run.job];
+        if (!job.is_check() && labor_.sequences[job.sequence].state != State::STOPPING) sequences.push_back(job.sequence);
+      }
+      std::sort(sequences.begin(), sequences.end());
+      for (const auto s : sequences) set_state({ObjectKind::SEQUENCE, s}, State::STOPPING, in.by, in.note);
+      cut_all(in.interrupt);
+      return;
+    }
+    case ObjectKind::SEQUENCE: {
+      if (!again) set_state(in.object, State::STOPPING, in.by, in.note);
+      const auto& sequence = labor_.sequences[in.object.index];
+      for (std::uint32_t j = 0; j < sequence.job_count; ++j) {
+        if (!find_run(sequence.first_job + j)) continue;
+        cut_run(sequence.first_job + j, in.interrupt);
+        return;
+      }
+      return;
+    }
+    case ObjectKind::JOB: return;
+  }
+}
+
+void LaborMachine::show(ObjectRef object, bool executing) {
+  const State state = state_of(labor_, object);
+  if (state != State::RUNNING && state != State::PAUSING && !is_paused(state)) return;
+  const auto* hold = hold_in_force(object);
+  const Rank rank = hold ? hold->rank : Rank::NONE;
+  const State wanted = rank == Rank::NONE ? State::RUNNING : executing ? State::PAUSING : paused_state(rank);
+  if (wanted == state) return;
+  const Text by = hold ? hold->by : Text();
+  const Text why = hold ? hold->note : Text();
+  if (state == State::RUNNING && is_paused(wanted)) set_state(object, State::PAUSING, by, why);  // G4: the way there
+  set_state(object, wanted, by, why);
+}
+
+void LaborMachine::show_sequence(std::uint32_t index) {
+  bool executing = false;
+  const auto& sequence = labor_.sequences[index];
+  if (sequence.state == State::RUNNING && sequence.holds.empty() && rank_in_force({ObjectKind::TASK, sequence.task}) == Rank::NONE) {
+    return;  // the common case, without a look at its Jobs
+  }
+  for (std::uint32_t j = 0; j < sequence.job_count; ++j) {
+    const auto* run = run_of(sequence.first_job + j);
+    if (!run) continue;
+    executing = run->phase == RunPhase::HANDED || run->phase == RunPhase::OPENING;
+    break;
+  }
+  show({ObjectKind::SEQUENCE, index}, executing);
+}
+
+void LaborMachine::show_below(ObjectRef object) {
+  if (object.kind == ObjectKind::SEQUENCE) return show_sequence(object.index);
+  if (current_ && (object.kind == ObjectKind::LABOR || object.index == *current_)) {
+    std::vector<std::uint32_t> sequences;
+    for (const auto& run : runs_) {
+      const auto& job = labor_.jobs[run.job];
+      if (!job.is_check()) sequences.push_back(job.sequence);
+    }
+    std::sort(sequences.begin(), sequences.end());
+    for (const auto s : sequences) show_sequence(s);
+  }
+  show_task_and_labor();
+}
+
+void LaborMachine::show_task_and_labor() {
+  if (current_) show({ObjectKind::TASK, *current_}, executing_ > 0);
+  show({}, executing_ > 0);
+}
+
+void LaborMachine::acknowledge_pending() {
+  std::erase_if(pending_, [this](const PendingAck& ack) {
+    const State state = state_of(labor_, ack.object);
+    if (ack.signal == Signal::STOP) {
+      if (!has_ended(state)) return false;
+      out_->acks.push_back({ack.ticket, state, state == State::STOPPED});
+      return true;
+    }
+    const bool held = find_hold(holds_of(ack.object), rank_of(ack.signal)) != nullptr;
+    if (is_paused(state) && held) {
+      out_->acks.push_back({ack.ticket, state, true});
+      return true;
+    }
+    // Withdrawn by its Resume, or overtaken by the object's own end; a pause that a STOP replaced waits for that (G1).
+    if (has_ended(state) || (!held && state != State::STOPPING)) {
+      out_->acks.push_back({ack.ticket, state, false});
+      return true;
+    }
+    return false;
+  });
+}
+
+}  // namespace cogwork
