@@ -9,6 +9,7 @@ void Effects::clear() {
   ready.clear();
   handed.clear();
   interrupted.clear();
+  closed.clear();
   refusals.clear();
   taken.clear();
   ended_sequences.clear();
@@ -19,7 +20,7 @@ void Effects::clear() {
 }
 
 bool Effects::empty() const {
-  return writes.empty() && changes.empty() && ready.empty() && handed.empty() && interrupted.empty() && refusals.empty() &&
+  return writes.empty() && changes.empty() && ready.empty() && handed.empty() && interrupted.empty() && closed.empty() && refusals.empty() &&
          taken.empty() && ended_sequences.empty() && opened.empty() && acks.empty() && !labor_ended;
 }
 

@@ -33,6 +33,7 @@ struct Effects {
   std::vector<ReadyJob> ready;          ///< Wants a worker: answered by Begin, sooner or later (X13).
   std::vector<std::uint32_t> handed;    ///< Call the Cog now.
   std::vector<std::uint32_t> interrupted;  ///< Ask the call of this Job to end; answered by Ended (G3a, X8a).
+  std::vector<std::uint32_t> closed;       ///< The open attempt of this Job was closed: its worker is free.
   struct Refusal {
     Ticket ticket = 0;
     Signal signal = Signal::STOP;

@@ -138,6 +138,7 @@ void LaborMachine::close_attempt(Run& run, AttemptStatus status) {
   attempt.status = status;
   attempt.ended = now_;
   --executing_;
+  out_->closed.push_back(run.job);
   --out_->counts.executing[static_cast<int>(ObjectKind::JOB)];
   if (counts_as_try(status)) ++run.tries;
   run.ending = Ending::NO;

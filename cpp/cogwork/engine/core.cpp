@@ -1,0 +1,592 @@
+#include "cogwork/engine/core.h"
+
+#include <algorithm>
+#include <climits>
+
+namespace cogwork {
+namespace {
+
+std::exception_ptr closed_error() {
+  return std::make_exception_ptr(EngineClosed("the engine is closed; open another on the store to go on"));
+}
+
+ValidationError other_contents(const Text& client_id, const Id& labor) {
+  return ValidationError({Issue{"", "client_id '" + client_id.str() + "' was used for Labor " + labor.text() +
+                                        ", whose contents differ; give this one a client_id of its own"}});
+}
+
+std::string first_line(const Text& text, bool last) {
+  // Of a traceback, the last line says what happened.
+  const auto view = text.view();
+  std::size_t end = view.find_last_not_of('\n');
+  if (end == std::string_view::npos) return {};
+  if (!last) return std::string(view.substr(0, view.find('\n')));
+  const auto begin = view.find_last_of('\n', end);
+  return std::string(view.substr(begin == std::string_view::npos ? 0 : begin + 1, end - (begin == std::string_view::npos ? 0 : begin + 1) + 1));
+}
+
+constexpr std::size_t kMostLosses = 100;
+
+}  // namespace
+
+Core::Core(CoreSeams seams, EngineOptions options, std::uint64_t last_change)
+    : seams_(std::move(seams)), options_(std::move(options)), next_change_(last_change + 1) {
+  jobs_.free = options_.workers;
+  checks_.free = options_.workers;
+  async_.free = INT_MAX;
+}
+
+Core::~Core() = default;
+
+// ---- what users ask for ----
+
+void Core::submit(std::shared_ptr<Labor> labor, std::string fingerprint, bool start, Text by, IdReply reply) {
+  if (closing_) return reply({}, closed_error());
+  if (!labor->client_id.empty()) {
+    auto [it, fresh] = clients_.try_emplace(labor->client_id);
+    auto& client = it->second;
+    if (!fresh) {  // S3
+      if (client.fingerprint != fingerprint) {
+        return reply({}, std::make_exception_ptr(other_contents(labor->client_id, client.labor)));
+      }
+      if (!client.durable) {
+        client.waiting.push_back(std::move(reply));
+        if (start) {
+          for (auto& [token, pending] : submits_) {
+            if (pending.labor->id == client.labor) pending.start = true;
+          }
+        }
+        return;
+      }
+      const auto id = client.labor;
+      const auto run = runs_.find(id);
+      if (start && run != runs_.end() && run->second->machine.labor().state == State::ADMIN_NOT_STARTED) {
+        return this->start(id, by, {}, [id, reply = std::move(reply)](const std::shared_ptr<Ack>&, std::exception_ptr error) {
+          reply(id, error);
+        });
+      }
+      return reply(id, nullptr);
+    }
+    client.fingerprint = fingerprint;
+  }
+
+  labor->id = Id::make(seams_.random);
+  labor->submitted = seams_.clock->now();
+  labor->state = start ? State::NOT_STARTED : State::ADMIN_NOT_STARTED;
+  CommitUnit unit;
+  unit.labor = labor->id;
+  unit.token = next_token_++;
+  unit.give_up_on_error = true;
+  if (!labor->client_id.empty()) {
+    clients_[labor->client_id].labor = labor->id;
+    const std::string value = std::string(reinterpret_cast<const char*>(labor->id.bytes.data()), 16) + fingerprint;
+    unit.batch.records.push_back({RecordKind::CLIENT_ID, labor->client_id, Text(value)});
+  }
+  unit.batch.writes.emplace_back(WriteLabor{labor});
+  submits_.emplace(unit.token, PendingSubmit{std::move(labor), start, std::move(by), std::move(reply)});
+  outbox_.push_back(std::move(unit));
+}
+
+void Core::submitted(std::uint64_t token, const std::optional<std::string>& error) {
+  auto node = submits_.extract(token);
+  auto& pending = node.mapped();
+  const Id id = pending.labor->id;
+  std::vector<IdReply> replies;
+  replies.push_back(std::move(pending.reply));
+  const auto client = clients_.find(pending.labor->client_id);
+  if (client != clients_.end()) {
+    for (auto& waiting : client->second.waiting) replies.push_back(std::move(waiting));
+    client->second.waiting.clear();
+    client->second.durable = true;
+    if (error) clients_.erase(client);
+  }
+  if (error) {
+    for (auto& reply : replies) reply({}, std::make_exception_ptr(StorageError(*error, false)));
+    return;
+  }
+  // The store is done with the tree, which may be large: the machine takes it over where nobody else has it.
+  auto& labor = pending.labor;
+  auto run = labor.use_count() == 1 ? std::make_shared<LaborRun>(std::move(*labor)) : std::make_shared<LaborRun>(*labor);
+  labor.reset();
+  runs_.emplace(id, run);
+  for (auto& reply : replies) reply(id, nullptr);
+  if (closing_) {
+    step(run, input::Closing{});
+  } else if (pending.start) {
+    step(run, input::Start{0, pending.by, {}});
+  }
+}
+
+void Core::start(const Id& labor, Text by, Text note, AckReply reply) {
+  if (closing_) return reply(nullptr, closed_error());
+  const auto run = runs_.find(labor);
+  if (run == runs_.end()) return reply(nullptr, nullptr);
+  const Ticket ticket = next_ticket_++;
+  auto ack = std::make_shared<Ack>();
+  // A start is answered when it is durable, and at once only where it is refused.
+  ack->completion().on_done([ack = ack.get(), reply, keep = std::weak_ptr<Ack>(ack)] {
+    if (ack->closed()) return reply(nullptr, closed_error());
+    reply(keep.lock(), nullptr);
+  });
+  signals_.emplace(ticket, PendingSignal{ack, [reply](const std::shared_ptr<Ack>& taken, std::exception_ptr error) {
+                                           if (!taken) reply(nullptr, error);
+                                         }});
+  step(run->second, input::Start{ticket, std::move(by), std::move(note)});
+}
+
+void Core::signal(const SignalOrder& order, AckReply reply) {
+  if (closing_) return reply(nullptr, closed_error());
+  const auto found = runs_.find(order.object.labor());
+  if (found == runs_.end()) return reply(nullptr, nullptr);
+  const auto run = found->second;
+  const auto object = find_ordinal(run->machine.labor(), order.object.ordinal());
+  if (!object || object->kind == ObjectKind::JOB) {
+    const std::string what = object ? "is a Job's; signals go to a Labor, a Task or a Sequence" : "is unknown";
+    return reply(nullptr, std::make_exception_ptr(NotFound("the id " + order.object.text() + " " + what)));
+  }
+  const Ticket ticket = next_ticket_++;
+  signals_.emplace(ticket, PendingSignal{std::make_shared<Ack>(), std::move(reply)});
+  step(run, input::Signalled{*object, order.signal, order.interrupt, ticket, Text(order.by), Text(order.note)});
+}
+
+void Core::record_refused(const Id& labor, Change change, const std::array<std::uint8_t, 16>& link) {
+  if (closing_ || runs_.contains(labor)) return;
+  change.at = seams_.clock->now();
+  std::vector<Change> changes{std::move(change)};
+  auto last = link;
+  CommitUnit unit;
+  unit.labor = labor;
+  unit.token = next_token_++;
+  unit.give_up_on_error = true;
+  unit.batch.history.push_back(make_row(labor, changes, last));
+  units_.emplace(unit.token, Unit{nullptr, {}, std::make_shared<const std::vector<Change>>(std::move(changes))});
+  outbox_.push_back(std::move(unit));
+}
+
+// ---- what happens ----
+
+void Core::outcome(AttemptKey key, Outcome outcome) {
+  const auto found = attempts_.find(key);
+  if (found == attempts_.end()) return;  // X9: its attempt is closed
+  const auto [run, job] = found->second;
+  const bool final = outcome.status == AttemptStatus::SUCCESS || outcome.status == AttemptStatus::FAILURE_NO_RETRIES;
+  if (interrupting_ && !final) {
+    // R2: interrupted by the close. The attempt stays open in the store; on_interrupt decides at the next opening.
+    attempts_.erase(found);
+    check_quiet();
+    return;
+  }
+  if (outcome.status == AttemptStatus::CRASHED) {
+    const auto attempt = run->attempts.find(job);
+    if (attempt != run->attempts.end() && attempt->second.cog) seams_.cogs->count_crash(attempt->second.cog->name);
+  }
+  step(run, input::Ended{job, std::move(outcome), false});
+}
+
+void Core::progressed(AttemptKey key, double fraction, Text message) {
+  const auto found = attempts_.find(key);
+  if (found == attempts_.end()) return;
+  auto& attempt = found->second.first->attempts[found->second.second];
+  attempt.fraction = fraction;
+  attempt.message = std::move(message);
+}
+
+void Core::tick() {
+  const Time now = seams_.clock->now();
+  while (!graces_.empty() && graces_.begin()->first <= now) {
+    const auto key = graces_.begin()->second;
+    graces_.erase(graces_.begin());
+    const auto found = attempts_.find(key);
+    if (found == attempts_.end()) continue;
+    const auto [run, job] = found->second;
+    const auto& attempt = run->attempts.at(job);
+    executor_of(*attempt.cog, attempt.check).abandon(key);  // X8a
+    if (interrupting_) {
+      attempts_.erase(found);
+      check_quiet();
+      continue;
+    }
+    step(run, input::Ended{job, {}, true});
+  }
+  while (!wakes_.empty() && wakes_.begin()->first <= now) {
+    const auto run = runs_.at(wakes_.begin()->second->id);
+    wakes_.erase(wakes_.begin());
+    run->wake = never;
+    step(run, input::Tick{});
+  }
+}
+
+std::optional<Time> Core::settle() {
+  dispatch();
+  for (const auto& run : dirty_) outbox_.push_back(make_unit(run));
+  dirty_.clear();
+  if (!outbox_.empty()) {
+    seams_.committer->commit(std::move(outbox_));
+    outbox_.clear();
+  }
+  std::optional<Time> next;
+  if (!wakes_.empty()) next = wakes_.begin()->first;
+  if (!graces_.empty() && (!next || graces_.begin()->first < *next)) next = graces_.begin()->first;
+  return next;
+}
+
+// ---- one step, and what follows ----
+
+void Core::step(const std::shared_ptr<LaborRun>& run, const Input& input) {
+  ++steps_;
+  effects_.clear();
+  run->machine.step(input, seams_.clock->now(), effects_);
+  carry_out(run);
+  rearm(*run);
+}
+
+/// The one place where effects become deeds. Group 1 goes into the Labor's next commit, group 2 is done now, group 3 waits for that
+/// commit; D1-D4 follow.
+void Core::carry_out(const std::shared_ptr<LaborRun>& run) {
+  auto& e = effects_;
+  if (!run->dirty && (!e.writes.empty() || !e.changes.empty() || !e.opened.empty() || !e.acks.empty() || e.labor_ended)) {
+    run->dirty = true;
+    dirty_.push_back(run);
+  }
+  run->writes.insert(run->writes.end(), e.writes.begin(), e.writes.end());
+  for (auto& change : e.changes) run->changes.push_back(std::move(change));
+
+  count(e.counts);
+  for (const auto job : e.closed) close_attempt(*run, job);
+  if (!e.ended_sequences.empty()) note_ended_sequences(*run);
+  for (const auto& ready : e.ready) {
+    auto cog = seams_.cogs->find(run->machine.labor().jobs[ready.job].cog_path);
+    lane_of(cog.get(), ready.check).queue.push_back({run, ready.job, std::move(cog)});
+  }
+  for (const auto job : e.handed) hand_over(run, job);
+  for (const auto job : e.interrupted) interrupt(run, job);
+  for (auto& refusal : e.refusals) {
+    auto node = signals_.extract(refusal.ticket);
+    if (node.empty()) continue;
+    node.mapped().reply(nullptr, std::make_exception_ptr(SignalNotAllowed(refusal.message, static_cast<int>(refusal.signal),
+                                                                          static_cast<int>(refusal.state))));
+  }
+  for (const auto ticket : e.taken) {
+    const auto found = signals_.find(ticket);
+    if (found == signals_.end() || !found->second.reply) continue;
+    std::exchange(found->second.reply, nullptr)(found->second.ack, nullptr);
+  }
+
+  auto& after = run->after;
+  after.opened.insert(after.opened.end(), e.opened.begin(), e.opened.end());
+  after.acks.insert(after.acks.end(), e.acks.begin(), e.acks.end());
+  after.labor_ended |= e.labor_ended;
+}
+
+void Core::after_commit(const std::shared_ptr<LaborRun>& run, const AfterCommit& after) {
+  for (const auto& opened : after.opened) step(run, input::Recorded{opened.job, opened.serial});
+  for (const auto& done : after.acks) {
+    auto node = signals_.extract(done.ticket);
+    if (node.empty()) continue;
+    auto& ack = *node.mapped().ack;
+    ack.state_ = done.state;
+    ack.applied_ = done.applied;
+    ack.completion_.set();
+  }
+  if (!after.labor_ended) return;
+  run->end->completion_.set();
+  forget(run->id);
+}
+
+void Core::forget(const Id& labor) {
+  const auto found = runs_.find(labor);
+  if (found == runs_.end()) return;
+  if (is_set(found->second->wake)) wakes_.erase({found->second->wake, found->second.get()});
+  runs_.erase(found);
+}
+
+void Core::rearm(LaborRun& run) {
+  const Time wake = run.machine.next_wake().value_or(never);
+  if (wake == run.wake) return;
+  if (is_set(run.wake)) wakes_.erase({run.wake, &run});
+  if (is_set(wake)) wakes_.insert({wake, &run});
+  run.wake = wake;
+}
+
+// ---- places and attempts (X13) ----
+
+Core::Lane& Core::lane_of(const CogInfo* cog, bool check) {
+  if (cog && cog->kind == CogKind::ASYNC) return async_;
+  return check ? checks_ : jobs_;
+}
+
+Executor& Core::executor_of(const CogInfo& cog, bool check) {
+  if (cog.kind == CogKind::ASYNC) return *seams_.async_calls;
+  return check ? *seams_.checks : *seams_.jobs;
+}
+
+void Core::dispatch() {
+  if (closing_) return;
+  for (auto* lane : {&checks_, &jobs_, &async_}) {
+    while (give_place(*lane)) {
+    }
+  }
+}
+
+bool Core::give_place(Lane& lane) {
+  if (lane.free == 0 || lane.queue.empty()) return false;
+  const auto next = std::move(lane.queue.front());
+  lane.queue.pop_front();
+  step(next.run, input::Begin{next.job});
+  if (effects_.opened.empty()) return true;  // overtaken: stopped, or held
+  --lane.free;
+  const auto key = next_key_++;
+  next.run->attempts[next.job] = AttemptRun{key, next.cog, next.run->machine.labor().jobs[next.job].is_check(), false, -1, {}};
+  attempts_.emplace(key, std::pair(next.run, next.job));
+  return true;
+}
+
+void Core::close_attempt(LaborRun& run, std::uint32_t job) {
+  const auto found = run.attempts.find(job);
+  if (found == run.attempts.end()) return;
+  ++lane_of(found->second.cog.get(), found->second.check).free;
+  attempts_.erase(found->second.key);
+  run.attempts.erase(found);
+  check_quiet();
+}
+
+void Core::hand_over(const std::shared_ptr<LaborRun>& run, std::uint32_t index) {
+  auto& attempt = run->attempts.at(index);
+  attempt.handed = true;
+  const auto& labor = run->machine.labor();
+  const auto& job = labor.jobs[index];
+  if (!attempt.cog) {
+    Outcome none;
+    none.status = AttemptStatus::FAILURE_NO_RETRIES;
+    none.error = "cog '" + job.cog_path.str() + "' is not registered in this process" + seams_.cogs->suggestion(job.cog_path);
+    // Answered like any call, once this step is through.
+    const auto key = attempt.key;
+    pending_outcomes_.emplace_back(key, std::move(none));
+    return;
+  }
+  if (const int crashes = seams_.cogs->crashes(attempt.cog->name); crashes > options_.max_crashes) {  // X10
+    Outcome refused;
+    refused.status = AttemptStatus::FAILURE_NO_RETRIES;
+    refused.error = "cog '" + job.cog_path.str() + "' crashed " + std::to_string(crashes) +
+                    " times and is refused; load a new version, or call engine.cogs.reset('" + job.cog_path.str() + "')";
+    pending_outcomes_.emplace_back(attempt.key, std::move(refused));
+    return;
+  }
+  AttemptRequest request;
+  request.key = attempt.key;
+  request.cog = attempt.cog;
+  request.job = labor.id.with_ordinal(job.ordinal);
+  request.number = job.attempts.back().number;
+  request.check = attempt.check;
+  request.labor_name = labor.name;
+  request.job_name = job.name.empty() ? job.cog_path : job.name;
+  request.real_user = labor.real_user;
+  request.args = job.args;
+  request.timeout = job.options.timeout;
+  if (!job.is_check()) {
+    const auto& sequence = labor.sequences[job.sequence];
+    request.target = sequence.target;
+    for (auto before = sequence.first_job; before < index; ++before) {  // X7
+      const auto& earlier = labor.jobs[before];
+      request.outputs.emplace_back(earlier.name.empty() ? earlier.cog_path : earlier.name,
+                                   earlier.attempts.empty() ? Text() : earlier.attempts.back().output);
+    }
+  }
+  executor_of(*attempt.cog, attempt.check).start(std::move(request));
+}
+
+void Core::interrupt(const std::shared_ptr<LaborRun>& run, std::uint32_t job) {
+  const auto& attempt = run->attempts.at(job);
+  if (!attempt.cog) return;  // it is answered already
+  graces_.emplace(seams_.clock->now() + options_.grace, attempt.key);
+  executor_of(*attempt.cog, attempt.check).interrupt(attempt.key);
+}
+
+void Core::note_ended_sequences(LaborRun& run) {
+  const auto& labor = run.machine.labor();
+  for (const auto index : effects_.ended_sequences) {
+    run.ended_sequences.push_back(index);
+    const auto& sequence = labor.sequences[index];
+    auto& counts = run.counts[sequence.task];
+    if (sequence.state == State::COMPLETED) {
+      ++counts.completed;
+      continue;
+    }
+    ++(sequence.state == State::FAILED ? counts.failed : counts.stopped);
+    Progress::Loss loss;
+    loss.sequence = labor.id.with_ordinal(sequence.ordinal);
+    loss.target = sequence.target;
+    loss.state = sequence.state;
+    for (std::uint32_t j = 0; j < sequence.job_count; ++j) {
+      const auto& job = labor.jobs[sequence.first_job + j];
+      if (job.state == State::COMPLETED || job.attempts.empty()) continue;
+      loss.error = Text(first_line(job.attempts.back().error, true));
+    }
+    run.losses.push_back(std::move(loss));
+    if (run.losses.size() > kMostLosses) run.losses.pop_front();
+  }
+}
+
+// ---- commits ----
+
+HistoryRow Core::make_row(const Id& labor, std::vector<Change>& changes, std::array<std::uint8_t, 16>& link) {
+  HistoryRow row;
+  row.first = next_change_;
+  row.count = static_cast<std::uint32_t>(changes.size());
+  row.labor = labor;
+  row.at = changes.back().at;
+  for (auto& change : changes) {
+    change.number = next_change_++;
+    change.labor = labor;
+  }
+  row.changes = pack_changes(changes);
+  row.link = link = chain_link(link, row);
+  return row;
+}
+
+CommitUnit Core::make_unit(const std::shared_ptr<LaborRun>& run) {
+  run->dirty = false;
+  const auto& labor = run->machine.labor();
+  CommitUnit unit;
+  unit.labor = run->id;
+  unit.token = next_token_++;
+
+  // A row that changed several times is written once, as it is now: all of it is one commit.
+  auto& refs = run->writes;
+  std::sort(refs.begin(), refs.end());
+  refs.erase(std::unique(refs.begin(), refs.end()), refs.end());
+  unit.batch.writes.reserve(refs.size());
+  for (const auto ref : refs) {
+    switch (ref.kind) {
+      case ObjectKind::LABOR:
+        unit.batch.writes.emplace_back(WriteLaborState{std::make_shared<const Labor>(without_tables(labor))});
+        break;
+      case ObjectKind::TASK: unit.batch.writes.emplace_back(WriteTask{run->id, labor.tasks[ref.index]}); break;
+      case ObjectKind::SEQUENCE: unit.batch.writes.emplace_back(WriteSequence{run->id, labor.sequences[ref.index]}); break;
+      case ObjectKind::JOB: unit.batch.writes.emplace_back(WriteJob{run->id, run->machine.job_row(ref.index)}); break;
+    }
+  }
+  refs.clear();
+  for (const auto sequence : run->ended_sequences) run->machine.release(sequence);
+  run->ended_sequences.clear();
+
+  std::shared_ptr<const std::vector<Change>> changes;
+  if (!run->changes.empty()) {
+    unit.batch.history.push_back(make_row(run->id, run->changes, run->link));
+    changes = std::make_shared<const std::vector<Change>>(std::move(run->changes));
+    run->changes.clear();
+  }
+  units_.emplace(unit.token, Unit{run, std::exchange(run->after, {}), std::move(changes)});
+  return unit;
+}
+
+void Core::committed(std::vector<CommitResult> results) {
+  std::vector<std::shared_ptr<const std::vector<Change>>> rows;
+  std::vector<Unit> done;
+  for (const auto& result : results) {
+    if (submits_.contains(result.token)) {
+      submitted(result.token, result.error);
+      continue;
+    }
+    auto node = units_.extract(result.token);
+    if (node.empty()) continue;
+    if (node.mapped().changes && !result.error) rows.push_back(node.mapped().changes);
+    done.push_back(std::move(node.mapped()));
+  }
+  // Those who watch see a change before those who wait for it go on: what a script reads after wait() is never newer than
+  // what its feed says.
+  if (!rows.empty()) seams_.feeds->publish(rows);
+  for (const auto& unit : done) {
+    if (unit.run) after_commit(unit.run, unit.after);
+  }
+  while (!pending_outcomes_.empty()) {
+    auto pending = std::exchange(pending_outcomes_, {});
+    for (auto& [key, answer] : pending) outcome(key, std::move(answer));
+  }
+}
+
+void Core::count(const Counts& counts) {
+  for (int kind = 0; kind < 4; ++kind) {
+    counters_[kind].executing += static_cast<std::uint64_t>(counts.executing[kind]);
+    counters_[kind].processed += counts.processed[kind];
+  }
+}
+
+// ---- opening and closing ----
+
+void Core::take_up(Labor labor, const std::array<std::uint8_t, 16>& link) {
+  auto run = std::make_shared<LaborRun>(std::move(labor));
+  run->link = link;
+  for (const auto& sequence : run->machine.labor().sequences) {
+    auto& counts = run->counts[sequence.task];
+    if (sequence.state == State::COMPLETED) ++counts.completed;
+    if (sequence.state == State::FAILED) ++counts.failed;
+    if (sequence.state == State::STOPPED) ++counts.stopped;
+  }
+  runs_.emplace(run->id, run);
+  step(run, input::Recovered{});
+}
+
+void Core::remember_client(const Text& client_id, const Id& labor, const Text& fingerprint) {
+  clients_[client_id] = Client{labor, fingerprint, true, {}};
+}
+
+void Core::begin_close(std::shared_ptr<Completion> quiet) {
+  closing_ = true;
+  quiet_ = std::move(quiet);
+  for (auto& [token, pending] : submits_) pending.start = false;
+  std::vector<std::shared_ptr<LaborRun>> runs;
+  for (const auto& [id, run] : runs_) runs.push_back(run);
+  for (const auto& run : runs) step(run, input::Closing{});
+  check_quiet();
+}
+
+void Core::interrupt_all() {
+  if (interrupting_) return;
+  interrupting_ = true;
+  std::vector<std::pair<std::shared_ptr<LaborRun>, std::uint32_t>> open;
+  for (const auto& [key, place] : attempts_) open.push_back(place);
+  for (const auto& [run, job] : open) interrupt(run, job);
+}
+
+void Core::check_quiet() {
+  if (quiet_ && attempts_.empty()) quiet_->set();
+}
+
+CloseReport Core::finish() {
+  CloseReport report;
+  for (const auto& [id, run] : runs_) {
+    const auto& labor = run->machine.labor();
+    if (!run->machine.ended()) {
+      CloseReport::Left left;
+      left.labor = id;
+      left.name = labor.name;
+      left.state = labor.state;
+      left.sequences = labor.sequences.size();
+      for (const auto& counts : run->counts) left.sequences_ended += counts.completed + counts.failed + counts.stopped;
+      left.interrupted = run->attempts.size();
+      report.left.push_back(std::move(left));
+    }
+    run->end->closed_ = true;
+    run->end->completion_.set();
+  }
+  std::sort(report.left.begin(), report.left.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  for (auto& [ticket, pending] : signals_) {
+    pending.ack->closed_ = true;
+    if (pending.reply) pending.reply(nullptr, closed_error());
+    pending.ack->completion_.set();
+  }
+  for (auto& [token, pending] : submits_) pending.reply({}, closed_error());
+  for (auto& [name, client] : clients_) {
+    for (auto& reply : client.waiting) reply({}, closed_error());
+  }
+  signals_.clear();
+  submits_.clear();
+  runs_.clear();
+  units_.clear();
+  attempts_.clear();
+  wakes_.clear();
+  return report;
+}
+
+}  // namespace cogwork

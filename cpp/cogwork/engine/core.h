@@ -1,0 +1,172 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "cogwork/base/clock.h"
+#include "cogwork/base/random.h"
+#include "cogwork/cogs/cog.h"
+#include "cogwork/engine/engine.h"
+#include "cogwork/engine/feed.h"
+#include "cogwork/engine/labor_run.h"
+#include "cogwork/storage/committer.h"
+
+namespace cogwork {
+
+/// What the core reaches the world through. In an engine: the system's clock, a storage thread, workers; in a simulation:
+/// whatever it likes, in one thread.
+struct CoreSeams {
+  Clock* clock = nullptr;
+  Committer* committer = nullptr;
+  CogRegistry* cogs = nullptr;
+  Executor* jobs = nullptr;         ///< plain calls of Jobs
+  Executor* checks = nullptr;       ///< plain calls of checks (X13)
+  Executor* async_calls = nullptr;  ///< coroutines of both
+  std::shared_ptr<FeedHub> feeds;
+  Random random{0};
+};
+
+/// The engine without its threads: all running Labors, who gets a worker next, and the order in which effects are carried out. It is
+/// told what happened by plain calls, all from one thread (the scheduler's), and never waits for anything.
+///
+/// After any number of calls the driver calls `settle`, which gives free workers away, sends what is to be stored to the committer -
+/// everything that happened in between, in one piece for each Labor - and says when `tick` is due.
+class Core {
+ public:
+  Core(CoreSeams seams, EngineOptions options, std::uint64_t last_change);
+  ~Core();
+  Core(const Core&) = delete;
+
+  using IdReply = std::function<void(Id, std::exception_ptr)>;
+  using AckReply = std::function<void(std::shared_ptr<Ack>, std::exception_ptr)>;
+
+  // ---- what users ask for ----
+  /// S3-S5: a Labor that is valid and complete. Replies once it is durable.
+  void submit(std::shared_ptr<Labor> labor, std::string fingerprint, bool start, Text by, IdReply reply);
+  /// Replies once the start is durable.
+  void start(const Id& labor, Text by, Text note, AckReply reply);
+  /// Replies as soon as the signal is taken (G1), or with why not. `Unknown` where its Labor is not running here.
+  void signal(const SignalOrder& order, AckReply reply);
+  /// G9: a signal that met an object which has ended. `link`: of its Labor's last row.
+  void record_refused(const Id& labor, Change change, const std::array<std::uint8_t, 16>& link);
+
+  // ---- what happens ----
+  void outcome(AttemptKey key, Outcome outcome);
+  void progressed(AttemptKey key, double fraction, Text message);
+  void committed(std::vector<CommitResult> results);
+  void tick();
+  /// Returns when the next tick is due.
+  std::optional<Time> settle();
+
+  // ---- opening and closing ----
+  /// R1: a Labor as it was stored.
+  void take_up(Labor labor, const std::array<std::uint8_t, 16>& link);
+  void remember_client(const Text& client_id, const Id& labor, const Text& fingerprint);
+  void set_waiting(std::vector<Stats::Waiting> waiting) { waiting_ = std::move(waiting); }
+  const std::vector<Stats::Waiting>& waiting() const { return waiting_; }
+  /// Nothing begins any more; `quiet` is set when nothing executes.
+  void begin_close(std::shared_ptr<Completion> quiet);
+  /// Asks every call that still goes on to end. From now on only answers that are final count (R2: the rest is INTERRUPTED at
+  /// the next opening).
+  void interrupt_all();
+  /// The last act: everybody who waits is told; reports what is left.
+  CloseReport finish();
+
+  // ---- questions ----
+  bool knows(const Id& labor) const { return runs_.contains(labor.labor()); }
+  std::optional<State> state(const Id& object) const;
+  std::shared_ptr<LaborEnd> end_of(const Id& labor) const;
+  std::optional<Progress> progress(const Id& labor) const;
+  std::optional<Id> find_named(const Id& labor, const std::string& name, std::string& choices) const;
+  void fill(Stats& stats) const;
+  std::size_t executing() const { return attempts_.size(); }
+
+ private:
+  struct ReadyJob {
+    std::shared_ptr<LaborRun> run;
+    std::uint32_t job;
+    std::shared_ptr<const CogInfo> cog;  // null: none of that name is known any more
+  };
+  /// Places for one kind of calls and who waits for one, first come first served.
+  struct Lane {
+    int free = 0;
+    std::deque<ReadyJob> queue;
+  };
+  struct Client {
+    Id labor;
+    Text fingerprint;
+    bool durable = false;
+    std::vector<IdReply> waiting;
+  };
+  struct PendingSubmit {
+    std::shared_ptr<Labor> labor;
+    bool start = true;
+    Text by;
+    IdReply reply;
+  };
+  struct Unit {
+    std::shared_ptr<LaborRun> run;
+    AfterCommit after;
+    std::shared_ptr<const std::vector<Change>> changes;
+  };
+  struct PendingSignal {
+    std::shared_ptr<Ack> ack;
+    AckReply reply;  // empty once it was called
+  };
+
+  void step(const std::shared_ptr<LaborRun>& run, const Input& input);
+  void carry_out(const std::shared_ptr<LaborRun>& run);
+  void rearm(LaborRun& run);
+  Lane& lane_of(const CogInfo* cog, bool check);
+  Executor& executor_of(const CogInfo& cog, bool check);
+  void dispatch();
+  bool give_place(Lane& lane);
+  void hand_over(const std::shared_ptr<LaborRun>& run, std::uint32_t job);
+  void interrupt(const std::shared_ptr<LaborRun>& run, std::uint32_t job);
+  void close_attempt(LaborRun& run, std::uint32_t job);
+  void note_ended_sequences(LaborRun& run);
+  CommitUnit make_unit(const std::shared_ptr<LaborRun>& run);
+  HistoryRow make_row(const Id& labor, std::vector<Change>& changes, std::array<std::uint8_t, 16>& link);
+  void after_commit(const std::shared_ptr<LaborRun>& run, const AfterCommit& after);
+  void submitted(std::uint64_t token, const std::optional<std::string>& error);
+  void count(const Counts& counts);
+  void check_quiet();
+  void forget(const Id& labor);
+
+  CoreSeams seams_;
+  const EngineOptions options_;
+  std::unordered_map<Id, std::shared_ptr<LaborRun>> runs_;
+  std::unordered_map<Text, Client> clients_;
+  std::unordered_map<AttemptKey, std::pair<std::shared_ptr<LaborRun>, std::uint32_t>> attempts_;
+  std::unordered_map<Ticket, PendingSignal> signals_;
+  std::unordered_map<std::uint64_t, PendingSubmit> submits_;  // by token
+  std::unordered_map<std::uint64_t, Unit> units_;             // by token: on their way to the store
+  std::vector<std::shared_ptr<LaborRun>> dirty_;
+  std::vector<CommitUnit> outbox_;
+  std::vector<Stats::Waiting> waiting_;
+  std::vector<std::pair<AttemptKey, Outcome>> pending_outcomes_;  // calls that were answered without an executor
+
+  Lane jobs_, checks_, async_;
+  std::set<std::pair<Time, LaborRun*>> wakes_;
+  std::multimap<Time, AttemptKey> graces_;  // calls that were asked to end: until when they may take
+
+  Effects effects_;
+  Stats::Counter counters_[4];
+  std::uint64_t steps_ = 0;
+  std::uint64_t next_change_;
+  std::uint64_t next_token_ = 1;
+  AttemptKey next_key_ = 1;
+  Ticket next_ticket_ = 1;
+  bool closing_ = false;
+  bool interrupting_ = false;
+  std::shared_ptr<Completion> quiet_;
+};
+
+}  // namespace cogwork

@@ -1,0 +1,122 @@
+// What the core answers about itself: states, progress, figures. Nothing here changes anything.
+#include <algorithm>
+
+#include "cogwork/engine/core.h"
+
+namespace cogwork {
+namespace {
+
+constexpr std::size_t kMostFlights = 100;
+constexpr std::size_t kMostChoices = 8;
+
+}  // namespace
+
+std::optional<State> Core::state(const Id& object) const {
+  const auto run = runs_.find(object.labor());
+  if (run == runs_.end()) return std::nullopt;
+  const auto& labor = run->second->machine.labor();
+  const auto ref = find_ordinal(labor, object.ordinal());
+  if (!ref) return std::nullopt;
+  return state_of(labor, *ref);
+}
+
+std::shared_ptr<LaborEnd> Core::end_of(const Id& labor) const {
+  const auto run = runs_.find(labor);
+  return run == runs_.end() ? nullptr : run->second->end;
+}
+
+std::optional<Id> Core::find_named(const Id& id, const std::string& name, std::string& choices) const {
+  const auto run = runs_.find(id.labor());
+  if (run == runs_.end()) return std::nullopt;
+  const auto& labor = run->second->machine.labor();
+  std::vector<std::string> names;
+  if (id.ordinal() == 0) {
+    for (const auto& task : labor.tasks) {
+      if (task.name == name) return id.with_ordinal(task.ordinal);
+      names.push_back(task.name.str());
+    }
+  } else if (const auto ref = find_ordinal(labor, id.ordinal()); ref && ref->kind == ObjectKind::TASK) {
+    const auto& task = labor.tasks[ref->index];
+    for (std::uint32_t s = 0; s < task.sequence_count; ++s) {
+      const auto& sequence = labor.sequences[task.first_sequence + s];
+      if (sequence.target == name || (!sequence.name.empty() && sequence.name == name)) return id.with_ordinal(sequence.ordinal);
+      if (names.size() <= kMostChoices) names.push_back(sequence.target.str());
+    }
+  }
+  for (std::size_t i = 0; i < names.size() && i < kMostChoices; ++i) choices += (i ? ", '" : "'") + names[i] + "'";
+  if (names.size() > kMostChoices) choices += ", ...";
+  return Id{};
+}
+
+std::optional<Progress> Core::progress(const Id& id) const {
+  const auto found = runs_.find(id);
+  if (found == runs_.end()) return std::nullopt;
+  const auto& run = *found->second;
+  const auto& machine = run.machine;
+  const auto& labor = machine.labor();
+  Progress p;
+  p.id = labor.id;
+  p.name = labor.name;
+  p.state = labor.state;
+  p.reason = labor.reason;
+  p.started = labor.started;
+  p.ended = labor.ended;
+  p.holds = labor.holds;
+  const Time now = seams_.clock->now();
+  for (std::uint32_t i = 0; i < labor.tasks.size(); ++i) {
+    const auto& task = labor.tasks[i];
+    Progress::TaskProgress t;
+    t.id = labor.id.with_ordinal(task.ordinal);
+    t.name = task.name;
+    t.state = task.state;
+    t.reason = task.reason;
+    t.started = task.started;
+    t.ended = task.ended;
+    t.sequences = task.sequence_count;
+    t.completed = run.counts[i].completed;
+    t.failed = run.counts[i].failed;
+    t.stopped = run.counts[i].stopped;
+    t.failures = task.failures;
+    t.tolerated = task.tolerated_failures.number;
+    t.concurrency = static_cast<std::uint32_t>(task.concurrency.number);
+    t.checks = task.check_count();
+    for (std::uint32_t c = 0; c < task.check_count(); ++c) t.rounds = std::max(t.rounds, labor.jobs[task.first_job + c].rounds);
+    if (machine.current_task() == i) {
+      t.sequences_under_way = machine.sequences_under_way();
+      t.next_round = machine.next_round();
+      t.waiting = machine.waiting_for(now);
+    }
+    p.tasks.push_back(std::move(t));
+  }
+  p.in_flight_count = run.attempts.size();
+  for (const auto& [index, attempt] : run.attempts) {
+    if (p.in_flight.size() == kMostFlights) break;
+    const auto& job = labor.jobs[index];
+    Progress::Flight flight;
+    flight.job = labor.id.with_ordinal(job.ordinal);
+    if (!job.is_check()) flight.target = labor.sequences[job.sequence].target;
+    flight.cog = job.cog_path;
+    flight.job_name = job.name;
+    flight.attempt = job.attempts.back().number;
+    flight.since = job.attempts.back().started;
+    flight.fraction = attempt.fraction;
+    flight.message = attempt.message;
+    p.in_flight.push_back(std::move(flight));
+  }
+  std::sort(p.in_flight.begin(), p.in_flight.end(), [](const auto& a, const auto& b) { return a.since < b.since; });
+  p.losses.assign(run.losses.begin(), run.losses.end());
+  return p;
+}
+
+void Core::fill(Stats& stats) const {
+  stats.labors = counters_[static_cast<int>(ObjectKind::LABOR)];
+  stats.tasks = counters_[static_cast<int>(ObjectKind::TASK)];
+  stats.sequences = counters_[static_cast<int>(ObjectKind::SEQUENCE)];
+  stats.jobs = counters_[static_cast<int>(ObjectKind::JOB)];
+  stats.queued_jobs = jobs_.queue.size();
+  stats.queued_checks = checks_.queue.size();
+  stats.waiting = waiting_;
+  stats.steps = steps_;
+}
+
+}  // namespace cogwork

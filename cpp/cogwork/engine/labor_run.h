@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "cogwork/cogs/cog.h"
+#include "cogwork/engine/engine.h"
+#include "cogwork/machine/labor_machine.h"
+
+namespace cogwork {
+
+/// An attempt between the record of its start and its close.
+struct AttemptRun {
+  AttemptKey key = 0;
+  std::shared_ptr<const CogInfo> cog;
+  bool check = false;
+  bool handed = false;
+  double fraction = -1;  // ctx.progress
+  Text message;
+};
+
+/// Group 3 of some steps' effects (effect.h): what waits for one commit.
+struct AfterCommit {
+  std::vector<Effects::Opened> opened;
+  std::vector<Effects::Acknowledged> acks;
+  bool labor_ended = false;
+};
+
+/// One Labor in a running engine: its machine, and what the driver keeps beside it. Scheduler thread only.
+struct LaborRun {
+  explicit LaborRun(Labor labor) : id(labor.id), machine(std::move(labor)), counts(machine.labor().tasks.size()) {}
+
+  const Id id;
+  LaborMachine machine;
+
+  // What the steps since the last flush want to be stored, and what waits for it.
+  std::vector<ObjectRef> writes;
+  std::vector<Change> changes;
+  std::vector<std::uint32_t> ended_sequences;
+  AfterCommit after;
+  bool dirty = false;
+
+  std::array<std::uint8_t, 16> link{};  // of its last row of history
+  Time wake = never;                    // its place in the engine's timers
+  std::unordered_map<std::uint32_t, AttemptRun> attempts;  // by Job
+  std::shared_ptr<LaborEnd> end = std::make_shared<LaborEnd>();
+
+  // For displays.
+  struct TaskCounts {
+    std::uint32_t completed = 0, failed = 0, stopped = 0;
+  };
+  std::vector<TaskCounts> counts;
+  std::deque<Progress::Loss> losses;
+};
+
+}  // namespace cogwork
