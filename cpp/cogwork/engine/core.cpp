@@ -15,19 +15,18 @@ ValidationError other_contents(const Text& client_id, const Id& labor) {
                                         ", whose contents differ; give this one a client_id of its own"}});
 }
 
-std::string first_line(const Text& text, bool last) {
-  // Of a traceback, the last line says what happened.
-  const auto view = text.view();
-  std::size_t end = view.find_last_not_of('\n');
-  if (end == std::string_view::npos) return {};
-  if (!last) return std::string(view.substr(0, view.find('\n')));
-  const auto begin = view.find_last_of('\n', end);
-  return std::string(view.substr(begin == std::string_view::npos ? 0 : begin + 1, end - (begin == std::string_view::npos ? 0 : begin + 1) + 1));
-}
-
 constexpr std::size_t kMostLosses = 100;
 
 }  // namespace
+
+std::string last_line(const Text& text) {
+  auto view = text.view();
+  const auto end = view.find_last_not_of('\n');
+  if (end == std::string_view::npos) return {};
+  view = view.substr(0, end + 1);
+  const auto before = view.find_last_of('\n');
+  return std::string(before == std::string_view::npos ? view : view.substr(before + 1));
+}
 
 Core::Core(CoreSeams seams, EngineOptions options, std::uint64_t last_change)
     : seams_(std::move(seams)), options_(std::move(options)), next_change_(last_change + 1) {
@@ -420,7 +419,7 @@ void Core::note_ended_sequences(LaborRun& run) {
     for (std::uint32_t j = 0; j < sequence.job_count; ++j) {
       const auto& job = labor.jobs[sequence.first_job + j];
       if (job.state == State::COMPLETED || job.attempts.empty()) continue;
-      loss.error = Text(first_line(job.attempts.back().error, true));
+      loss.error = Text(last_line(job.attempts.back().error));
     }
     run.losses.push_back(std::move(loss));
     if (run.losses.size() > kMostLosses) run.losses.pop_front();
@@ -586,6 +585,8 @@ CloseReport Core::finish() {
   units_.clear();
   attempts_.clear();
   wakes_.clear();
+  dirty_.clear();
+  outbox_.clear();
   return report;
 }
 

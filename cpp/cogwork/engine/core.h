@@ -20,6 +20,9 @@
 
 namespace cogwork {
 
+/// Of a traceback, the line that says what happened.
+std::string last_line(const Text& text);
+
 /// What the core reaches the world through. In an engine: the system's clock, a storage thread, workers; in a simulation:
 /// whatever it likes, in one thread.
 struct CoreSeams {

@@ -208,10 +208,20 @@ class Engine {
   CloseReport close(std::optional<Duration> grace, bool interrupt);
   bool closed() const;
 
-  PullQueue& jobs();
-  PullQueue& checks();
-  PullQueue& async_calls();
-  Storage& store();
+  /// close() in three steps, for a caller that must be able to change its mind while it waits: begin; wait for the completion, which is
+  /// set when nothing executes any more; perhaps interrupt; finish, once it is set.
+  std::shared_ptr<Completion> begin_close();
+  void interrupt_calls();
+  CloseReport finish_close();
+
+  /// R4: looks again at the Labors that waited for a Cog. To be called when one was registered.
+  void recheck_waiting();
+
+  /// Where Python's workers get their calls. They outlive the engine for as long as somebody holds them.
+  std::shared_ptr<PullQueue> jobs();
+  std::shared_ptr<PullQueue> checks();
+  std::shared_ptr<PullQueue> async_calls();
+  std::shared_ptr<Storage> store();
   const EngineOptions& options() const;
 
  private:

@@ -52,10 +52,6 @@ class LaborMachine {
   /// Drops args and attempts of a Sequence that has ended.
   void release(std::uint32_t sequence);
 
-  /// R2: whether there is an attempt that was executing when the engine died, and that its on_interrupt does not simply repeat. Ask
-  /// before Recovered.
-  bool needs_decision() const;
-
   // ---- what displays and tests look at ----
 
   enum class Phase : std::uint8_t { NONE, ENTERED, CHECKING, ROLLING, CLOSING };
@@ -216,6 +212,10 @@ class LaborMachine {
   Time now_ = never;
   Effects* out_ = nullptr;
 };
+
+/// R2: whether a stored Labor has an attempt that was executing when its engine died, and that its on_interrupt does not simply
+/// repeat.
+bool needs_decision(const Labor& labor);
 
 std::string_view name_of(LaborMachine::Phase phase);
 std::string_view name_of(LaborMachine::RunPhase phase);

@@ -11,8 +11,8 @@ bool has_open_attempt(const Job& job) { return !job.attempts.empty() && job.atte
 
 }  // namespace
 
-bool LaborMachine::needs_decision() const {
-  return std::any_of(labor_.jobs.begin(), labor_.jobs.end(), [](const Job& job) {
+bool needs_decision(const Labor& labor) {
+  return std::any_of(labor.jobs.begin(), labor.jobs.end(), [](const Job& job) {
     return job.held || (has_open_attempt(job) && job.options.on_interrupt != static_cast<std::int8_t>(OnInterrupt::RETRY));
   });
 }

@@ -1,0 +1,472 @@
+#include "cogwork/engine/engine.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <future>
+
+#include "cogwork/engine/core.h"
+#include "cogwork/engine/loop.h"
+#include "cogwork/engine/take_up.h"
+#include "cogwork/machine/signal_rules.h"
+#include "cogwork/model/validate.h"
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+namespace cogwork {
+namespace {
+
+Owner this_process(const EngineOptions& options, Clock& clock) {
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  return Owner{getpid(), host, options.user, options.program, clock.now()};
+}
+
+/// Reading a tree of a million Jobs leaves the heap full of holes where the document was; what it held goes back.
+void give_back_memory(std::size_t jobs) {
+#ifdef __GLIBC__
+  if (jobs >= 50'000) malloc_trim(0);
+#else
+  (void)jobs;
+#endif
+}
+
+}  // namespace
+
+class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
+ public:
+  Impl(std::shared_ptr<Storage> store_in, std::shared_ptr<CogRegistry> cogs_in, EngineOptions options_in)
+      : options(std::move(options_in)),
+        store(std::move(store_in)),
+        cogs(std::move(cogs_in)),
+        clock(make_system_clock()),
+        lock(store->lock(this_process(options, *clock))),
+        feeds(std::make_shared<FeedHub>(store, store->last_change())),
+        loop(*clock),
+        jobs(loop, options.workers),
+        checks(loop, options.workers),
+        async_calls(loop, options.workers),
+        committer(make_committer(
+            store, [this](std::vector<CommitResult> results) { loop.committed(std::move(results)); }, [] {},
+            Backoff(std::chrono::milliseconds(20), std::chrono::seconds(5), Random::from_system()))),
+        core(seams(), options, store->last_change()) {
+    for (const auto& record : store->records(RecordKind::CLIENT_ID)) {
+      if (!record.value || record.value->size() < 16) continue;
+      Id id;
+      std::copy_n(record.value->data(), 16, id.bytes.begin());
+      core.remember_client(record.key, id, Text(record.value->view().substr(16)));
+    }
+    if (options.recover) {
+      auto unfinished = read_unfinished(*store, *cogs);
+      for (auto& found : unfinished.ready) {
+        taken_up.push_back(found.labor.id);
+        core.take_up(std::move(found.labor), found.link);
+      }
+      core.set_waiting(std::move(unfinished.waiting));
+    }
+    loop.start(core);
+    loop.post([](Core&) {});  // what was taken up goes on
+  }
+
+  /// Runs `question` on the scheduler thread and waits for what it returns.
+  template <typename F>
+  auto ask(F question) {
+    using R = std::invoke_result_t<F, Core&>;
+    std::promise<R> promise;
+    auto answer = promise.get_future();
+    {
+      const std::lock_guard guard(gate);
+      require_open();
+      loop.post([&](Core& c) {
+        try {
+          if constexpr (std::is_void_v<R>) {
+            question(c);
+            promise.set_value();
+          } else {
+            promise.set_value(question(c));
+          }
+        } catch (...) {
+          promise.set_exception(std::current_exception());
+        }
+      });
+    }
+    return answer.get();
+  }
+
+  void require_open() const {
+    if (finished) throw EngineClosed("the engine is closed; open another on the store to go on");
+  }
+
+  /// An answer that comes later, from the scheduler thread: (value, error).
+  std::pair<std::shared_ptr<Ack>, std::exception_ptr> ask_ack(std::function<void(Core&, Core::AckReply)> question) {
+    auto promise = std::make_shared<std::promise<std::pair<std::shared_ptr<Ack>, std::exception_ptr>>>();
+    auto answer = promise->get_future();
+    {
+      const std::lock_guard guard(gate);
+      require_open();
+      loop.post([question = std::move(question), promise](Core& c) {
+        question(c, [promise](std::shared_ptr<Ack> ack, std::exception_ptr error) {
+          promise->set_value({std::move(ack), std::move(error)});
+        });
+      });
+    }
+    return answer.get();
+  }
+
+  CoreSeams seams() {
+    CoreSeams s;
+    s.clock = clock.get();
+    s.committer = committer.get();
+    s.cogs = cogs.get();
+    s.jobs = &jobs;
+    s.checks = &checks;
+    s.async_calls = &async_calls;
+    s.feeds = feeds;
+    s.random = Random::from_system();
+    return s;
+  }
+
+  /// The stored state of an object whose Labor is not running here, with its Labor. Throws NotFound.
+  struct Stored {
+    Labor labor;
+    State state = State::UNKNOWN;
+  };
+  Stored stored(const Id& object) {
+    Stored found;
+    try {
+      found.labor = store->read_labor(object.labor(), false);
+      if (object.ordinal() == 0) {
+        found.state = found.labor.state;
+        return found;
+      }
+      try {
+        found.state = store->read_task(object).state;
+      } catch (const NotFound&) {
+        found.state = store->read_sequence(object).state;
+      }
+    } catch (const NotFound&) {
+      throw NotFound("no Labor, Task or Sequence has the id " + object.text() + " in " + store->name());
+    }
+    return found;
+  }
+  std::string why_not_running(const Labor& labor) {
+    const auto waiting = ask([](Core& c) { return c.waiting(); });
+    for (const auto& w : waiting) {
+      if (w.labor == labor.id) return "it waits: " + w.why;
+    }
+    return "this engine was opened without taking up what was unfinished (recover=\"none\")";
+  }
+  void record_refusal(const SignalOrder& order, State state) {
+    Change change;
+    change.kind = Change::Kind::SIGNAL;
+    change.ordinal = order.object.ordinal();
+    change.from = change.to = state;
+    change.signal = order.signal;
+    change.refused = true;
+    change.interrupt = order.interrupt;
+    change.by = Text(order.by);
+    change.note = Text(order.note);
+    const auto labor = order.object.labor();
+    const auto link = store->last_link(labor);
+    ask([&](Core& c) { c.record_refused(labor, std::move(change), link); });
+  }
+
+  std::shared_ptr<Completion> begin_close() {
+    const std::lock_guard guard(gate);
+    if (!quiet) {
+      quiet = std::make_shared<Completion>();
+      loop.post([quiet = quiet](Core& c) { c.begin_close(quiet); });
+    }
+    return quiet;
+  }
+  void interrupt_calls() {
+    const std::lock_guard guard(gate);
+    if (!finished) loop.post([](Core& c) { c.interrupt_all(); });
+  }
+  CloseReport finish_close() {
+    const std::lock_guard once(finishing);
+    if (finished) return report;
+    // Twice: what the first flush made durable may have been the last word on something.
+    bool durable = true;
+    for (int i = 0; i < 2; ++i) {
+      ask([](Core&) {});
+      durable = flush();
+    }
+    ask([](Core&) {});
+    report = ask([](Core& c) { return c.finish(); });
+    report.all_durable = durable;
+    {
+      const std::lock_guard guard(gate);
+      finished = true;
+    }
+    feeds->close();
+    jobs.close();
+    checks.close();
+    async_calls.close();
+    loop.stop();
+    committer.reset();
+    lock.reset();
+    return report;
+  }
+  bool flush() {
+    while (true) {
+      if (committer->flush(std::chrono::steady_clock::now() + std::max(options.grace, Duration(std::chrono::seconds(1))))) return true;
+      if (committer->health().degraded) return false;  // a store that merely takes its time is waited for
+    }
+  }
+
+  const EngineOptions options;
+  const std::shared_ptr<Storage> store;
+  const std::shared_ptr<CogRegistry> cogs;
+  const std::unique_ptr<Clock> clock;
+  std::unique_ptr<StoreLock> lock;
+  const std::shared_ptr<FeedHub> feeds;
+  Loop loop;
+  PullQueue jobs, checks, async_calls;
+  std::unique_ptr<Committer> committer;
+  Core core;
+  std::vector<Id> taken_up;
+
+  std::mutex gate;  // orders calls against the end of the loop
+  std::mutex finishing;
+  std::shared_ptr<Completion> quiet;
+  std::atomic<bool> finished{false};
+  CloseReport report;
+};
+
+Engine::Engine(std::shared_ptr<Storage> store, std::shared_ptr<CogRegistry> cogs, EngineOptions options)
+    : impl_(std::make_shared<Impl>(std::move(store), std::move(cogs), std::move(options))) {}
+
+Engine::~Engine() {
+  if (!impl_->finished) close(Duration(0), true);
+}
+
+void Engine::submit_async(Submission submission, std::function<void(Id, std::exception_ptr)> done) {
+  auto& labor = submission.labor;
+  auto faults = std::move(submission.faults);
+  validate(labor, *impl_->cogs, faults);
+  if (!faults.empty()) throw ValidationError(to_issues(labor, std::move(faults)));
+  complete(labor, *impl_->cogs);
+  const auto jobs = labor.jobs.size();
+  auto tree = std::make_shared<Labor>(std::move(labor));
+  give_back_memory(jobs);
+
+  const std::lock_guard guard(impl_->gate);
+  impl_->require_open();
+  impl_->loop.post([tree = std::move(tree), fingerprint = std::move(submission.fingerprint), start = submission.start,
+                    by = Text(submission.by), done = std::move(done)](Core& core) mutable {
+    core.submit(std::move(tree), std::move(fingerprint), start, std::move(by), std::move(done));
+  });
+}
+
+Id Engine::submit(Submission submission) {
+  auto promise = std::make_shared<std::promise<Id>>();
+  auto answer = promise->get_future();
+  submit_async(std::move(submission), [promise](Id id, std::exception_ptr error) {
+    if (error) {
+      promise->set_exception(error);
+    } else {
+      promise->set_value(id);
+    }
+  });
+  return answer.get();
+}
+
+void Engine::start(const Id& labor, const std::string& by, const std::string& note) {
+  const auto [ack, error] = impl_->ask_ack([=](Core& core, Core::AckReply reply) {
+    core.start(labor, Text(by), Text(note), std::move(reply));
+  });
+  if (error) std::rethrow_exception(error);
+  if (ack) return;
+  const auto found = impl_->stored(labor);
+  const std::string help = has_ended(found.state) ? "it has ended: submit a new one (as_new() makes a copy)"
+                                                  : impl_->why_not_running(found.labor);
+  throw SignalNotAllowed("cannot start a Labor that is " + std::string(name_of(found.state)) + "; " + help, -1,
+                         static_cast<int>(found.state));
+}
+
+std::shared_ptr<Ack> Engine::signal(const SignalOrder& order) {
+  const auto [ack, error] =
+      impl_->ask_ack([order](Core& core, Core::AckReply reply) { core.signal(order, std::move(reply)); });
+  if (error) std::rethrow_exception(error);
+  if (ack) return ack;
+
+  // Its Labor does not run here: it has ended, or it waits for something.
+  const auto found = impl_->stored(order.object);
+  impl_->record_refusal(order, found.state);
+  if (order.object.ordinal() == 0 || !has_ended(found.labor.state)) {
+    auto text = refusal(order.signal, found.labor.state, nullptr);
+    if (!has_ended(found.labor.state)) {
+      text = "cannot " + std::string(name_of(order.signal)) + " it now: " + impl_->why_not_running(found.labor);
+    }
+    throw SignalNotAllowed(text, static_cast<int>(order.signal), static_cast<int>(found.labor.state));
+  }
+  auto ignored = std::make_shared<Ack>();
+  ignored->state_ = found.state;
+  ignored->completion_.set();
+  return ignored;
+}
+
+State Engine::state(const Id& object) {
+  if (const auto state = impl_->ask([&](Core& core) { return core.state(object); })) return *state;
+  return impl_->stored(object).state;
+}
+
+std::shared_ptr<LaborEnd> Engine::end_of(const Id& labor) {
+  if (auto end = impl_->ask([&](Core& core) { return core.end_of(labor); })) return end;
+  const auto found = impl_->stored(labor.labor());
+  auto end = std::make_shared<LaborEnd>();
+  if (!has_ended(found.labor.state)) {
+    throw SignalNotAllowed("Labor " + labor.text() + " is not running in this engine: " + impl_->why_not_running(found.labor), -1,
+                           static_cast<int>(found.labor.state));
+  }
+  end->completion_.set();
+  return end;
+}
+
+Progress Engine::progress(const Id& labor) {
+  if (auto progress = impl_->ask([&](Core& core) { return core.progress(labor); })) return std::move(*progress);
+  // It does not run here: the same figures from what is stored.
+  const auto stored = impl_->store->read_labor(labor, true);
+  Progress p;
+  p.id = stored.id;
+  p.name = stored.name;
+  p.state = stored.state;
+  p.reason = stored.reason;
+  p.started = stored.started;
+  p.ended = stored.ended;
+  p.holds = stored.holds;
+  for (const auto& task : stored.tasks) {
+    Progress::TaskProgress t;
+    t.id = stored.id.with_ordinal(task.ordinal);
+    t.name = task.name;
+    t.state = task.state;
+    t.reason = task.reason;
+    t.started = task.started;
+    t.ended = task.ended;
+    t.sequences = task.sequence_count;
+    t.failures = task.failures;
+    t.tolerated = task.tolerated_failures.number;
+    t.concurrency = static_cast<std::uint32_t>(task.concurrency.number);
+    t.checks = task.check_count();
+    for (std::uint32_t c = 0; c < task.check_count(); ++c) t.rounds = std::max(t.rounds, stored.jobs[task.first_job + c].rounds);
+    for (std::uint32_t s = 0; s < task.sequence_count; ++s) {
+      const auto& sequence = stored.sequences[task.first_sequence + s];
+      if (sequence.state == State::COMPLETED) ++t.completed;
+      if (sequence.state == State::FAILED) ++t.failed;
+      if (sequence.state == State::STOPPED) ++t.stopped;
+      if (sequence.state != State::FAILED || p.losses.size() >= 100) continue;
+      Progress::Loss loss;
+      loss.sequence = stored.id.with_ordinal(sequence.ordinal);
+      loss.target = sequence.target;
+      loss.state = sequence.state;
+      for (std::uint32_t j = 0; j < sequence.job_count; ++j) {
+        const auto& job = stored.jobs[sequence.first_job + j];
+        if (job.state != State::COMPLETED && !job.attempts.empty()) loss.error = last_line(job.attempts.back().error);
+      }
+      p.losses.push_back(std::move(loss));
+    }
+    p.tasks.push_back(std::move(t));
+  }
+  return p;
+}
+
+Id Engine::find_task(const Id& parent, const std::string& name) {
+  std::string choices;
+  const auto found = impl_->ask([&](Core& core) { return core.find_named(parent, name, choices); });
+  if (found && !found->is_nil()) return *found;
+  if (!found) {
+    const auto labor = impl_->store->read_labor(parent.labor(), true);
+    for (const auto& task : labor.tasks) {
+      if (parent.ordinal() == 0) {
+        if (task.name == name) return parent.with_ordinal(task.ordinal);
+        choices += (choices.empty() ? "'" : ", '") + task.name.str() + "'";
+        continue;
+      }
+      if (task.ordinal != parent.ordinal()) continue;
+      for (std::uint32_t s = 0; s < task.sequence_count; ++s) {
+        const auto& sequence = labor.sequences[task.first_sequence + s];
+        if (sequence.target == name || (!sequence.name.empty() && sequence.name == name)) {
+          return parent.with_ordinal(sequence.ordinal);
+        }
+      }
+    }
+  }
+  throw NotFound(std::string(parent.ordinal() == 0 ? "no Task" : "no Sequence") + " is called '" + name + "'" +
+                 (choices.empty() ? "" : "; there are " + choices));
+}
+
+std::unique_ptr<ChangeFeed> Engine::changes(const Id& labor, std::optional<std::uint64_t> since) {
+  bool ended = false;
+  if (!labor.is_nil() && !impl_->ask([&](Core& core) { return core.knows(labor); })) {
+    ended = has_ended(impl_->stored(labor.labor()).labor.state);
+  }
+  return impl_->feeds->open(labor.is_nil() ? labor : labor.labor(), since, ended);
+}
+
+Stats Engine::stats() {
+  Stats stats = impl_->ask([](Core& core) {
+    Stats s;
+    core.fill(s);
+    return s;
+  });
+  stats.workers = impl_->jobs.figures();
+  stats.check_workers = impl_->checks.figures();
+  stats.async_calls = impl_->async_calls.figures();
+  stats.store = impl_->committer->health();
+  stats.commits = impl_->committer->figures();
+  return stats;
+}
+
+std::vector<Id> Engine::taken_up() const { return impl_->taken_up; }
+
+void Engine::recheck_waiting() {
+  const auto waiting = impl_->ask([](Core& core) { return core.waiting(); });
+  if (waiting.empty()) return;
+  std::vector<Stats::Waiting> still;
+  std::vector<Unfinished::Found> ready;
+  for (const auto& w : waiting) {
+    auto labor = impl_->store->read_labor(w.labor, true);
+    if (auto why = why_waiting(labor, *impl_->cogs); !why.empty()) {
+      still.push_back({w.labor, w.name, std::move(why)});
+    } else {
+      ready.push_back({std::move(labor), impl_->store->last_link(w.labor)});
+    }
+  }
+  impl_->ask([&](Core& core) {
+    for (auto& found : ready) {
+      if (!core.knows(found.labor.id)) core.take_up(std::move(found.labor), found.link);
+    }
+    core.set_waiting(std::move(still));
+  });
+}
+
+std::shared_ptr<Completion> Engine::begin_close() { return impl_->begin_close(); }
+void Engine::interrupt_calls() { impl_->interrupt_calls(); }
+CloseReport Engine::finish_close() { return impl_->finish_close(); }
+
+CloseReport Engine::close(std::optional<Duration> grace, bool interrupt) {
+  const auto quiet = begin_close();
+  if (!interrupt) {
+    if (grace) {
+      quiet->wait_for(*grace);
+    } else {
+      quiet->wait();
+    }
+  }
+  if (!quiet->done()) interrupt_calls();
+  quiet->wait();
+  return finish_close();
+}
+
+bool Engine::closed() const { return impl_->finished; }
+
+std::shared_ptr<PullQueue> Engine::jobs() { return {impl_, &impl_->jobs}; }
+std::shared_ptr<PullQueue> Engine::checks() { return {impl_, &impl_->checks}; }
+std::shared_ptr<PullQueue> Engine::async_calls() { return {impl_, &impl_->async_calls}; }
+std::shared_ptr<Storage> Engine::store() { return impl_->store; }
+const EngineOptions& Engine::options() const { return impl_->options; }
+
+}  // namespace cogwork

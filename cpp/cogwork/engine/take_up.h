@@ -1,0 +1,28 @@
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "cogwork/cogs/cog.h"
+#include "cogwork/engine/engine.h"
+#include "cogwork/storage/storage.h"
+
+namespace cogwork {
+
+/// What opening a store finds in it (R1): Labors that go on, and those that cannot yet, with the reason.
+struct Unfinished {
+  struct Found {
+    Labor labor;
+    std::array<std::uint8_t, 16> link{};
+  };
+  std::vector<Found> ready;
+  std::vector<Stats::Waiting> waiting;
+};
+
+/// Reads every Labor that has not ended, earliest first.
+Unfinished read_unfinished(Storage& store, const CogRegistry& cogs);
+
+/// Why a stored Labor cannot go on in this process; empty where it can (R2, R4).
+std::string why_waiting(const Labor& labor, const CogRegistry& cogs);
+
+}  // namespace cogwork
