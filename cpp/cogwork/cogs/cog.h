@@ -55,6 +55,9 @@ class CogRegistry : public CogLookup {
   };
   mutable std::mutex mutex_;
   std::map<std::string, Entry, std::less<>> entries_;
+  // defaults() hands out plain pointers: what was replaced stays alive. A registry sees few replacements (a notebook cell run
+  // again), so they are kept.
+  std::vector<std::shared_ptr<const CogInfo>> replaced_;
 };
 
 /// Names an attempt for as long as its engine lives; never used twice.

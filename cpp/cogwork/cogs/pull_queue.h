@@ -69,7 +69,8 @@ class PullQueue final : public Executor {
   };
   /// For an event loop: all that waits, without blocking.
   Drained drain();
-  int fd() const { return fd_; }
+  /// Asking for it makes the queue one that is watched.
+  int fd();
 
   /// Reports the end of a call, from any thread. A second report of one call, or one of an abandoned call, is dropped.
   void finish(const std::shared_ptr<Call>& call, Outcome outcome);
@@ -97,7 +98,7 @@ class PullQueue final : public Executor {
   };
   Taken take_front(std::unique_lock<std::mutex>& lock);
   bool is_brief(const Call& call) const;
-  void signal_fd();
+  void signal_fd();  // only where somebody watches: it is a system call for each attempt
 
   OutcomeSink& sink_;
   const int limit_;
@@ -116,6 +117,7 @@ class PullQueue final : public Executor {
   int abandoned_ = 0;
   std::uint64_t abandoned_ever_ = 0;
   bool closed_ = false;
+  std::atomic<bool> watched_{false};
 };
 
 }  // namespace cogwork
