@@ -1,0 +1,366 @@
+#include "cogwork/storage/sqlite_reader.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <tuple>
+
+#include "cogwork/base/error.h"
+#include "cogwork/storage/sqlite_rows.h"
+#include "cogwork/storage/sqlite_schema.h"
+
+namespace cogwork {
+namespace {
+
+std::int64_t as_signed(std::uint64_t number) {
+  return static_cast<std::int64_t>(std::min<std::uint64_t>(number, std::numeric_limits<std::int64_t>::max()));
+}
+
+/// That the tables of a Labor fit each other: whoever walks them by index relies on it.
+void check_tables(const Labor& labor, const SqlitePlace& place) {
+  const auto within = [](std::uint64_t first, std::uint64_t count, std::size_t size) { return first + count <= size; };
+  const auto& [tasks, sequences, jobs] = std::tie(labor.tasks, labor.sequences, labor.jobs);
+  bool whole = true;
+  for (const auto& task : tasks) {
+    whole = whole && within(task.first_job, std::uint64_t{task.pre_check_count} + task.cont_check_count, jobs.size()) &&
+            within(task.first_sequence, task.sequence_count, sequences.size());
+  }
+  for (const auto& sequence : sequences) {
+    whole = whole && sequence.task < tasks.size() && within(sequence.first_job, sequence.job_count, jobs.size());
+  }
+  for (const auto& job : jobs) {
+    whole = whole && job.task < tasks.size() && (job.sequence == Job::kNoSequence || job.sequence < sequences.size());
+  }
+  if (!whole) {
+    throw StorageError("cannot read the Labor " + labor.id.text() + " from " + place.shown +
+                           ": rows of it are missing; the file is damaged, restore a copy",
+                       false);
+  }
+}
+
+HistoryRow history_from(const SqliteStatement& row) {
+  HistoryRow out;
+  out.first = static_cast<std::uint64_t>(row.number(0));
+  out.labor = row.id(1);
+  out.at = from_micros(row.number(2));
+  out.count = static_cast<std::uint32_t>(row.number(3));
+  out.changes = row.bytes(4);
+  const auto link = row.bytes(5);
+  std::memcpy(out.link.data(), link.data(), std::min(link.size(), out.link.size()));
+  return out;
+}
+
+/// The conditions of a filter as SQL, and the values of its question marks.
+class SearchSql {
+ public:
+  SearchSql(const LaborFilter& filter, const SearchPlace& place, std::size_t most) {
+    // The plus keeps this bound from being the way in; that is `submitted`, whose order is wanted.
+    sql_ = std::string("SELECT l.") + column_list() + " FROM labors AS l WHERE +l.key <= ?";
+    numbers(place.last_key);
+    if (!filter.states.empty()) {
+      sql_ += " AND l.state IN (";
+      for (const auto state : filter.states) sql_ += std::to_string(static_cast<int>(state)) + ",";
+      sql_.back() = ')';
+    }
+    // Byte by byte, hence the casts: LIKE and GLOB read signs in a name, and on texts substr counts characters.
+    if (!filter.name_prefix.empty()) affix(filter.name_prefix, static_cast<std::int64_t>(filter.name_prefix.size()), "1, ");
+    if (!filter.name_suffix.empty()) affix(filter.name_suffix, -static_cast<std::int64_t>(filter.name_suffix.size()), "");
+    any_of("labor_tags", "tag", filter.tags);
+    any_of("labor_targets", "target", filter.targets);
+    any_of("labor_cogs", "cog", filter.cogs);
+    if (filter.submit_begin) {
+      sql_ += " AND l.submitted >= ?";
+      numbers(to_micros(*filter.submit_begin));
+    }
+    if (filter.submit_end) {
+      sql_ += " AND l.submitted < ?";
+      numbers(to_micros(*filter.submit_end));
+    }
+    if (place.begun) {
+      sql_ += filter.newest_first ? " AND (l.submitted, l.id) < (?, ?)" : " AND (l.submitted, l.id) > (?, ?)";
+      numbers(place.submitted);
+      blob({reinterpret_cast<const char*>(place.id.bytes.data()), place.id.bytes.size()});
+    }
+    sql_ += filter.newest_first ? " ORDER BY l.submitted DESC, l.id DESC LIMIT ?" : " ORDER BY l.submitted, l.id LIMIT ?";
+    numbers(static_cast<std::int64_t>(most));
+  }
+
+  const std::string& sql() const { return sql_; }
+  void bind(SqliteStatement& statement) const {
+    int place = 0;
+    for (const auto& value : values_) {
+      ++place;
+      switch (value.kind) {
+        case Value::NUMBER: statement.bind(place, value.number); break;
+        case Value::TEXT: statement.bind_text(place, value.bytes); break;
+        case Value::BLOB: statement.bind_blob(place, value.bytes); break;
+      }
+    }
+  }
+
+ private:
+  struct Value {
+    enum Kind : std::uint8_t { NUMBER, TEXT, BLOB } kind;
+    std::int64_t number;
+    std::string bytes;
+  };
+
+  static std::string column_list() {
+    std::string list = kLaborSql.columns;
+    for (std::size_t at = 0; (at = list.find(", ", at)) != list.npos; at += 4) list.replace(at, 2, ", l.");
+    return list;
+  }
+  void numbers(std::int64_t value) { values_.push_back({Value::NUMBER, value, {}}); }
+  void blob(std::string_view bytes) { values_.push_back({Value::BLOB, 0, std::string(bytes)}); }
+  void affix(const std::string& bytes, std::int64_t size, const char* from) {
+    sql_ += std::string(" AND substr(CAST(l.name AS BLOB), ") + from + "?) = ?";
+    numbers(size);
+    blob(bytes);
+  }
+  void any_of(const char* table, const char* column, const std::vector<std::string>& words) {
+    if (words.empty()) return;
+    sql_ += std::string(" AND l.key IN (SELECT labor FROM ") + table + " WHERE " + column + " IN (";
+    for (const auto& word : words) {
+      sql_ += word.empty() ? "''," : "?,";
+      if (!word.empty()) values_.push_back({Value::TEXT, 0, word});
+    }
+    sql_.back() = ')';
+    sql_ += ")";
+  }
+
+  std::string sql_;
+  std::vector<Value> values_;
+};
+
+}  // namespace
+
+bool has_sqlite_log(const SqlitePlace& place) {
+  struct stat about {};
+  return stat((place.real + "-wal").c_str(), &about) == 0 || stat((place.real + "-journal").c_str(), &about) == 0;
+}
+
+/// One consistent view for several statements. Ends without a word: it only read.
+class SqliteReader::Transaction {
+ public:
+  explicit Transaction(SqliteConnection& connection) : connection_(connection) { connection.execute("BEGIN", "read"); }
+  ~Transaction() { sqlite3_exec(connection_.handle(), "ROLLBACK", nullptr, nullptr, nullptr); }
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+
+ private:
+  SqliteConnection& connection_;
+};
+
+SqliteReader::SqliteReader(const SqlitePlace& place, SqliteConnection::Kind kind)
+    : place_(place),
+      kind_(kind),
+      signature_(kind == SqliteConnection::Kind::SNAPSHOT ? signature_of(place) : Signature()),
+      connection_(place, kind) {
+  const Transaction transaction(connection_);
+  check_schema(look_at(connection_), place_, false, false);
+}
+
+SqliteReader::Signature SqliteReader::signature_of(const SqlitePlace& place) {
+  Signature signature;
+  struct stat about {};
+  if (stat(place.real.c_str(), &about) == 0) {
+    signature.device = static_cast<std::int64_t>(about.st_dev);
+    signature.inode = static_cast<std::int64_t>(about.st_ino);
+    signature.size = about.st_size;
+#ifdef __APPLE__
+    signature.modified_s = about.st_mtimespec.tv_sec;
+    signature.modified_ns = about.st_mtimespec.tv_nsec;
+#else
+    signature.modified_s = about.st_mtim.tv_sec;
+    signature.modified_ns = about.st_mtim.tv_nsec;
+#endif
+  }
+  signature.has_log = has_sqlite_log(place);
+  return signature;
+}
+
+bool SqliteReader::current() const { return kind_ != SqliteConnection::Kind::SNAPSHOT || signature_of(place_) == signature_; }
+
+SqliteStatement& SqliteReader::kept(std::unique_ptr<SqliteStatement>& slot, std::string_view sql, std::string_view doing) {
+  if (!slot) slot = std::make_unique<SqliteStatement>(connection_, sql, doing);
+  return *slot;
+}
+
+void SqliteReader::not_found(const char* what, const Id& id) const {
+  throw NotFound(std::string("there is no ") + what + " " + id.text() + " in " + place_.shown);
+}
+
+std::int64_t SqliteReader::find_key(const Id& labor) {
+  auto& find = kept(find_labor_, "SELECT key FROM labors WHERE id = ?1", "read");
+  find.bind_id(1, labor);
+  if (!find.step()) return 0;
+  const auto key = find.number(0);
+  find.reset();
+  return key;
+}
+
+Labor SqliteReader::read_labor(const Id& id, bool full) {
+  const Transaction transaction(connection_);
+  const std::int64_t key = find_key(id);
+  if (key == 0) not_found("Labor", id);
+  static const std::string labor_sql = std::string("SELECT ") + kLaborSql.columns + " FROM labors WHERE key = ?1";
+  auto& row = kept(labor_, labor_sql, "read a Labor from");
+  const StatementGuard guard(row);
+  row.bind(1, key);
+  if (!row.step()) not_found("Labor", id);
+  Labor labor = labor_from(row);
+  if (!full) return labor;
+
+  Interner intern;
+  const auto each = [&](std::unique_ptr<SqliteStatement>& slot, const char* table, const char* columns, const auto& take) {
+    const auto sql = slot ? std::string()
+                          : std::string("SELECT ") + columns + " FROM " + table + " WHERE key BETWEEN ?1 AND ?2 ORDER BY key";
+    auto& rows = kept(slot, sql, "read a Labor from");
+    const StatementGuard rows_guard(rows);
+    rows.bind(1, row_key(key, 0)).bind(2, row_key(key, UINT32_MAX));
+    while (rows.step()) take(rows);
+  };
+  each(tasks_, "tasks", kTaskSql.columns, [&](const auto& rows) { labor.tasks.push_back(task_from(rows, intern)); });
+  if (!labor.tasks.empty()) {
+    const auto& last = labor.tasks.back();
+    labor.sequences.reserve(std::size_t{last.first_sequence} + last.sequence_count);
+  }
+  each(sequences_, "sequences", kSequenceSql.columns, [&](const auto& rows) { labor.sequences.push_back(sequence_from(rows, intern)); });
+  if (!labor.sequences.empty()) {
+    const auto& last = labor.sequences.back();
+    labor.jobs.reserve(std::size_t{last.first_job} + last.job_count);
+  }
+  each(jobs_, "jobs", kJobSql.columns, [&](const auto& rows) { labor.jobs.push_back(job_from(rows, intern, true)); });
+  // Both in the order of keys: one walk brings them together.
+  auto job = labor.jobs.begin();
+  each(args_, "args", "key, args", [&](const auto& rows) {
+    const auto ordinal = row_ordinal(rows.number(0));
+    while (job != labor.jobs.end() && job->ordinal < ordinal) ++job;
+    if (job != labor.jobs.end() && job->ordinal == ordinal) job->args = rows.bytes(1);
+  });
+  check_tables(labor, place_);
+  return labor;
+}
+
+SqliteStatement& SqliteReader::row_of(std::unique_ptr<SqliteStatement>& slot, const std::string& sql, const Id& id, const char* what) {
+  const std::int64_t key = find_key(id.labor());
+  if (key == 0) not_found(what, id);
+  auto& row = kept(slot, sql, "read");
+  row.bind(1, row_key(key, id.ordinal()));
+  if (!row.step()) not_found(what, id);
+  return row;
+}
+
+Task SqliteReader::read_task(const Id& id) {
+  const Transaction transaction(connection_);
+  static const std::string sql = std::string("SELECT ") + kTaskSql.columns + " FROM tasks WHERE key = ?1";
+  auto& row = row_of(task_, sql, id, "Task");
+  const StatementGuard guard(row);
+  Interner intern;
+  return task_from(row, intern);
+}
+
+Sequence SqliteReader::read_sequence(const Id& id) {
+  const Transaction transaction(connection_);
+  static const std::string sql = std::string("SELECT ") + kSequenceSql.columns + " FROM sequences WHERE key = ?1";
+  auto& row = row_of(sequence_, sql, id, "Sequence");
+  const StatementGuard guard(row);
+  Interner intern;
+  return sequence_from(row, intern);
+}
+
+Job SqliteReader::read_job(const Id& id, bool full) {
+  const Transaction transaction(connection_);
+  static const std::string sql = std::string("SELECT ") + kJobSql.columns + " FROM jobs WHERE key = ?1";
+  auto& row = row_of(job_, sql, id, "Job");
+  const StatementGuard guard(row);
+  Interner intern;
+  Job job = job_from(row, intern, full);
+  if (full) {
+    auto& args = kept(job_args_, "SELECT args FROM args WHERE key = ?1", "read the args of a Job from");
+    const StatementGuard args_guard(args);
+    args.bind(1, row.number(0));
+    if (args.step()) job.args = args.bytes(0);
+  }
+  return job;
+}
+
+std::vector<Labor> SqliteReader::search(const LaborFilter& filter, SearchPlace& place, std::size_t most) {
+  std::vector<Labor> found;
+  if (filter.submit_begin && filter.submit_end && *filter.submit_begin >= *filter.submit_end) return found;
+  const Transaction transaction(connection_);
+  if (!place.begun) place.last_key = connection_.number("SELECT coalesce(max(key), 0) FROM labors");
+  const SearchSql sql(filter, place, most);
+  SqliteStatement rows(connection_, sql.sql(), "search");
+  sql.bind(rows);
+  while (rows.step()) found.push_back(labor_from(rows));
+  if (!found.empty()) {
+    place.begun = true;
+    place.submitted = to_micros(found.back().submitted);
+    place.id = found.back().id;
+  }
+  return found;
+}
+
+std::vector<HistoryRow> SqliteReader::history(const Id& labor, std::uint64_t since, std::uint64_t last, std::size_t most) {
+  // Rows hold ranges of numbers that do not overlap, so at most the last one that begins at `since` or below reaches above it.
+  const Transaction transaction(connection_);
+  std::vector<HistoryRow> rows;
+  const auto read = [&](SqliteStatement& statement, std::int64_t key) {
+    const StatementGuard guard(statement);
+    statement.bind(1, as_signed(since)).bind(2, as_signed(last)).bind(3, static_cast<std::int64_t>(most));
+    if (key != 0) statement.bind(4, key);
+    while (statement.step()) {
+      auto row = history_from(statement);
+      if (row.first + row.count - 1 > since) rows.push_back(std::move(row));
+    }
+  };
+  if (labor.is_nil()) {
+    read(kept(history_all_,
+              "SELECT h.first, l.id, h.at, h.count, h.changes, h.link FROM history AS h JOIN labors AS l ON l.key = h.labor "
+              "WHERE h.first BETWEEN coalesce((SELECT max(first) FROM history WHERE first <= ?1), 0) AND ?2 ORDER BY h.first LIMIT ?3 + 1",
+              "read the history of"),
+         0);
+  } else if (const std::int64_t key = find_key(labor); key != 0) {
+    read(kept(history_labor_,
+              "SELECT h.first, l.id, h.at, h.count, h.changes, h.link FROM history AS h JOIN labors AS l ON l.key = h.labor "
+              "WHERE h.labor = ?4 AND h.first BETWEEN coalesce((SELECT max(first) FROM history WHERE labor = ?4 AND first <= ?1), 0) AND ?2 "
+              "ORDER BY h.first LIMIT ?3 + 1",
+              "read the history of"),
+         key);
+  }
+  return rows;
+}
+
+std::uint64_t SqliteReader::last_change() {
+  auto& row = kept(last_change_, "SELECT first + count - 1 FROM history ORDER BY first DESC LIMIT 1", "read the history of");
+  const StatementGuard guard(row);
+  return row.step() ? static_cast<std::uint64_t>(row.number(0)) : 0;
+}
+
+std::array<std::uint8_t, 16> SqliteReader::last_link(const Id& labor) {
+  std::array<std::uint8_t, 16> link{};
+  auto& row = kept(last_link_,
+                   "SELECT link FROM history WHERE labor = (SELECT key FROM labors WHERE id = ?1) ORDER BY first DESC LIMIT 1",
+                   "read the history of");
+  const StatementGuard guard(row);
+  row.bind_id(1, labor);
+  if (row.step()) {
+    const auto bytes = row.bytes(0);
+    std::memcpy(link.data(), bytes.data(), std::min(bytes.size(), link.size()));
+  }
+  return link;
+}
+
+std::vector<Record> SqliteReader::records(RecordKind kind) {
+  std::vector<Record> found;
+  auto& rows = kept(records_, "SELECT key, value FROM records WHERE kind = ?1 ORDER BY key", "read records from");
+  const StatementGuard guard(rows);
+  rows.bind(1, static_cast<int>(kind));
+  while (rows.step()) found.push_back({kind, Text(rows.bytes(0)), Text(rows.bytes(1))});
+  return found;
+}
+
+}  // namespace cogwork

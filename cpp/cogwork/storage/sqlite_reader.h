@@ -1,0 +1,74 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cogwork/storage/sqlite_connection.h"
+#include "cogwork/storage/storage.h"
+
+namespace cogwork {
+
+/// Where a search goes on: behind the last Labor that it returned.
+struct SearchPlace {
+  std::int64_t last_key = 0;  ///< Labors that came to the store later are not looked at.
+  bool begun = false;
+  std::int64_t submitted = 0;
+  Id id;
+};
+
+/// Whether the file has a log beside it: an engine has it open, or did not close it.
+bool has_sqlite_log(const SqlitePlace& place);
+
+/// A connection that reads, with its statements. One thread at a time; never makes a writer wait. Each call sees one state of the
+/// store: what lies between two commits.
+class SqliteReader {
+ public:
+  /// Throws where the file is none of cogwork's, or of another version.
+  SqliteReader(const SqlitePlace& place, SqliteConnection::Kind kind);
+
+  Labor read_labor(const Id& id, bool full);
+  Task read_task(const Id& id);
+  Sequence read_sequence(const Id& id);
+  Job read_job(const Id& id, bool full);
+
+  /// The next Labors of a search, at most `most`. Fewer: it is at its end.
+  std::vector<Labor> search(const LaborFilter& filter, SearchPlace& place, std::size_t most);
+  /// The next rows that hold a change above `since` and begin at `last` or below; at most `most`.
+  std::vector<HistoryRow> history(const Id& labor, std::uint64_t since, std::uint64_t last, std::size_t most);
+  std::uint64_t last_change();
+  std::array<std::uint8_t, 16> last_link(const Id& labor);
+  std::vector<Record> records(RecordKind kind);
+
+  /// Whether what this connection read is still what the file holds (SNAPSHOT only; else always).
+  bool current() const;
+
+ private:
+  /// What tells that somebody wrote to a file that is read as a snapshot.
+  struct Signature {
+    std::int64_t device = 0, inode = 0, size = 0, modified_s = 0, modified_ns = 0;
+    bool has_log = false;
+    bool operator==(const Signature&) const = default;
+  };
+  class Transaction;
+
+  static Signature signature_of(const SqlitePlace& place);
+  /// Prepared at its first use.
+  SqliteStatement& kept(std::unique_ptr<SqliteStatement>& slot, std::string_view sql, std::string_view doing);
+  std::int64_t find_key(const Id& labor);
+  /// The row of the object with that id, ready to be read.
+  SqliteStatement& row_of(std::unique_ptr<SqliteStatement>& slot, const std::string& sql, const Id& id, const char* what);
+  [[noreturn]] void not_found(const char* what, const Id& id) const;
+
+  SqlitePlace place_;
+  SqliteConnection::Kind kind_;
+  Signature signature_;
+  SqliteConnection connection_;
+  std::unique_ptr<SqliteStatement> find_labor_, labor_, task_, sequence_, job_, job_args_, tasks_, sequences_, jobs_, args_, history_all_,
+      history_labor_, last_change_, last_link_, records_;
+};
+
+}  // namespace cogwork
