@@ -249,6 +249,7 @@ void Engine::submit_async(Submission submission, std::function<void(Id, std::exc
   validate(labor, *impl_->cogs, faults);
   if (!faults.empty()) throw ValidationError(to_issues(labor, std::move(faults)));
   complete(labor, *impl_->cogs);
+  labor.cogs = origins_of(labor, *impl_->cogs);
   const auto jobs = labor.jobs.size();
   auto tree = std::make_shared<Labor>(std::move(labor));
   give_back_memory(jobs);

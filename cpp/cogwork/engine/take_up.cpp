@@ -1,6 +1,6 @@
 #include "cogwork/engine/take_up.h"
 
-#include <set>
+#include <map>
 
 #include "cogwork/machine/labor_machine.h"
 
@@ -19,27 +19,33 @@ std::vector<State> unfinished_states() {
 
 }  // namespace
 
-std::string why_waiting(const Labor& labor, const CogRegistry& cogs) {
-  std::set<std::string> unknown;
-  Text known;  // the last that was found: neighbours mostly call the same Cog
+std::vector<std::pair<Text, Text>> origins_of(const Labor& labor, const CogRegistry& cogs) {
+  std::map<Text, Text> origins;
+  const Text* last = nullptr;  // neighbours mostly call the same Cog
   for (const auto& job : labor.jobs) {
-    if (has_ended(job.state) && !job.is_check()) continue;
-    if (job.cog_path == known) continue;
-    if (cogs.find(job.cog_path)) {
-      known = job.cog_path;
-    } else {
-      unknown.insert(job.cog_path.str());
+    if (last && *last == job.cog_path) continue;
+    last = &job.cog_path;
+    if (origins.contains(job.cog_path)) continue;
+    const auto cog = cogs.find(job.cog_path);
+    origins.emplace(job.cog_path, cog ? Text(cog->origin) : Text());
+  }
+  return {origins.begin(), origins.end()};
+}
+
+std::string why_waiting(const Labor& labor, const CogRegistry& cogs) {
+  std::vector<std::string> unknown;
+  for (const auto& [name, origin] : labor.cogs) {
+    const auto cog = cogs.find(name);
+    if (!cog) {
+      unknown.push_back("'" + name.str() + "' (" + origin.str() + ")");
+    } else if (origin != cog->origin) {
+      unknown.push_back("'" + name.str() + "' of " + origin.str() + " (here that name is " + cog->origin + ")");
     }
   }
   if (!unknown.empty()) {
     std::string text = unknown.size() == 1 ? "its cog is not known to this process: " : "its cogs are not known to this process: ";
-    std::size_t named = 0;
-    for (const auto& name : unknown) {
-      if (named == kMostNamed) {
-        text += ", ...";
-        break;
-      }
-      text += (named++ ? ", '" : "'") + name + "'";
+    for (std::size_t i = 0; i < unknown.size() && i <= kMostNamed; ++i) {
+      text += (i ? ", " : "") + (i == kMostNamed ? std::string("...") : unknown[i]);
     }
     return text + "; import the module that defines " + (unknown.size() == 1 ? "it" : "them");
   }

@@ -22,6 +22,9 @@ struct Unfinished {
 /// Reads every Labor that has not ended, earliest first.
 Unfinished read_unfinished(Storage& store, const CogRegistry& cogs);
 
+/// The Cogs that a Labor calls, each once, with where this process has them from (R4).
+std::vector<std::pair<Text, Text>> origins_of(const Labor& labor, const CogRegistry& cogs);
+
 /// Why a stored Labor cannot go on in this process; empty where it can (R2, R4).
 std::string why_waiting(const Labor& labor, const CogRegistry& cogs);
 

@@ -67,6 +67,7 @@ Labor without_tables(const Labor& labor) {
   copy.client_id = labor.client_id;
   copy.real_user = labor.real_user;
   copy.tags = labor.tags;
+  copy.cogs = labor.cogs;
   copy.submitted = labor.submitted;
   copy.started = labor.started;
   copy.ended = labor.ended;

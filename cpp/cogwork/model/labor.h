@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "cogwork/base/id.h"
@@ -156,6 +157,9 @@ struct Labor {
   Text client_id;
   Text real_user;
   std::vector<Text> tags;
+  /// The Cogs that it calls, as they were when it was submitted: name, and origin ("module:qualified.name"). Another function of the
+  /// same name does not take it up (R4).
+  std::vector<std::pair<Text, Text>> cogs;
   Time submitted = never;
   Time started = never;
   Time ended = never;

@@ -1,0 +1,178 @@
+// The packed form of a row of history (D7). All numbers are varints (seven bits a byte, lowest first, the high bit says that
+// more follow); signed ones are zigzag.
+//
+//   row     := version:byte(1) change*            as many as the row's `count`
+//   change  := flags:byte ordinal at states rest
+//   flags   := bit 0 it is a signal | bit 1 has reason | bit 2 has rounds | bit 3 has by and note | bit 4 refused | bit 5 interrupt
+//   ordinal := signed, the difference from the change before (from 0)
+//   at      := signed, microseconds after the change before (the first: after the row's `at`)
+//   states  := byte, from << 4 | to
+//   rest    := [signal:byte] [reason:byte] [rounds] [by note]
+//   by,note := length bytes
+#include "cogwork/model/change.h"
+
+#include <boost/uuid/name_generator_sha1.hpp>
+#include <boost/uuid/uuid.hpp>
+#include <cstring>
+
+#include "cogwork/base/error.h"
+
+namespace cogwork {
+namespace {
+
+constexpr std::uint8_t kVersion = 1;
+enum Flag : std::uint8_t { SIGNAL = 1, REASON = 2, ROUNDS = 4, WHO = 8, REFUSED = 16, INTERRUPT = 32 };
+
+void put(std::string& out, std::uint64_t value) {
+  while (value >= 0x80) {
+    out.push_back(static_cast<char>(value | 0x80));
+    value >>= 7;
+  }
+  out.push_back(static_cast<char>(value));
+}
+void put_signed(std::string& out, std::int64_t value) {
+  put(out, (static_cast<std::uint64_t>(value) << 1) ^ static_cast<std::uint64_t>(value >> 63));
+}
+void put_text(std::string& out, std::string_view text) {
+  put(out, text.size());
+  out.append(text);
+}
+
+class Unpacker {
+ public:
+  Unpacker(std::string_view bytes, std::uint64_t number) : bytes_(bytes), number_(number) {}
+
+  std::uint8_t byte() {
+    if (at_ == bytes_.size()) damaged();
+    return static_cast<std::uint8_t>(bytes_[at_++]);
+  }
+  std::uint64_t number() {
+    std::uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+      const auto b = byte();
+      value |= std::uint64_t{b & 0x7fu} << shift;
+      if (!(b & 0x80)) return value;
+    }
+    damaged();
+  }
+  std::int64_t signed_number() {
+    const auto value = number();
+    return static_cast<std::int64_t>(value >> 1) ^ -static_cast<std::int64_t>(value & 1);
+  }
+  Text text() {
+    const auto size = number();
+    if (size > bytes_.size() - at_) damaged();
+    const auto piece = bytes_.substr(at_, size);
+    at_ += size;
+    return Text(piece);
+  }
+  bool at_end() const { return at_ == bytes_.size(); }
+  [[noreturn]] void damaged() const {
+    throw StorageError("the history is damaged in the row of change " + std::to_string(number_), false);
+  }
+
+ private:
+  std::string_view bytes_;
+  std::uint64_t number_;
+  std::size_t at_ = 0;
+};
+
+}  // namespace
+
+Text pack_changes(const std::vector<Change>& changes) {
+  std::string out;
+  out.reserve(changes.size() * 12 + 1);
+  out.push_back(static_cast<char>(kVersion));
+  std::int64_t ordinal = 0;
+  // The row's own time is that of its last change.
+  std::int64_t at = changes.empty() ? 0 : to_micros(changes.back().at);
+  for (const auto& c : changes) {
+    const bool signal = c.kind == Change::Kind::SIGNAL;
+    std::uint8_t flags = 0;
+    if (signal) flags |= SIGNAL;
+    if (c.reason != Reason::NO_FAILURE) flags |= REASON;
+    if (c.rounds != 0) flags |= ROUNDS;
+    if (!c.by.empty() || !c.note.empty()) flags |= WHO;
+    if (c.refused) flags |= REFUSED;
+    if (c.interrupt) flags |= INTERRUPT;
+    out.push_back(static_cast<char>(flags));
+    put_signed(out, std::int64_t{c.ordinal} - ordinal);
+    ordinal = c.ordinal;
+    put_signed(out, to_micros(c.at) - at);
+    at = to_micros(c.at);
+    out.push_back(static_cast<char>(static_cast<int>(c.from) << 4 | static_cast<int>(c.to)));
+    if (signal) out.push_back(static_cast<char>(c.signal));
+    if (flags & REASON) out.push_back(static_cast<char>(c.reason));
+    if (flags & ROUNDS) put(out, c.rounds);
+    if (flags & WHO) {
+      put_text(out, c.by);
+      put_text(out, c.note);
+    }
+  }
+  return Text(out);
+}
+
+std::vector<Change> unpack_changes(const HistoryRow& row) {
+  Unpacker in(row.changes, row.first);
+  if (in.byte() != kVersion) in.damaged();
+  std::vector<Change> changes;
+  std::int64_t ordinal = 0;
+  std::int64_t at = to_micros(row.at);
+  while (!in.at_end()) {
+    Change c;
+    const auto flags = in.byte();
+    if (flags >= 64) in.damaged();
+    ordinal += in.signed_number();
+    if (ordinal < 0 || ordinal > UINT32_MAX) in.damaged();
+    c.ordinal = static_cast<std::uint32_t>(ordinal);
+    // Damaged bytes may hold any number: add without overflow, whatever it means.
+    at = static_cast<std::int64_t>(static_cast<std::uint64_t>(at) + static_cast<std::uint64_t>(in.signed_number()));
+    c.at = from_micros(at);
+    const auto states = in.byte();
+    if ((states >> 4) >= kStates || (states & 0x0f) >= kStates) in.damaged();
+    c.from = static_cast<State>(states >> 4);
+    c.to = static_cast<State>(states & 0x0f);
+    if (flags & SIGNAL) {
+      c.kind = Change::Kind::SIGNAL;
+      const auto signal = in.byte();
+      if (signal >= kSignals) in.damaged();
+      c.signal = static_cast<Signal>(signal);
+    }
+    if (flags & REASON) {
+      const auto reason = in.byte();
+      if (reason > static_cast<std::uint8_t>(Reason::MAX_FAILURES)) in.damaged();
+      c.reason = static_cast<Reason>(reason);
+    }
+    if (flags & ROUNDS) c.rounds = static_cast<std::uint32_t>(in.number());
+    if (flags & WHO) {
+      c.by = in.text();
+      c.note = in.text();
+    }
+    c.refused = (flags & REFUSED) != 0;
+    c.interrupt = (flags & INTERRUPT) != 0;
+    c.labor = row.labor;
+    c.number = row.first + changes.size();
+    changes.push_back(std::move(c));
+  }
+  if (changes.size() != row.count) in.damaged();
+  return changes;
+}
+
+std::array<std::uint8_t, 16> chain_link(const std::array<std::uint8_t, 16>& before, const HistoryRow& row) {
+  std::string name;
+  name.reserve(row.changes.size() + 48);
+  name.append(reinterpret_cast<const char*>(row.labor.bytes.data()), row.labor.bytes.size());
+  put(name, row.first);
+  put(name, row.count);
+  put_signed(name, to_micros(row.at));
+  name.append(row.changes.view());
+
+  boost::uuids::uuid space;
+  std::memcpy(space.data, before.data(), before.size());
+  const auto link = boost::uuids::name_generator_sha1(space)(name.data(), name.size());
+  std::array<std::uint8_t, 16> bytes{};
+  std::memcpy(bytes.data(), link.data, bytes.size());
+  return bytes;
+}
+
+}  // namespace cogwork
