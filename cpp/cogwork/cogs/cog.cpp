@@ -1,86 +1,112 @@
 #include "cogwork/cogs/cog.h"
 
 #include <algorithm>
-#include <numeric>
+#include <cctype>
+#include <limits>
+
+#include "cogwork/base/error.h"
 
 namespace cogwork {
 namespace {
 
+std::string lower(std::string_view s) {
+  std::string out(s);
+  for (auto& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return out;
+}
+
+/// Letters to insert, drop, change, or swap with their neighbour to make `b` of `a`. Case counts for nothing: 'Upgrade' is no
+/// further from 'upgrade' than a slip of the shift key.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
+  std::vector<std::size_t> before(b.size() + 1), above(b.size() + 1), row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) above[j] = j;
   for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
     row[0] = i;
     for (std::size_t j = 1; j <= b.size(); ++j) {
-      const auto above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = above;
+      const std::size_t change = a[i - 1] == b[j - 1] ? 0 : 1;
+      row[j] = std::min({above[j] + 1, row[j - 1] + 1, above[j - 1] + change});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) row[j] = std::min(row[j], before[j - 2] + 1);
     }
+    before.swap(above);
+    above.swap(row);
   }
-  return row[b.size()];
+  return above[b.size()];
 }
+
+constexpr std::size_t kLongestCompared = 200;  // a name that long is no slip of the keys
 
 }  // namespace
 
 void CogRegistry::add(CogInfo info) {
+  auto fresh = std::make_shared<const CogInfo>(std::move(info));
   const std::lock_guard lock(mutex_);
-  const auto found = entries_.find(info.name);
-  if (found != entries_.end() && found->second.info->origin != info.origin) {
-    throw CogError("the cog name '" + info.name + "' is taken by " + found->second.info->origin + "; " + info.origin +
-                   " needs a name of its own: @cog(name=...)");
+  auto [it, added] = entries_.try_emplace(fresh->name);
+  auto& entry = it->second;
+  if (added) {
+    entry.info = std::move(fresh);
+    return;
   }
-  auto name = info.name;
-  auto& entry = entries_[std::move(name)];
-  if (entry.info) replaced_.push_back(std::move(entry.info));
-  entry.info = std::make_shared<const CogInfo>(std::move(info));
+  if (entry.info->origin != fresh->origin) {
+    throw CogError("cog '" + fresh->name + "' of " + fresh->origin + " cannot be registered: " + entry.info->origin +
+                   " has that name already; give one of the two another name");
+  }
+  replaced_.push_back(std::exchange(entry.info, std::move(fresh)));
   entry.crashes = 0;
 }
 
 std::shared_ptr<const CogInfo> CogRegistry::find(std::string_view name) const {
   const std::lock_guard lock(mutex_);
-  const auto found = entries_.find(name);
-  return found == entries_.end() ? nullptr : found->second.info;
+  const auto it = entries_.find(name);
+  return it == entries_.end() ? nullptr : it->second.info;
 }
 
 std::vector<std::string> CogRegistry::names() const {
   const std::lock_guard lock(mutex_);
   std::vector<std::string> names;
+  names.reserve(entries_.size());
   for (const auto& [name, entry] : entries_) names.push_back(name);
   return names;
 }
 
 const CogDefaults* CogRegistry::defaults(std::string_view cog_path) const {
-  const auto info = find(cog_path);
-  return info ? &info->defaults : nullptr;
+  const std::lock_guard lock(mutex_);
+  const auto it = entries_.find(cog_path);
+  return it == entries_.end() ? nullptr : &it->second.info->defaults;
 }
 
 std::string CogRegistry::suggestion(std::string_view cog_path) const {
-  std::string nearest;
-  std::size_t least = std::max<std::size_t>(2, cog_path.size() / 3) + 1;
-  for (const auto& name : names()) {
-    const auto distance = edit_distance(cog_path, name);
-    if (distance >= least) continue;
-    least = distance;
-    nearest = name;
+  if (cog_path.empty() || cog_path.size() > kLongestCompared) return {};
+  const auto wanted = lower(cog_path);
+  // A third of the letters may be wrong. One of two is a guess that helps nobody.
+  const std::size_t most = wanted.size() <= 2 ? 0 : std::max<std::size_t>(1, wanted.size() / 3);
+  std::size_t nearest = std::numeric_limits<std::size_t>::max();
+  std::string best;
+  for (auto& name : names()) {
+    const auto longer = std::max(name.size(), wanted.size()), shorter = std::min(name.size(), wanted.size());
+    if (longer - shorter > most) continue;
+    if (const auto distance = edit_distance(wanted, lower(name)); distance <= most && distance < nearest) {
+      nearest = distance;
+      best = std::move(name);
+    }
   }
-  return nearest.empty() ? std::string() : " - did you mean '" + nearest + "'?";
+  return best.empty() ? std::string() : " - did you mean '" + best + "'?";
 }
 
 int CogRegistry::crashes(std::string_view name) const {
   const std::lock_guard lock(mutex_);
-  const auto found = entries_.find(name);
-  return found == entries_.end() ? 0 : found->second.crashes;
+  const auto it = entries_.find(name);
+  return it == entries_.end() ? 0 : it->second.crashes;
 }
 
 void CogRegistry::count_crash(std::string_view name) {
   const std::lock_guard lock(mutex_);
-  if (const auto found = entries_.find(name); found != entries_.end()) ++found->second.crashes;
+  const auto it = entries_.find(name);
+  if (it != entries_.end() && it->second.crashes < std::numeric_limits<int>::max()) ++it->second.crashes;
 }
 
 void CogRegistry::reset(std::string_view name) {
   const std::lock_guard lock(mutex_);
-  if (const auto found = entries_.find(name); found != entries_.end()) found->second.crashes = 0;
+  if (const auto it = entries_.find(name); it != entries_.end()) it->second.crashes = 0;
 }
 
 }  // namespace cogwork

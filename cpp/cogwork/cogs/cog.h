@@ -41,6 +41,7 @@ class CogRegistry : public CogLookup {
   std::shared_ptr<const CogInfo> find(std::string_view name) const;
   std::vector<std::string> names() const;
 
+  /// The pointer holds for as long as the registry: what was replaced is kept.
   const CogDefaults* defaults(std::string_view cog_path) const override;
   std::string suggestion(std::string_view cog_path) const override;
 

@@ -1,223 +1,433 @@
 #include "cogwork/cogs/pull_queue.h"
 
 #include <fcntl.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/eventfd.h>
+#endif
 
+#include <algorithm>
 #include <cerrno>
-#include <stdexcept>
+#include <cstring>
+#include <string>
+
+#include "cogwork/base/error.h"
 
 namespace cogwork {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
 namespace {
 
-using Steady = std::chrono::steady_clock;
-
-// A Cog is brief once it was seen this often and takes less than this on average.
-constexpr int kMeasuredCalls = 8;
-constexpr double kBriefMicros = 250;
-// How long a call may wait behind a brief one before another thread takes over.
-constexpr auto kPatience = std::chrono::milliseconds(1);
+constexpr int kCallsToMeasure = 8;
+constexpr double kBrief_us = 250;
+/// How long a call waits behind a short one before another thread takes it.
+constexpr milliseconds kPatience{1};
+/// One call that hung for a minute says no more about the Cog than one of a millisecond: not short.
+constexpr double kMostCounted_us = 1000;
+/// The weight of a new sample is one in eight.
+constexpr double kMemory = 8;
+constexpr std::size_t kMeasuresToPrune = 64;
+constexpr Duration kLongestSleep = std::chrono::hours(24 * 365);  // so that adding it to now cannot overflow
 
 }  // namespace
 
-PullQueue::PullQueue(OutcomeSink& sink, int limit) : sink_(sink), limit_(limit), fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
-  if (fd_ < 0) throw std::runtime_error("cannot make an eventfd: too many open files?");
+/// How long the calls of one Cog take. A Cog that is registered anew is measured anew.
+struct Call::Measure {
+  double average_us = 0;
+  int calls = 0;
+
+  void count(double us) {
+    us = std::min(us, kMostCounted_us);
+    calls = std::min(calls + 1, kCallsToMeasure);
+    // The plain mean of the first few, then a moving one.
+    average_us += (us - average_us) / std::min<double>(calls, kMemory);
+  }
+  bool brief() const { return calls >= kCallsToMeasure && average_us < kBrief_us; }
+};
+
+PullQueue::PullQueue(OutcomeSink& sink, int limit) : sink_(sink), limit_(std::max(limit, 1)) {
+#ifdef __linux__
+  fd_ = write_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  const bool made = fd_ >= 0;
+#else
+  int ends[2] = {-1, -1};
+  const bool made = pipe(ends) == 0;
+  if (made) {
+    fd_ = ends[0];
+    write_fd_ = ends[1];
+    for (const int end : ends) {
+      fcntl(end, F_SETFL, O_NONBLOCK);
+      fcntl(end, F_SETFD, FD_CLOEXEC);
+    }
+  }
+#endif
+  if (!made) throw Error(std::string("no file descriptor for a queue of calls: ") + std::strerror(errno));
 }
 
-PullQueue::~PullQueue() { ::close(fd_); }
+PullQueue::~PullQueue() {
+  ::close(fd_);
+  if (write_fd_ != fd_) ::close(write_fd_);
+}
+
+// ---- the scheduler's side ----
 
 void PullQueue::start(AttemptRequest request) {
   auto call = std::make_shared<Call>(std::move(request));
+  Waiter* waiter = nullptr;
+  bool signal = false;
   {
     const std::lock_guard lock(mutex_);
     if (closed_) return;
-    call->queued_ = Steady::now();
+    call->measure_ = measure_of(call->request_.cog);
+    call->queued_ = steady_clock::now();
     queue_.push_back(std::move(call));
+    waiter = next_to_wake();
+    signal = fd_is_to_be_signalled();
   }
-  arrived_.notify_one();
-  signal_fd();
+  wake(waiter);
+  if (signal) signal_fd();
 }
 
 void PullQueue::interrupt(AttemptKey key) {
-  std::shared_ptr<Call> waiting;
+  std::shared_ptr<Call> unbegun;
+  bool signal = false;
   {
     const std::lock_guard lock(mutex_);
-    if (const auto running = running_.find(key); running != running_.end()) {
-      running->second->cancelled_.store(true, std::memory_order_release);
-      if (watched_) cancels_.push_back(key);
-    } else {
-      for (auto it = queue_.begin(); it != queue_.end(); ++it) {
-        if ((*it)->request_.key != key) continue;
-        waiting = std::move(*it);
-        queue_.erase(it);
-        break;
+    if (const auto it = running_.find(key); it != running_.end()) {
+      auto& call = it->second;
+      if (call->cancelled_.exchange(true, std::memory_order_acq_rel)) return;
+      if (call->drained_) {
+        cancels_.push_back(call);
+        signal = fd_is_to_be_signalled();
       }
+    } else {
+      const auto waits =
+          std::find_if(queue_.begin(), queue_.end(), [key](const auto& c) { return c->request_.key == key; });
+      if (waits == queue_.end()) return;
+      unbegun = std::move(*waits);
+      queue_.erase(waits);
+      unbegun->cancelled_.store(true, std::memory_order_release);
+      unbegun->finished_ = true;
     }
   }
+  if (unbegun) {
+    Outcome outcome;
+    outcome.status = AttemptStatus::FAILURE;
+    outcome.error = "interrupted before it began";
+    sink_.ended(key, std::move(outcome));
+    return;
+  }
   cancelled_.notify_all();
-  signal_fd();
-  if (!waiting) return;
-  Outcome outcome;
-  outcome.status = AttemptStatus::FAILURE;
-  outcome.error = "interrupted before it began";
-  sink_.ended(key, std::move(outcome));
+  if (signal) signal_fd();
 }
 
 void PullQueue::abandon(AttemptKey key) {
-  {
-    const std::lock_guard lock(mutex_);
-    const auto running = running_.find(key);
-    if (running == running_.end()) return;
-    auto& call = *running->second;
-    call.abandoned_ = true;
-    if (std::exchange(call.brief_, false)) --brief_running_;
-    running_.erase(running);
+  std::shared_ptr<Call> dropped;  // outlives the lock
+  const std::lock_guard lock(mutex_);
+  if (const auto it = running_.find(key); it != running_.end()) {
+    dropped = std::move(it->second);
+    running_.erase(it);
+    end_brief(*dropped);
+    dropped->abandoned_ = true;
     ++abandoned_;
     ++abandoned_ever_;
+    return;
   }
-  arrived_.notify_one();
+  const auto waits = std::find_if(queue_.begin(), queue_.end(), [key](const auto& c) { return c->request_.key == key; });
+  if (waits == queue_.end()) return;
+  dropped = std::move(*waits);
+  dropped->finished_ = true;
+  queue_.erase(waits);
 }
 
-bool PullQueue::is_brief(const Call& call) const {
-  const auto found = measured_.find(call.request_.cog.get());
-  return found != measured_.end() && found->second.calls >= kMeasuredCalls && found->second.average_us < kBriefMicros;
+// ---- threads that take ----
+//
+// At every moment, while calls wait and takers wait, one of these takers is about to look: it was woken (waking_), or it is the
+// sentinel, who has set itself a time. Whoever changes something - a push, a take, a taker that goes - restores that with
+// next_to_wake() before it gives up the lock.
+
+/// Whether the front call is for whoever asks now. While a short call runs, its own thread will be back for the next in
+/// a moment - unless the next has waited too long to believe that. Each further thread asks for more of a wait: so many
+/// thousand short calls at once do not bring in a crowd that does nothing but pass the GIL around.
+bool PullQueue::may_take_front(Moment now) {
+  if (queue_.empty()) return false;
+  // Those that have run for so long were not short this time, and nobody waits for them.
+  std::erase_if(brief_, [&](Call* call) {
+    if (call->taken_.load(std::memory_order_relaxed) + kPatience > now) return false;
+    call->brief_ = false;
+    return true;
+  });
+  return now >= front_due();
 }
 
-PullQueue::Taken PullQueue::take_front(std::unique_lock<std::mutex>& lock) {
+PullQueue::Moment PullQueue::front_due() const { return queue_.front()->queued_ + kPatience * brief_.size(); }
+
+PullQueue::Taken PullQueue::take_front(Moment now) {
   Taken taken;
   taken.call = std::move(queue_.front());
   queue_.pop_front();
   auto& call = *taken.call;
-  call.taken_ = Steady::now();
-  call.brief_ = is_brief(call);
-  if (call.brief_) ++brief_running_;
+  call.taken_.store(now, std::memory_order_relaxed);
+  if (call.measure_->brief()) {
+    call.brief_ = true;
+    brief_.push_back(&call);
+  }
   running_.emplace(call.request_.key, taken.call);
-  if (idle_ + starting_ == 0 && threads_ < limit_ + abandoned_ + 1) {
+  if (idle() == 0 && starting_ == 0 && threads_ - ending_ < limit_ + abandoned_ + 1) {
     taken.grow = true;
     ++starting_;
   }
-  const bool wake_next = !queue_.empty() && brief_running_ == 0;
-  lock.unlock();
-  if (wake_next) arrived_.notify_one();
   return taken;
 }
 
+bool PullQueue::is_surplus() const { return threads_ - ending_ > limit_ + abandoned_ + 1; }
+
 std::optional<PullQueue::Taken> PullQueue::try_take() {
-  std::unique_lock lock(mutex_);
-  if (closed_) return Taken{};
-  if (queue_.empty() || threads_ > limit_ + abandoned_ + 1) return std::nullopt;
-  return take_front(lock);
+  Taken taken;
+  Waiter* waiter = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return Taken{};
+    if (is_surplus()) {
+      ++ending_;
+      return Taken{};
+    }
+    if (queue_.empty()) return std::nullopt;
+    const auto now = steady_clock::now();
+    if (!may_take_front(now)) return std::nullopt;
+    taken = take_front(now);
+    waiter = next_to_wake();
+  }
+  wake(waiter);
+  return taken;
 }
 
 PullQueue::Taken PullQueue::take() {
-  std::unique_lock lock(mutex_);
-  ++idle_;
-  while (true) {
-    if (closed_ || threads_ > limit_ + abandoned_ + 1) {
-      --idle_;
-      return {};
+  Taken taken;
+  Waiter* waiter = nullptr;
+  {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      if (closed_) return {};
+      if (is_surplus()) {
+        ++ending_;
+        waiter = next_to_wake();  // this one may have been woken for a call
+        break;
+      }
+      if (queue_.empty()) {
+        wait(lock, std::nullopt);
+        continue;
+      }
+      const auto now = steady_clock::now();
+      if (may_take_front(now)) {
+        taken = take_front(now);
+        waiter = next_to_wake();
+        break;
+      }
+      if (sentinel_) {
+        wait(lock, std::nullopt);
+      } else {
+        wait(lock, std::min(front_due(), now + kPatience));
+      }
     }
-    if (queue_.empty()) {
-      arrived_.wait(lock);
-      continue;
-    }
-    // Somebody who runs a brief call comes back for this one in a moment; waking up beside it would only pass the GIL to and fro.
-    const auto patience = queue_.front()->queued_ + kPatience;
-    if (brief_running_ > 0 && Steady::now() < patience) {
-      arrived_.wait_until(lock, patience);
-      continue;
-    }
-    --idle_;
-    return take_front(lock);
   }
+  wake(waiter);
+  return taken;
+}
+
+/// The taker to wake now, if any; to be notified when the lock is given up.
+PullQueue::Waiter* PullQueue::next_to_wake() {
+  if (queue_.empty() || waiting_.empty() || waking_ > 0) return nullptr;
+  if (!brief_.empty() && sentinel_) return nullptr;
+  auto* waiter = waiting_.back();
+  waiting_.pop_back();
+  if (sentinel_ == waiter) sentinel_ = nullptr;
+  waiter->woken = true;
+  ++waking_;
+  return waiter;
+}
+
+void PullQueue::wake(Waiter* waiter) {
+  if (waiter) waiter->woken_up.notify_one();
+}
+
+/// Waits until woken; with `until`, as the sentinel, at most so long.
+void PullQueue::wait(std::unique_lock<std::mutex>& lock, std::optional<Moment> until) {
+  if (spare_.empty()) spare_.push_back(waiters_.emplace_back(std::make_unique<Waiter>()).get());
+  auto* waiter = spare_.back();
+  spare_.pop_back();
+  waiter->woken = false;
+  waiting_.push_back(waiter);
+  if (until) {
+    sentinel_ = waiter;
+    waiter->woken_up.wait_until(lock, *until, [waiter] { return waiter->woken; });
+  } else {
+    waiter->woken_up.wait(lock, [waiter] { return waiter->woken; });
+  }
+  if (waiter->woken) {
+    --waking_;
+  } else {
+    waiting_.erase(std::find(waiting_.begin(), waiting_.end(), waiter));
+    sentinel_ = nullptr;
+  }
+  spare_.push_back(waiter);
 }
 
 void PullQueue::enter() {
   const std::lock_guard lock(mutex_);
-  ++threads_;
   if (starting_ > 0) --starting_;
+  ++threads_;
 }
 
 void PullQueue::leave() {
-  const std::lock_guard lock(mutex_);
-  --threads_;
+  Waiter* waiter = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    if (ending_ > 0) --ending_;
+    --threads_;
+    waiter = next_to_wake();
+  }
+  wake(waiter);
 }
 
-PullQueue::Drained PullQueue::drain() {
-  std::uint64_t count = 0;
-  while (::read(fd_, &count, sizeof count) < 0 && errno == EINTR) {
-  }
-  Drained drained;
+void PullQueue::not_grown() {
   const std::lock_guard lock(mutex_);
-  drained.cancelled.swap(cancels_);
-  while (!queue_.empty()) {
-    auto& call = drained.calls.emplace_back(std::move(queue_.front()));
-    queue_.pop_front();
-    call->taken_ = Steady::now();
-    running_.emplace(call->request_.key, call);
+  if (starting_ > 0) --starting_;
+}
+
+// ---- event loops ----
+
+PullQueue::Drained PullQueue::drain() {
+  // First the descriptor, then the queue: what comes in between makes it readable again, once too often at worst.
+  clear_fd();
+  Drained drained;
+  std::deque<std::shared_ptr<Call>> calls;
+  std::vector<std::shared_ptr<Call>> cancels;
+  {
+    const std::lock_guard lock(mutex_);
+    fd_signalled_ = false;
+    calls.swap(queue_);
+    cancels.swap(cancels_);
+    const auto now = calls.empty() ? Moment{} : steady_clock::now();
+    for (const auto& call : calls) {
+      call->taken_.store(now, std::memory_order_relaxed);
+      call->drained_ = true;
+      running_.emplace(call->request_.key, call);
+    }
+    std::erase_if(cancels, [](const auto& call) { return call->finished_; });
+    drained.closed = closed_;
   }
+  drained.calls.assign(std::make_move_iterator(calls.begin()), std::make_move_iterator(calls.end()));
+  drained.cancelled.reserve(cancels.size());
+  for (const auto& call : cancels) drained.cancelled.push_back(call->request_.key);
   return drained;
 }
 
+/// True once, until the next drain: a queue that nobody drains costs one write in its life.
+bool PullQueue::fd_is_to_be_signalled() { return !std::exchange(fd_signalled_, true); }
+
+void PullQueue::signal_fd() const {
+  const std::uint64_t one = 1;
+  while (write(write_fd_, &one, sizeof one) < 0 && errno == EINTR) {
+  }
+}
+
+void PullQueue::clear_fd() const {
+  std::uint64_t buffer = 0;
+  while (true) {
+    const auto got = read(fd_, &buffer, sizeof buffer);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0 || fd_ == write_fd_) return;  // an eventfd is empty after one read, a pipe may hold more
+  }
+}
+
+// ---- reports ----
+
 void PullQueue::finish(const std::shared_ptr<Call>& call, Outcome outcome) {
+  std::shared_ptr<Call> ours;  // gives up its count outside the lock
+  const auto now = steady_clock::now();
   {
     const std::lock_guard lock(mutex_);
+    if (std::exchange(call->finished_, true)) return;
+    const std::chrono::duration<double, std::micro> took = now - call->taken_.load(std::memory_order_relaxed);
+    call->measure_->count(took.count());
+    end_brief(*call);
     if (call->abandoned_) {
-      call->abandoned_ = false;
       --abandoned_;
       return;
     }
-    if (running_.erase(call->request_.key) == 0) return;  // answered before
-    if (std::exchange(call->brief_, false)) --brief_running_;
-    const double took = std::chrono::duration<double, std::micro>(Steady::now() - call->taken_).count();
-    auto& measure = measured_[call->request_.cog.get()];
-    measure.average_us += (took - measure.average_us) / std::min(++measure.calls, 32);
+    if (const auto it = running_.find(call->request_.key); it != running_.end()) {
+      ours = std::move(it->second);
+      running_.erase(it);
+    }
   }
   sink_.ended(call->request_.key, std::move(outcome));
 }
 
 void PullQueue::progress(const Call& call, double fraction, Text message) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (call.finished_ || call.abandoned_) return;
+  }
   sink_.progressed(call.request_.key, fraction, std::move(message));
 }
 
 bool PullQueue::sleep(const Call& call, Duration span) {
   std::unique_lock lock(mutex_);
-  return !cancelled_.wait_for(lock, span, [&] { return call.cancelled() || closed_; });
+  const auto until = steady_clock::now() + std::min(span, kLongestSleep);
+  return !cancelled_.wait_until(lock, until, [&call] { return call.cancelled(); });
 }
 
 void PullQueue::close() {
+  std::deque<std::shared_ptr<Call>> dropped;
+  std::vector<Waiter*> woken;
+  bool signal = false;
   {
     const std::lock_guard lock(mutex_);
-    closed_ = true;
-    queue_.clear();
+    if (std::exchange(closed_, true)) return;
+    dropped.swap(queue_);
+    for (const auto& call : dropped) call->finished_ = true;
+    woken.swap(waiting_);
+    sentinel_ = nullptr;
+    waking_ += static_cast<int>(woken.size());
+    for (auto* waiter : woken) waiter->woken = true;
+    signal = fd_is_to_be_signalled();
   }
-  arrived_.notify_all();
-  cancelled_.notify_all();
-  signal_fd();
-}
-
-int PullQueue::fd() {
-  if (!watched_.exchange(true)) signal_fd();  // what came before is to be seen too
-  return fd_;
-}
-
-void PullQueue::signal_fd() {
-  if (!watched_) return;
-  const std::uint64_t one = 1;
-  while (::write(fd_, &one, sizeof one) < 0 && errno == EINTR) {
-  }
+  for (auto* waiter : woken) wake(waiter);
+  if (signal) signal_fd();
 }
 
 PullQueue::Figures PullQueue::figures() const {
   const std::lock_guard lock(mutex_);
   Figures f;
   f.threads = threads_;
-  f.idle = idle_;
+  f.idle = idle();
   f.queued = static_cast<int>(queue_.size());
   f.running = static_cast<int>(running_.size());
   f.abandoned = abandoned_;
   f.abandoned_ever = abandoned_ever_;
   return f;
+}
+
+// ---- short Cogs ----
+
+void PullQueue::end_brief(Call& call) {
+  if (!std::exchange(call.brief_, false)) return;
+  brief_.erase(std::find(brief_.begin(), brief_.end(), &call));
+}
+
+std::shared_ptr<Call::Measure> PullQueue::measure_of(const std::shared_ptr<const CogInfo>& cog) {
+  // Another Cog may come to lie where one was that is gone: the weak pointer tells.
+  if (const auto it = measured_.find(cog.get()); it != measured_.end() && it->second.cog.lock() == cog) {
+    return it->second.measure;
+  }
+  if (measured_.size() >= kMeasuresToPrune) {
+    std::erase_if(measured_, [](const auto& m) { return m.second.cog.expired(); });
+  }
+  return measured_.insert_or_assign(cog.get(), Measured{cog, std::make_shared<Call::Measure>()}).first->second.measure;
 }
 
 }  // namespace cogwork
