@@ -47,8 +47,8 @@ void CogRegistry::add(CogInfo info) {
     return;
   }
   if (entry.info->origin != fresh->origin) {
-    throw CogError("cog '" + fresh->name + "' of " + fresh->origin + " cannot be registered: " + entry.info->origin +
-                   " has that name already; give one of the two another name");
+    throw CogError("the cog name '" + fresh->name + "' is taken by " + entry.info->origin + "; " + fresh->origin +
+                   " needs a name of its own: @cog(name=...)");
   }
   replaced_.push_back(std::exchange(entry.info, std::move(fresh)));
   entry.crashes = 0;
@@ -77,8 +77,8 @@ const CogDefaults* CogRegistry::defaults(std::string_view cog_path) const {
 std::string CogRegistry::suggestion(std::string_view cog_path) const {
   if (cog_path.empty() || cog_path.size() > kLongestCompared) return {};
   const auto wanted = lower(cog_path);
-  // A third of the letters may be wrong. One of two is a guess that helps nobody.
-  const std::size_t most = wanted.size() <= 2 ? 0 : std::max<std::size_t>(1, wanted.size() / 3);
+  // A third of the letters may be wrong, or two of five. One of two is a guess that helps nobody.
+  const std::size_t most = wanted.size() <= 2 ? 0 : wanted.size() <= 4 ? 1 : std::max<std::size_t>(2, wanted.size() / 3);
   std::size_t nearest = std::numeric_limits<std::size_t>::max();
   std::string best;
   for (auto& name : names()) {

@@ -378,7 +378,7 @@ void PullQueue::progress(const Call& call, double fraction, Text message) {
 bool PullQueue::sleep(const Call& call, Duration span) {
   std::unique_lock lock(mutex_);
   const auto until = steady_clock::now() + std::min(span, kLongestSleep);
-  return !cancelled_.wait_until(lock, until, [&call] { return call.cancelled(); });
+  return !cancelled_.wait_until(lock, until, [&] { return call.cancelled() || closed_; });
 }
 
 void PullQueue::close() {
@@ -397,6 +397,7 @@ void PullQueue::close() {
     signal = fd_is_to_be_signalled();
   }
   for (auto* waiter : woken) wake(waiter);
+  cancelled_.notify_all();
   if (signal) signal_fd();
 }
 

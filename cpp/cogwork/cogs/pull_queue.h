@@ -97,7 +97,7 @@ class PullQueue final : public Executor {
   /// Reports the end of a call, from any thread. A second report of one call, or one of an abandoned call, is dropped.
   void finish(const std::shared_ptr<Call>& call, Outcome outcome);
   void progress(const Call& call, double fraction, Text message);
-  /// Waits until `span` is over (true) or the call is cancelled (false).
+  /// Waits until `span` is over (true), or the call is cancelled or the queue closed (false).
   bool sleep(const Call& call, Duration span);
 
   /// No more calls are handed out, and those that wait are dropped without a report; everybody who waits in take() comes

@@ -628,6 +628,16 @@ TEST_F(PullQueueTest, CloseAtAnyMoment) {
   }
 }
 
+TEST_F(PullQueueTest, CloseWakesThoseWhoSleep) {
+  PullQueue queue(sink, 4);
+  queue.start(request(1, cog));
+  const auto call = queue.take().call;
+  std::thread sleeper([&] { EXPECT_FALSE(queue.sleep(*call, 1h)); });
+  std::this_thread::sleep_for(2ms);
+  queue.close();
+  sleeper.join();
+}
+
 TEST_F(PullQueueTest, ACallMayOutliveItsQueue) {
   std::shared_ptr<Call> call;
   {
