@@ -58,34 +58,53 @@ void bind_room(SqliteStatement& statement, int place, std::size_t taken, std::si
   statement.bind_zeros(place, static_cast<int>(room));
 }
 
+// A list of words: each as its length, in LEB128, and its bytes.
+void pack_word(std::string& out, std::string_view word) {
+  for (std::size_t size = word.size();; size >>= 7) {
+    out += static_cast<char>((size & 0x7f) | (size > 0x7f ? 0x80 : 0));
+    if (size <= 0x7f) break;
+  }
+  out += word;
+}
+
 std::string pack_tags(const std::vector<Text>& tags) {
   std::string out;
-  for (const auto& tag : tags) {
-    for (std::size_t size = tag.size();; size >>= 7) {  // LEB128
-      out += static_cast<char>((size & 0x7f) | (size > 0x7f ? 0x80 : 0));
-      if (size <= 0x7f) break;
-    }
-    out += tag.view();
+  for (const auto& tag : tags) pack_word(out, tag);
+  return out;
+}
+
+std::string pack_cogs(const std::vector<std::pair<Text, Text>>& cogs) {
+  std::string out;
+  for (const auto& [name, origin] : cogs) {
+    pack_word(out, name);
+    pack_word(out, origin);
   }
   return out;
 }
 
-std::vector<Text> unpack_tags(std::string_view packed) {
-  std::vector<Text> tags;
+std::vector<Text> unpack_words(std::string_view packed) {
+  std::vector<Text> words;
   std::size_t at = 0;
   while (at < packed.size()) {
     std::size_t size = 0;
     for (unsigned shift = 0;; shift += 7) {
-      if (at == packed.size() || shift > 28) throw StorageError("the tags of a Labor cannot be read; the file is damaged", false);
+      if (at == packed.size() || shift > 28) throw StorageError("the tags or cogs of a Labor cannot be read; the file is damaged", false);
       const auto byte = static_cast<unsigned char>(packed[at++]);
       size |= std::size_t{byte & 0x7fU} << shift;
       if (byte < 0x80) break;
     }
-    if (size > packed.size() - at) throw StorageError("the tags of a Labor cannot be read; the file is damaged", false);
-    tags.emplace_back(packed.substr(at, size));
+    if (size > packed.size() - at) throw StorageError("the tags or cogs of a Labor cannot be read; the file is damaged", false);
+    words.emplace_back(packed.substr(at, size));
     at += size;
   }
-  return tags;
+  return words;
+}
+
+std::vector<std::pair<Text, Text>> unpack_cogs(std::string_view packed) {
+  auto words = unpack_words(packed);
+  std::vector<std::pair<Text, Text>> cogs;
+  for (std::size_t i = 0; i + 1 < words.size(); i += 2) cogs.emplace_back(std::move(words[i]), std::move(words[i + 1]));
+  return cogs;
 }
 
 std::string pack_holds(const Holds& holds) { return holds.empty() ? std::string() : write_holds(holds); }
@@ -94,21 +113,22 @@ Holds holds_from(std::string_view packed) { return packed.empty() ? Holds() : re
 }  // namespace
 
 const RowSql kLaborSql = {
-    "INSERT INTO labors(key, id, state, reason, submitted, started, ended, name, desc, client_id, real_user, tags, holds) "
-    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) "
+    "INSERT INTO labors(key, id, state, reason, submitted, started, ended, name, desc, client_id, real_user, tags, cogs, holds) "
+    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) "
     "ON CONFLICT(key) DO UPDATE SET state = ?3, reason = ?4, submitted = ?5, started = ?6, ended = ?7, name = ?8, desc = ?9, "
-    "client_id = ?10, real_user = ?11, tags = ?12, holds = ?13",
+    "client_id = ?10, real_user = ?11, tags = ?12, cogs = ?13, holds = ?14",
     "UPDATE labors SET state = ?2, reason = ?3, started = ?4, ended = ?5, holds = ?6 WHERE key = ?1",
-    "id, state, reason, submitted, started, ended, name, desc, client_id, real_user, tags, holds"};
+    "id, state, reason, submitted, started, ended, name, desc, client_id, real_user, tags, cogs, holds"};
 
 void bind_labor(SqliteStatement& statement, std::int64_t key, const Labor& labor, RowScratch& scratch) {
   scratch.tags = pack_tags(labor.tags);
+  scratch.cogs = pack_cogs(labor.cogs);
   scratch.holds = pack_holds(labor.holds);
   statement.bind(1, key).bind_id(2, labor.id);
   statement.bind(3, static_cast<int>(labor.state)).bind(4, static_cast<int>(labor.reason));
   statement.bind(5, to_micros(labor.submitted)).bind(6, time_value(labor.started)).bind(7, time_value(labor.ended));
   statement.bind_text(8, labor.name).bind_text(9, labor.desc).bind_text(10, labor.client_id).bind_text(11, labor.real_user);
-  statement.bind_blob(12, scratch.tags).bind_blob(13, scratch.holds);
+  statement.bind_blob(12, scratch.tags).bind_blob(13, scratch.cogs).bind_blob(14, scratch.holds);
 }
 
 void bind_labor_state(SqliteStatement& statement, std::int64_t key, const Labor& labor, RowScratch& scratch) {
@@ -129,8 +149,9 @@ Labor labor_from(const SqliteStatement& row) {
   labor.desc = row.bytes(7);
   labor.client_id = row.bytes(8);
   labor.real_user = row.bytes(9);
-  labor.tags = unpack_tags(row.bytes(10));
-  labor.holds = holds_from(row.bytes(11));
+  labor.tags = unpack_words(row.bytes(10));
+  labor.cogs = unpack_cogs(row.bytes(11));
+  labor.holds = holds_from(row.bytes(12));
   return labor;
 }
 

@@ -28,6 +28,7 @@ CREATE TABLE labors(
   client_id TEXT,
   real_user TEXT,
   tags BLOB,
+  cogs BLOB,
   holds BLOB
 );
 CREATE INDEX labors_submitted ON labors(submitted, id);
