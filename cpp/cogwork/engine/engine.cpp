@@ -275,17 +275,36 @@ Id Engine::submit(Submission submission) {
   return answer.get();
 }
 
-void Engine::start(const Id& labor, const std::string& by, const std::string& note) {
-  const auto [ack, error] = impl_->ask_ack([=](Core& core, Core::AckReply reply) {
-    core.start(labor, Text(by), Text(note), std::move(reply));
+void Engine::start_async(const Id& labor, const std::string& by, const std::string& note,
+                         std::function<void(std::exception_ptr)> done) {
+  if (!impl_->ask([&](Core& core) { return core.knows(labor); })) {
+    const auto found = impl_->stored(labor);
+    const std::string help = has_ended(found.state) ? "it has ended: submit a new one (as_new() makes a copy)"
+                                                    : impl_->why_not_running(found.labor);
+    throw SignalNotAllowed("cannot start a Labor that is " + std::string(name_of(found.state)) + "; " + help, -1,
+                           static_cast<int>(found.state));
+  }
+  const std::lock_guard guard(impl_->gate);
+  impl_->require_open();
+  impl_->loop.post([=, done = std::move(done)](Core& core) {
+    core.start(labor, Text(by), Text(note), [done](const std::shared_ptr<Ack>& ack, std::exception_ptr error) {
+      if (!ack && !error) error = std::make_exception_ptr(SignalNotAllowed("cannot start a Labor that has ended", -1, 0));
+      done(error);
+    });
   });
-  if (error) std::rethrow_exception(error);
-  if (ack) return;
-  const auto found = impl_->stored(labor);
-  const std::string help = has_ended(found.state) ? "it has ended: submit a new one (as_new() makes a copy)"
-                                                  : impl_->why_not_running(found.labor);
-  throw SignalNotAllowed("cannot start a Labor that is " + std::string(name_of(found.state)) + "; " + help, -1,
-                         static_cast<int>(found.state));
+}
+
+void Engine::start(const Id& labor, const std::string& by, const std::string& note) {
+  auto promise = std::make_shared<std::promise<void>>();
+  auto answer = promise->get_future();
+  start_async(labor, by, note, [promise](std::exception_ptr error) {
+    if (error) {
+      promise->set_exception(error);
+    } else {
+      promise->set_value();
+    }
+  });
+  answer.get();
 }
 
 std::shared_ptr<Ack> Engine::signal(const SignalOrder& order) {

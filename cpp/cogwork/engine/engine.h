@@ -184,8 +184,10 @@ class Engine {
   Id submit(Submission submission);
   /// The same without waiting: `done` is called from an engine thread with the id, or an error.
   void submit_async(Submission submission, std::function<void(Id, std::exception_ptr)> done);
-  /// S6. Durable when it returns. Throws SignalNotAllowed, NotFound.
+  /// S6. Durable when it returns. Waits for the store. Throws SignalNotAllowed, NotFound.
   void start(const Id& labor, const std::string& by, const std::string& note);
+  /// The same without waiting: `done` is called from an engine thread.
+  void start_async(const Id& labor, const std::string& by, const std::string& note, std::function<void(std::exception_ptr)> done);
   /// G1: returns once the signal is taken. Throws SignalNotAllowed (a Labor, G2), NotFound.
   std::shared_ptr<Ack> signal(const SignalOrder& order);
 

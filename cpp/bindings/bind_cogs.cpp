@@ -1,0 +1,106 @@
+#include "bindings.h"
+#include "cogwork/cogs/pull_queue.h"
+
+namespace cogwork::bindings {
+namespace {
+
+Duration seconds(double s) { return Duration(static_cast<std::int64_t>(s * 1e6)); }
+
+void add_cog(CogRegistry& registry, const std::string& name, const std::string& origin, bool is_async, bool idempotent,
+             std::optional<double> timeout, std::optional<int> retries, std::optional<double> retry_delay,
+             std::optional<double> retry_backoff, std::optional<double> retry_max_delay, int on_interrupt) {
+  CogInfo info;
+  info.name = name;
+  info.origin = origin;
+  info.kind = is_async ? CogKind::ASYNC : CogKind::PLAIN;
+  info.defaults.idempotent = idempotent;
+  auto& o = info.defaults.options;
+  if (timeout) o.timeout = seconds(*timeout);
+  if (retries) o.retries = *retries;
+  if (retry_delay) o.retry_delay = seconds(*retry_delay);
+  if (retry_backoff) o.retry_backoff = *retry_backoff;
+  if (retry_max_delay) o.retry_max_delay = seconds(*retry_max_delay);
+  o.on_interrupt = static_cast<std::int8_t>(on_interrupt);
+  registry.add(std::move(info));
+}
+
+/// What a worker needs of a call that it took: (call, cog name, args, grow); None: it is to end.
+py::object next_call(PullQueue& queue) {
+  auto taken = queue.try_take();  // with the GIL: giving it up and taking it again costs more than most short Cogs
+  if (!taken) {
+    const py::gil_scoped_release released;
+    taken = queue.take();
+  }
+  if (!taken->call) return py::none();
+  const auto& request = taken->call->request();
+  return py::make_tuple(taken->call, request.cog->name, to_bytes(request.args), taken->grow);
+}
+
+py::tuple drain(PullQueue& queue) {
+  auto drained = queue.drain();
+  py::list calls;
+  for (auto& call : drained.calls) {
+    const auto& request = call->request();
+    calls.append(py::make_tuple(call, request.cog->name, to_bytes(request.args)));
+  }
+  return py::make_tuple(calls, drained.cancelled);
+}
+
+void finish(PullQueue& queue, const std::shared_ptr<Call>& call, int status, const std::optional<py::bytes>& output,
+            std::string_view error, std::string_view log, int marks) {
+  Outcome outcome;
+  outcome.status = static_cast<AttemptStatus>(status);
+  outcome.marks = static_cast<std::uint8_t>(marks);
+  if (output) outcome.output = Text(std::string_view(*output));
+  outcome.error = Text(error);
+  outcome.log = Text(log);
+  queue.finish(call, std::move(outcome));
+}
+
+}  // namespace
+
+void bind_cogs(py::module_& m) {
+  py::class_<CogRegistry, std::shared_ptr<CogRegistry>>(m, "CogRegistry", "The Cogs of a process, by name (C1).")
+      .def(py::init<>())
+      .def("add", &add_cog, py::arg("name"), py::arg("origin"), py::arg("is_async"), py::arg("idempotent"), py::arg("timeout"),
+           py::arg("retries"), py::arg("retry_delay"), py::arg("retry_backoff"), py::arg("retry_max_delay"), py::arg("on_interrupt"))
+      .def("names", &CogRegistry::names)
+      .def("suggestion", &CogRegistry::suggestion, py::arg("name"))
+      .def("crashes", &CogRegistry::crashes, py::arg("name"))
+      .def("reset", &CogRegistry::reset, py::arg("name"));
+
+  py::class_<Call, std::shared_ptr<Call>>(m, "Call", "One call of a Cog that a worker took.")
+      .def_property_readonly("key", [](const Call& c) { return c.request().key; })
+      .def_property_readonly("cog", [](const Call& c) { return c.request().cog->name; })
+      .def_property_readonly("job_id", [](const Call& c) { return c.request().job.text(); })
+      .def_property_readonly("labor_id", [](const Call& c) { return c.request().job.labor().text(); })
+      .def_property_readonly("labor_name", [](const Call& c) { return to_str(c.request().labor_name); })
+      .def_property_readonly("job_name", [](const Call& c) { return to_str(c.request().job_name); })
+      .def_property_readonly("target", [](const Call& c) { return to_str(c.request().target); })
+      .def_property_readonly("real_user", [](const Call& c) { return to_str(c.request().real_user); })
+      .def_property_readonly("number", [](const Call& c) { return c.request().number; })
+      .def_property_readonly("check", [](const Call& c) { return c.request().check; })
+      .def_property_readonly("timeout", [](const Call& c) { return static_cast<double>(c.request().timeout.count()) / 1e6; })
+      .def_property_readonly("cancelled", &Call::cancelled)
+      .def_property_readonly("outputs", [](const Call& c) {
+        py::list outputs;
+        for (const auto& [name, output] : c.request().outputs) outputs.append(py::make_tuple(to_str(name), to_bytes(output)));
+        return outputs;
+      });
+
+  // Workers keep a queue alive, not an engine; the last of them may be the one that lets go of it.
+  py::class_<PullQueue, std::shared_ptr<PullQueue>>(m, "PullQueue", py::release_gil_before_calling_cpp_dtor(),
+                                                    "Calls that wait for a worker.")
+      .def("enter", &PullQueue::enter)
+      .def("leave", &PullQueue::leave)
+      .def("next", &next_call, "Waits for a call: (call, cog, args, grow); None: end.")
+      .def("fileno", &PullQueue::fd)
+      .def("drain", &drain, "For an event loop: ([(call, cog, args)], [keys to cancel]).")
+      .def("finish", &finish, py::arg("call"), py::arg("status"), py::arg("output"), py::arg("error"), py::arg("log"), py::arg("marks"))
+      .def("progress", [](PullQueue& q, const Call& c, double fraction, const std::string& message) { q.progress(c, fraction, Text(message)); },
+           py::arg("call"), py::arg("fraction"), py::arg("message"))
+      .def("sleep", [](PullQueue& q, const Call& c, double s) { return q.sleep(c, seconds(std::min(s, 1e9))); },
+           py::arg("call"), py::arg("seconds"), py::call_guard<py::gil_scoped_release>());
+}
+
+}  // namespace cogwork::bindings

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "cogwork/base/completion.h"
+#include "cogwork/base/id.h"
+
+namespace cogwork::bindings {
+
+/// A file descriptor that becomes readable; closed with its last owner, so that a late completion never writes to another's.
+class EventFd {
+ public:
+  EventFd();
+  ~EventFd();
+  EventFd(const EventFd&) = delete;
+  int fd() const { return fd_; }
+  void set();
+  void clear();
+
+ private:
+  int fd_;
+};
+
+/// Waits for a completion so that Ctrl-C gets through: the wait is a poll() that a signal interrupts, and Python's handlers run then.
+/// Call with the GIL held; it is released while waiting. False where `seconds` ran out. Throws what a signal handler raised.
+bool wait_for(const std::shared_ptr<Completion>& completion, std::optional<double> seconds);
+
+/// Carries completions to one asyncio loop: it watches fileno(), and drain() tells which tokens are done.
+class Bridge {
+ public:
+  int fileno() const { return event_->fd(); }
+  std::vector<std::uint64_t> drain();
+  void watch(const std::shared_ptr<Completion>& completion, std::uint64_t token);
+
+ private:
+  struct Done {
+    std::mutex mutex;
+    std::vector<std::uint64_t> tokens;
+  };
+  std::shared_ptr<EventFd> event_ = std::make_shared<EventFd>();
+  std::shared_ptr<Done> done_ = std::make_shared<Done>();
+};
+
+/// An answer that comes later: an id, or an error.
+struct Pending {
+  Completion completion;
+  Id id;
+  std::exception_ptr error;
+};
+
+}  // namespace cogwork::bindings
