@@ -1,0 +1,125 @@
+"""cogwork: a durable, embeddable workflow engine for changes to fleets.
+
+import cogwork as cw
+
+@cw.cog(timeout=30, retries=2)
+def upgrade(host: str, version: str) -> str: ...
+
+labor = cw.Labor("edge upgrade", tasks=[cw.Task("canary", sequences=[cw.Sequence("edge-1", jobs=[upgrade.job(host="edge-1", version="2.1")])])])
+
+with cw.Engine("labors.db") as engine:
+    print(engine.run(labor))
+"""
+
+from ._cog import Cog, ContextCog, cog
+from ._context import Context
+from ._core import __version__
+from ._engine import Engine
+from ._errors import (
+    CogError,
+    CogworkError,
+    CogworkWarning,
+    EngineClosed,
+    Issue,
+    LaborFailed,
+    NoRetry,
+    NotFound,
+    SignalNotAllowed,
+    StorageError,
+    StoreInUse,
+    ValidationError,
+)
+from ._handle import Ack, Changes, LaborHandle, SequenceHandle, TaskHandle
+from ._model import (
+    Attempt,
+    AttemptStatus,
+    Change,
+    ChangeKind,
+    Failure,
+    Hold,
+    Job,
+    Labor,
+    LaborFilter,
+    OnInterrupt,
+    Rank,
+    Reason,
+    Sequence,
+    Signal,
+    State,
+    Task,
+)
+from ._progress import Progress, Stats
+from ._storage import (
+    Batch,
+    HistoryRow,
+    Owner,
+    Reader,
+    Record,
+    RecordKind,
+    Searcher,
+    SimpleStorage,
+    Storage,
+    WriteKind,
+    Writer,
+    open_store,
+    register_store,
+    stores,
+)
+
+__all__ = [
+    "Ack",
+    "Attempt",
+    "AttemptStatus",
+    "Batch",
+    "Change",
+    "ChangeKind",
+    "Changes",
+    "Cog",
+    "CogError",
+    "CogworkError",
+    "CogworkWarning",
+    "Context",
+    "ContextCog",
+    "Engine",
+    "EngineClosed",
+    "Failure",
+    "HistoryRow",
+    "Hold",
+    "Issue",
+    "Job",
+    "Labor",
+    "LaborFailed",
+    "LaborFilter",
+    "LaborHandle",
+    "NoRetry",
+    "NotFound",
+    "OnInterrupt",
+    "Owner",
+    "Progress",
+    "Rank",
+    "Reader",
+    "Reason",
+    "Record",
+    "RecordKind",
+    "Searcher",
+    "Sequence",
+    "SequenceHandle",
+    "Signal",
+    "SignalNotAllowed",
+    "SimpleStorage",
+    "State",
+    "Stats",
+    "Storage",
+    "StorageError",
+    "StoreInUse",
+    "Task",
+    "TaskHandle",
+    "ValidationError",
+    "WriteKind",
+    "Writer",
+    "__version__",
+    "cog",
+    "open_store",
+    "register_store",
+    "stores",
+]

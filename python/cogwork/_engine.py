@@ -1,0 +1,354 @@
+"""The engine: owns a store, and runs the Labors in it."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+import sys
+import threading
+import warnings
+import weakref
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+from . import _cog, _core, _storage
+from ._codec import encode_filter, login_name, seconds_of
+from ._context import install_logging
+from ._errors import CogworkError, CogworkWarning, EngineClosed
+from ._handle import Ack, Changes, LaborHandle
+from ._model import Duration, Job, Labor, LaborFilter, Sequence, Signal, State, Task
+from ._progress import Progress, Stats, progress_from, stats_from
+from ._submit import prepare
+from ._waiting import in_thread, wait_async, wait_for
+from ._workers import AsyncRunner, Runner
+
+log = logging.getLogger("cogwork.engine")
+
+
+class Cogs:
+    """What an engine knows of Cogs that crash (X10)."""
+
+    def crashes(self, cog: str) -> int:
+        """How often the Cog's process died since its version was loaded, or its count was reset."""
+        return _cog.registry.crashes(cog)
+
+    def reset(self, cog: str) -> None:
+        """Forgets its crashes: it is called again."""
+        _cog.registry.reset(cog)
+
+    def names(self) -> list[str]:
+        """The Cogs of this process."""
+        return _cog.cog_names()
+
+
+class Engine:
+    """Owns a store and runs the Labors in it. `with Engine("labors.db") as engine:` closes it in order.
+
+    store: a path (SQLite), "memory:" (nothing is kept), "name:where" of a registered store, or a Storage.
+    workers: how many plain calls of Jobs run at once, and as many of checks beside them (X13).
+    grace: seconds or timedelta that a call which was asked to end may take (X8a). max_crashes: X10. max_output: bytes (X9).
+    recover: "all" takes up the Labors that had not ended (R1), "none" leaves them.
+    loop: runs async Cogs, instead of a loop of the engine's own.
+
+    Raises StoreInUse where another engine owns the store, StorageError where it cannot be opened. Any thread may call any method.
+    """
+
+    def __init__(
+        self,
+        store: str | os.PathLike[str] | _storage.Storage = "cogwork.db",
+        *,
+        workers: int = 64,
+        grace: Duration = 2,
+        max_crashes: int = 3,
+        max_output: int = 2**20,
+        recover: str = "all",
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        if recover not in ("all", "none"):
+            raise ValueError(f"recover is 'all' or 'none', not {recover!r}")
+        if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 10_000:
+            raise ValueError(f"workers is a whole number from 1 to 10000, not {workers!r}")
+        if isinstance(max_output, bool) or not isinstance(max_output, int) or max_output < 1:
+            raise ValueError(f"max_output is a number of bytes, 1 or more, not {max_output!r}")
+        self._grace = seconds_of(grace)
+        if self._grace < 0:
+            raise ValueError(f"grace must not be negative, is {grace!r}")
+        install_logging()
+        self._store = _storage.resolve(store)
+        self._core = _core.Engine(
+            _storage.core_store(self._store),
+            _cog.registry,
+            workers,
+            self._grace,
+            max_crashes,
+            max_output,
+            recover == "all",
+            login_name(),
+            os.path.basename(sys.argv[0]) if sys.argv else "",
+        )
+        self._pid = os.getpid()
+        self.cogs = Cogs()
+        runner = Runner(max_output)
+        runner.start_thread(self._core.jobs())
+        runner.start_thread(self._core.checks())
+        self._async = AsyncRunner(runner, self._core.async_calls(), loop)
+        self._closer = _Closer(self._core, self._async, self._grace)
+        self._finalizer = weakref.finalize(self, _let_go, self._closer)
+        self._finalizer.atexit = False  # _close_all sees to it, in the main thread
+        _live.add(self._closer)
+        _cog.engines.add(self)
+        if any(cog.is_async for cog in _cog._cogs.values()):
+            self._async.start()
+        for waiting in self.stats().waiting:
+            log.warning("Labor %r (%s) is not taken up: %s", waiting.name, waiting.labor_id, waiting.why)
+
+    # ---- Labors ----
+
+    def submit(self, labor: Labor, start: bool = True, *, by: str | None = None) -> LaborHandle:
+        """Validates the whole tree (S1, S2), stores it, and runs it; start=False waits for `handle.start()` (S5).
+
+        Durable when it returns (D1). Raises ValidationError with every fault and its place, StorageError; nothing is stored then. The
+        tree that was given stays as it is.
+        """
+        pending = self._submit(labor, start, by)
+        wait_for(pending.completion)
+        return LaborHandle(self, pending.result())
+
+    async def asubmit(self, labor: Labor, start: bool = True, *, by: str | None = None) -> LaborHandle:
+        """`submit`, without blocking the running loop."""
+        pending = await in_thread(self._submit, labor, start, by)
+        await wait_async(pending.completion)
+        return LaborHandle(self, pending.result())
+
+    def run(self, labor: Labor, timeout: Duration | None = None) -> Labor:
+        """Submits, waits, and returns the Labor as it ended."""
+        return self.submit(labor).wait(timeout)
+
+    def handle(self, id: str) -> LaborHandle:
+        """The handle of a Labor in the store. NotFound where there is none."""
+        self._core.state(id)
+        return LaborHandle(self, id)
+
+    def signal(
+        self, id: str, signal: Signal, *, interrupt: bool = False, by: str | None = None, note: str = ""
+    ) -> Ack:
+        """Sends a signal to a Labor, Task or Sequence by id; returns once the engine has taken it (G1).
+
+        interrupt: with STOP, executing attempts are ended too (G3a). by: the login name if not given. Raises SignalNotAllowed where
+        the state of a Labor does not allow it (G2), NotFound.
+        """
+        self._check_process()
+        return Ack(self._core.signal(id, int(Signal(signal)), interrupt, login_name() if by is None else by, note))
+
+    # ---- reading ----
+
+    def search(self, filter: LaborFilter | None = None) -> Iterator[Labor]:
+        """Labors that pass, without their tasks, earliest first (T3)."""
+        if isinstance(self._store, _storage.BuiltinStorage):
+            encode_filter(filter or LaborFilter())  # a filter of wrong types is refused here, not where it is iterated
+        return self._store.labors(filter or LaborFilter())
+
+    def read_labor(self, id: str, full: bool = True) -> Labor:
+        """A copy of what is stored (T1); full=False: without tasks. NotFound."""
+        return self._store.read_labor(id, full)
+
+    def read_task(self, id: str) -> Task:
+        """Without checks and sequences."""
+        return self._store.read_task(id)
+
+    def read_sequence(self, id: str) -> Sequence:
+        """Without jobs."""
+        return self._store.read_sequence(id)
+
+    def read_job(self, id: str, full: bool = True) -> Job:
+        """full=False: without args and output."""
+        return self._store.read_job(id, full)
+
+    def changes(self, id: str | None = None, since: int | None = None) -> Changes:
+        """Every change of state as it becomes durable: of one Labor until it ends, or of all until the engine closes.
+
+        since: a change's number, to go on behind it without loss; None: from now. For `for` and `async for`.
+        """
+        return Changes(self._core.changes(id, since))
+
+    def stats(self) -> Stats:
+        """Counters, queues, workers, abandoned calls, whether the store is degraded, and which Labors wait for something."""
+        return stats_from(self._core.stats())
+
+    @property
+    def store(self) -> _storage.Storage:
+        return self._store
+
+    @property
+    def taken_up(self) -> list[str]:
+        """The ids of the Labors that opening took up (R1)."""
+        return self._core.taken_up()
+
+    @property
+    def closed(self) -> bool:
+        return self._core.closed
+
+    # ---- the end ----
+
+    def close(self, grace: Duration | None = None, interrupt: bool = False) -> None:
+        """Ends the engine in order; idempotent. No attempt begins any more; those that execute may end.
+
+        grace: how long they may take before they are interrupted; None: as long as they do. interrupt: at once. A call that then does not end
+        within the engine's own grace is left. What is not finished is stored, and taken up at the next opening; a
+        CogworkWarning says which Labors, how far they are, and how to go on. Ctrl-C while it waits interrupts.
+        """
+        if os.getpid() != self._pid:
+            return  # a forked child has a copy of the object, not of its threads
+        report = self._closer.close(None if grace is None else seconds_of(grace), interrupt)
+        _cog.engines.discard(self)
+        if report is not None:
+            _warn(report, self._store.name())
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        # Left by an error or Ctrl-C: what executes gets the engine's grace and is then interrupted, so that nobody waits for a hung
+        # call. Left in order: it may end.
+        self.close(grace=None if kind is None else self._grace)
+
+    async def __aenter__(self) -> Engine:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        await in_thread(self.close, None if kind is None else self._grace)
+
+    def __repr__(self) -> str:
+        return f"<Engine on {self._store.name()!r}{', closed' if self._core.closed else ''}>"
+
+    # ---- inside ----
+
+    def _submit(self, labor: Labor, start: bool, by: str | None) -> _core.Pending:
+        self._check_process()
+        document, faults, fingerprint, uses_async = prepare(labor)
+        if uses_async:
+            self._async.start()
+        return self._core.submit(document, faults, fingerprint, bool(start), login_name() if by is None else by)
+
+    def _progress(self, id: str) -> Progress:
+        return progress_from(self._core.progress(id))
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise CogworkError("this engine belongs to the process that made it; open one of your own after a fork")
+
+    def _cog_registered(self) -> None:
+        """A Labor may have waited for it (R4). Not for a worker's thread, or one that holds a lock: it reads the store."""
+        if self.closed or os.getpid() != self._pid:
+            return
+        if any(cog.is_async for cog in _cog._cogs.values()):
+            self._async.start()
+        try:
+            self._core.recheck_waiting()
+        except EngineClosed:
+            pass
+        except CogworkError as error:
+            log.warning("could not look again at the Labors that wait for a Cog: %s", error)
+
+
+class _Closer:
+    """Closes an engine's core; apart from Engine, so that one that nobody holds any more can be let go of."""
+
+    def __init__(self, core: _core.Engine, runner: AsyncRunner, grace: float) -> None:
+        self._core = core
+        self._runner = runner
+        self._grace = grace
+        self._lock = threading.Lock()
+        self._done = False
+
+    def close(self, grace: float | None, interrupt: bool) -> dict[str, Any] | None:
+        """Returns the report, the first time."""
+        quiet = self._core.begin_close()
+        interrupted: BaseException | None = None
+        try:
+            ended = quiet.done if interrupt else wait_for(quiet, grace)
+        except BaseException as error:  # Ctrl-C while it waits: somebody wants it to end now
+            interrupted, ended = error, False
+        if not ended:
+            self._core.interrupt_calls()
+            quiet.wait(None) if interrupted is None else _wait_through(quiet)
+        report = self._core.finish_close()
+        self._runner.stop()
+        with self._lock:
+            first, self._done = not self._done, True
+        _live.discard(self)
+        if interrupted is not None:
+            raise interrupted
+        return report if first else None
+
+
+def _wait_through(completion: _core.Completion) -> None:
+    """The core ends calls within its grace: more Ctrl-C does not make it faster, and must not lose what is recorded."""
+    while not completion.done:
+        try:
+            completion.wait(None)
+        except KeyboardInterrupt:
+            continue
+
+
+def _warn(report: dict[str, Any], store: str) -> None:
+    if not report["all_durable"]:
+        text = f"{store} could not record the last of what happened: it failed until the engine closed"
+        log.error(text)
+        warnings.warn(text, CogworkWarning, stacklevel=4)
+    left = report["left"]
+    if not left:
+        return
+    lines = []
+    for labor in left:
+        line = f"  {labor['name']!r} ({labor['labor_id']}) {State(labor['state']).name}: "
+        line += f"{labor['sequences_ended']} of {labor['sequences']} sequences ended"
+        if labor["interrupted"]:
+            line += f", {labor['interrupted']} attempts interrupted"
+        lines.append(line)
+    if len(lines) > 10:
+        lines = [*lines[:10], f"  ... and {len(lines) - 10} more"]
+    text = (
+        f"the engine closed and left {len(left)} unfinished {'Labor' if len(left) == 1 else 'Labors'} in {store}:\n"
+        + "\n".join(lines)
+        + f"\nTo go on, open an engine on it again: cogwork.Engine({store!r})"
+    )
+    log.warning(text)
+    warnings.warn(text, CogworkWarning, stacklevel=4)
+
+
+_live: set[_Closer] = set()
+
+
+def _let_go(closer: _Closer) -> None:
+    """Nobody holds the engine any more. This may be any thread, even one of its own inside a call: closing waits for those, so it is done
+    elsewhere."""
+    try:
+        threading.Thread(target=closer.close, args=(0.0, True), name="cogwork-closer").start()
+    except RuntimeError:  # the interpreter is ending: _close_all has been, or is about to be, here
+        pass
+
+
+def _close_all() -> None:
+    """At exit, while Python still runs: after this no thread of an engine asks for the GIL."""
+    for closer in list(_live):
+        try:
+            report = closer.close(0.0, True)
+            if report is not None:
+                _warn(report, "the store")
+        except Exception:
+            log.exception("closing an engine at exit failed")
+
+
+def _forget_all() -> None:
+    """In a forked child: its parent's engines are not its own."""
+    _live.clear()
+
+
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=_forget_all)
+
+__all__ = ["Cogs", "Engine"]

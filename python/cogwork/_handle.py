@@ -1,0 +1,230 @@
+"""Handles: a running Labor, Task or Sequence as somebody holds it who steers it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+from . import _codec, _core
+from ._errors import EngineClosed
+from ._model import Change, Duration, Labor, Sequence, Signal, State, Task
+from ._progress import Progress
+from ._waiting import wait_async, wait_for
+
+if TYPE_CHECKING:
+    from ._engine import Engine
+
+
+class Ack:
+    """The acknowledgement of a signal (G1). Done when the object and all below it have finished processing it, and that is durable."""
+
+    def __init__(self, core: _core.Ack) -> None:
+        self._core = core
+
+    @property
+    def done(self) -> bool:
+        return self._core.done
+
+    @property
+    def state(self) -> State:
+        """The state that the object was in when it was done; UNKNOWN before."""
+        return State(self._core.state)
+
+    @property
+    def applied(self) -> bool:
+        """Whether the signal did what it says. False before it is done."""
+        return self._core.applied
+
+    def wait(self, timeout: Duration | None = None) -> bool:
+        """Waits until it is done; False where the time ran out. Raises EngineClosed where the engine closed before."""
+        if not wait_for(self._core.completion, timeout):
+            return False
+        self._check()
+        return True
+
+    def __await__(self) -> Generator[Any, None, Ack]:
+        """`await ack`: the Ack itself, when it is done."""
+        yield from wait_async(self._core.completion).__await__()
+        self._check()
+        return self
+
+    def _check(self) -> None:
+        if self._core.closed:
+            raise EngineClosed("the engine closed before this signal was done; it is stored, and goes on at the next opening")
+
+    def __repr__(self) -> str:
+        if not self.done:
+            return "<Ack: not done yet>"
+        return f"<Ack: {'applied' if self.applied else 'not applied'}, {self.state.name}>"
+
+
+class Handle:
+    """What handles of Labors, Tasks and Sequences share: state, and signals. Any thread."""
+
+    def __init__(self, engine: Engine, id: str) -> None:
+        self._engine = engine
+        self.id = id
+
+    @property
+    def state(self) -> State:
+        """The engine's state at once; what is read and watched is what is durable (G1)."""
+        return State(self._engine._core.state(self.id))
+
+    def pause(self, *, by: str | None = None, note: str = "") -> Ack:
+        """Nothing new begins; PAUSED when nothing executes any more (G4). RESUME goes on."""
+        return self._engine.signal(self.id, Signal.PAUSE, by=by, note=note)
+
+    def admin_pause(self, *, by: str | None = None, note: str = "") -> Ack:
+        """A pause of a higher rank: only admin_resume releases it (G5)."""
+        return self._engine.signal(self.id, Signal.ADMIN_PAUSE, by=by, note=note)
+
+    def crisis_pause(self, *, by: str | None = None, note: str = "") -> Ack:
+        """A pause of the highest rank: only crisis_resume releases it (G5)."""
+        return self._engine.signal(self.id, Signal.CRISIS_PAUSE, by=by, note=note)
+
+    def resume(self, *, by: str | None = None, note: str = "") -> Ack:
+        """Releases the own pause of `pause` (G5a)."""
+        return self._engine.signal(self.id, Signal.RESUME, by=by, note=note)
+
+    def admin_resume(self, *, by: str | None = None, note: str = "") -> Ack:
+        """Releases the own pause of `admin_pause`, and of pause_on_entry."""
+        return self._engine.signal(self.id, Signal.ADMIN_RESUME, by=by, note=note)
+
+    def crisis_resume(self, *, by: str | None = None, note: str = "") -> Ack:
+        """Releases the own pause of `crisis_pause`."""
+        return self._engine.signal(self.id, Signal.CRISIS_RESUME, by=by, note=note)
+
+    def stop(self, interrupt: bool = False, *, by: str | None = None, note: str = "") -> Ack:
+        """Nothing new begins; ends when what executes has ended (G6). interrupt: that is asked to end too (G3a)."""
+        return self._engine.signal(self.id, Signal.STOP, interrupt=interrupt, by=by, note=note)
+
+    def __repr__(self) -> str:
+        try:
+            state = self.state.name
+        except Exception:
+            state = "engine closed"
+        return f"<{type(self).__name__} {self.id} {state}>"
+
+
+class SequenceHandle(Handle):
+    """A Sequence of a running Labor."""
+
+    def read(self) -> Sequence:
+        """The Sequence as it is stored, without its Jobs."""
+        return self._engine.read_sequence(self.id)
+
+
+class TaskHandle(Handle):
+    """A Task of a running Labor."""
+
+    def read(self) -> Task:
+        """The Task as it is stored, without what is below it."""
+        return self._engine.read_task(self.id)
+
+    def sequence(self, target: str) -> SequenceHandle:
+        """The Sequence of that target (or name), with the same signals. NotFound says which there are."""
+        return SequenceHandle(self._engine, self._engine._core.find_task(self.id, target))
+
+
+class LaborHandle(Handle):
+    """A Labor in an engine. `await handle` is the Labor as it ended."""
+
+    def read(self, full: bool = True) -> Labor:
+        """The Labor as it is stored: a copy (T1)."""
+        return self._engine.read_labor(self.id, full)
+
+    def task(self, name: str) -> TaskHandle:
+        """The Task of that name, with the same signals. NotFound says which there are."""
+        return TaskHandle(self._engine, self._engine._core.find_task(self.id, name))
+
+    def start(self, *, by: str | None = None, note: str = "") -> LaborHandle:
+        """Runs a Labor that was submitted with start=False (S6). Durable when it returns."""
+        pending = self._engine._core.start(self.id, _codec.login_name() if by is None else by, note)
+        wait_for(pending.completion)
+        pending.result()
+        return self
+
+    def wait(self, timeout: Duration | None = None) -> Labor:
+        """Waits for its end and returns the Labor. TimeoutError where the time ran out; EngineClosed where the engine closed."""
+        end = self._engine._core.end_of(self.id)
+        if not wait_for(end.completion, timeout):
+            raise TimeoutError(f"Labor {self.id} has not ended within {timeout}; it is {self.state.name}")
+        self._check(end)
+        return self.read()
+
+    def __await__(self) -> Generator[Any, None, Labor]:
+        return self._ended().__await__()
+
+    async def _ended(self) -> Labor:
+        from ._waiting import in_thread
+
+        end = await in_thread(self._engine._core.end_of, self.id)
+        await wait_async(end.completion)
+        self._check(end)
+        labor: Labor = await in_thread(self.read)
+        return labor
+
+    def _check(self, end: _core.LaborEnd) -> None:
+        if end.closed:
+            raise EngineClosed(
+                f"the engine closed before Labor {self.id} ended; it is stored, and goes on when an engine opens the store again"
+            )
+
+    def changes(self, since: int | None = None) -> Changes:
+        """Every change of state from now on, or after the change numbered `since`; ends with the Labor. For `for` and `async for`."""
+        return self._engine.changes(self.id, since)
+
+    def progress(self) -> Progress:
+        """How far it is, what is in flight, what was lost, and why nothing moves if nothing does."""
+        return self._engine._progress(self.id)
+
+    def watch(self) -> Labor:
+        """A live display until it ends; then the Labor. Ctrl-C ends the display and raises KeyboardInterrupt; the Labor goes on."""
+        from ._display import watch
+
+        return watch(self)
+
+
+class Changes(Iterator[Change], AsyncIterator[Change]):
+    """Changes, one after another, as they become durable (D7). One reader. It ends when its Labor has ended, or the engine closes."""
+
+    def __init__(self, feed: _core.ChangeFeed) -> None:
+        self._feed = feed
+        self._buffer: list[Change] = []  # reversed: the next is the last
+
+    def __iter__(self) -> Changes:
+        return self
+
+    def __next__(self) -> Change:
+        while not self._buffer:
+            ready = self._feed.ready()
+            if not self._fill():
+                if self._feed.over():
+                    raise StopIteration
+                wait_for(ready)
+        return self._buffer.pop()
+
+    def __aiter__(self) -> Changes:
+        return self
+
+    async def __anext__(self) -> Change:
+        from ._waiting import in_thread
+
+        while not self._buffer:
+            ready = self._feed.ready()
+            if not await in_thread(self._fill):
+                if self._feed.over():
+                    raise StopAsyncIteration
+                await wait_async(ready)
+        return self._buffer.pop()
+
+    def poll(self) -> list[Change]:
+        """What there is now, without waiting."""
+        found = list(reversed(self._buffer)) + _codec.changes_decoder.decode(self._feed.poll())
+        self._buffer = []
+        return found
+
+    def _fill(self) -> bool:
+        self._buffer = _codec.changes_decoder.decode(self._feed.poll())
+        self._buffer.reverse()
+        return bool(self._buffer)

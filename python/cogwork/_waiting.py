@@ -1,0 +1,84 @@
+"""Waiting for the core: from a thread so that Ctrl-C gets through, and from asyncio without blocking its loop."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import signal
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from . import _core
+from ._codec import seconds_of
+from ._model import Duration
+
+
+def wait_for(completion: _core.Completion, timeout: Duration | None = None) -> bool:
+    """Waits; False where the time ran out. In the main thread Ctrl-C, and SIGTERM where nobody else handles it, raise
+    KeyboardInterrupt at once."""
+    seconds = None if timeout is None else seconds_of(timeout)
+    with _sigterm_interrupts():
+        return completion.wait(seconds)
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is _interrupt:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _interrupt(_signum: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt("SIGTERM")
+
+
+class _LoopBridge:
+    """Carries completions to one asyncio loop, by a file descriptor that the loop watches."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._bridge = _core.Bridge()
+        self._futures: dict[int, asyncio.Future[None]] = {}
+        self._tokens = itertools.count(1)
+        loop.add_reader(self._bridge.fileno(), self._drain)
+
+    def future(self, loop: asyncio.AbstractEventLoop, completion: _core.Completion) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = loop.create_future()
+        token = next(self._tokens)
+        self._futures[token] = future
+        self._bridge.watch(completion, token)
+        return future
+
+    def _drain(self) -> None:
+        for token in self._bridge.drain():
+            future = self._futures.pop(token, None)
+            if future is not None and not future.done():
+                future.set_result(None)
+
+
+_bridges: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopBridge] = weakref.WeakKeyDictionary()
+
+
+async def wait_async(completion: _core.Completion) -> None:
+    """Waits without blocking the loop. Cancelling it touches nothing but the wait."""
+    if completion.done:
+        return
+    loop = asyncio.get_running_loop()
+    bridge = _bridges.get(loop)
+    if bridge is None:
+        bridge = _bridges[loop] = _LoopBridge(loop)
+    await bridge.future(loop, completion)
+
+
+async def in_thread(function: Any, *args: Any) -> Any:
+    """Runs what may wait for the store, off the loop."""
+    return await asyncio.get_running_loop().run_in_executor(None, function, *args)
