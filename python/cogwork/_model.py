@@ -172,7 +172,7 @@ class Job(_Object, omit_defaults=True):
     retry_backoff: float | None = None
     """Each delay is that many times the one before. Default: 1."""
     retry_max_delay: Duration | None = None
-    on_interrupt: OnInterrupt | str | None = None
+    on_interrupt: OnInterrupt | None = None
     """After a crash of the engine: RETRY, FAIL or HOLD (R2)."""
     id: str = ""
     state: State = State.NOT_STARTED
