@@ -5,6 +5,7 @@
 #include <cstring>
 #include <functional>
 #include <new>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -53,6 +54,7 @@ class Text {
     std::uint32_t size = 0;
     char* chars() { return reinterpret_cast<char*>(this + 1); }
     static Rep* make(std::string_view s) {
+      if (s.size() > UINT32_MAX) throw std::length_error("a Text holds less than 4 GiB");
       auto* rep = new (::operator new(sizeof(Rep) + s.size())) Rep;
       rep->size = static_cast<std::uint32_t>(s.size());
       std::memcpy(rep->chars(), s.data(), s.size());
@@ -70,6 +72,8 @@ class Interner {
     if (auto it = seen_.find(s); it != seen_.end()) return *it;
     return *seen_.emplace(s).first;
   }
+  /// How many different texts it has seen.
+  std::size_t size() const { return seen_.size(); }
 
  private:
   struct Hash {

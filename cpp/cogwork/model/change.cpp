@@ -3,14 +3,18 @@
 //
 //   row     := version:byte(1) change*            as many as the row's `count`
 //   change  := flags:byte ordinal at states rest
-//   flags   := bit 0 it is a signal | bit 1 has reason | bit 2 has rounds | bit 3 has by and note | bit 4 refused | bit 5 interrupt
+//   flags   := bit 0 it is a signal | bit 1 has a reason | bit 2 has rounds | bit 3 has by and note
+//              | bit 4 by and note are those that were written last | bit 5 refused | bit 6 interrupt
 //   ordinal := signed, the difference from the change before (from 0)
-//   at      := signed, microseconds after the change before (the first: after the row's `at`)
+//   at      := signed, microseconds since the change before (the first: since 1970)
 //   states  := byte, from << 4 | to
 //   rest    := [signal:byte] [reason:byte] [rounds] [by note]
 //   by,note := length bytes
+//
+// Most changes are plain and follow one another closely: five to eight bytes.
 #include "cogwork/model/change.h"
 
+#include <algorithm>
 #include <boost/uuid/name_generator_sha1.hpp>
 #include <boost/uuid/uuid.hpp>
 #include <cstring>
@@ -21,7 +25,7 @@ namespace cogwork {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
-enum Flag : std::uint8_t { SIGNAL = 1, REASON = 2, ROUNDS = 4, WHO = 8, REFUSED = 16, INTERRUPT = 32 };
+enum Flag : std::uint8_t { SIGNAL = 1, REASON = 2, ROUNDS = 4, WHO = 8, SAME = 16, REFUSED = 32, INTERRUPT = 64, UNUSED = 128 };
 
 void put(std::string& out, std::uint64_t value) {
   while (value >= 0x80) {
@@ -32,6 +36,13 @@ void put(std::string& out, std::uint64_t value) {
 }
 void put_signed(std::string& out, std::int64_t value) {
   put(out, (static_cast<std::uint64_t>(value) << 1) ^ static_cast<std::uint64_t>(value >> 63));
+}
+/// Times may be anything: differences and sums wrap, and so come out right.
+std::int64_t wrapping_add(std::int64_t a, std::int64_t b) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
+}
+std::int64_t wrapping_subtract(std::int64_t a, std::int64_t b) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) - static_cast<std::uint64_t>(b));
 }
 void put_text(std::string& out, std::string_view text) {
   put(out, text.size());
@@ -46,12 +57,15 @@ class Unpacker {
     if (at_ == bytes_.size()) damaged();
     return static_cast<std::uint8_t>(bytes_[at_++]);
   }
-  std::uint64_t number() {
+  std::uint64_t number(std::uint64_t most = UINT64_MAX) {
     std::uint64_t value = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
       const auto b = byte();
+      if (shift == 63 && b > 1) damaged();
       value |= std::uint64_t{b & 0x7fu} << shift;
-      if (!(b & 0x80)) return value;
+      if (b & 0x80) continue;
+      if (value > most) damaged();
+      return value;
     }
     damaged();
   }
@@ -60,8 +74,7 @@ class Unpacker {
     return static_cast<std::int64_t>(value >> 1) ^ -static_cast<std::int64_t>(value & 1);
   }
   Text text() {
-    const auto size = number();
-    if (size > bytes_.size() - at_) damaged();
+    const auto size = number(bytes_.size() - at_);
     const auto piece = bytes_.substr(at_, size);
     at_ += size;
     return Text(piece);
@@ -84,21 +97,21 @@ Text pack_changes(const std::vector<Change>& changes) {
   out.reserve(changes.size() * 12 + 1);
   out.push_back(static_cast<char>(kVersion));
   std::int64_t ordinal = 0;
-  // The row's own time is that of its last change.
-  std::int64_t at = changes.empty() ? 0 : to_micros(changes.back().at);
+  std::int64_t at = 0;
+  const Change* who = nullptr;  // whose by and note were written last
   for (const auto& c : changes) {
     const bool signal = c.kind == Change::Kind::SIGNAL;
     std::uint8_t flags = 0;
     if (signal) flags |= SIGNAL;
     if (c.reason != Reason::NO_FAILURE) flags |= REASON;
     if (c.rounds != 0) flags |= ROUNDS;
-    if (!c.by.empty() || !c.note.empty()) flags |= WHO;
+    if (!c.by.empty() || !c.note.empty()) flags |= who && who->by == c.by && who->note == c.note ? SAME : WHO;
     if (c.refused) flags |= REFUSED;
     if (c.interrupt) flags |= INTERRUPT;
     out.push_back(static_cast<char>(flags));
     put_signed(out, std::int64_t{c.ordinal} - ordinal);
     ordinal = c.ordinal;
-    put_signed(out, to_micros(c.at) - at);
+    put_signed(out, wrapping_subtract(to_micros(c.at), at));
     at = to_micros(c.at);
     out.push_back(static_cast<char>(static_cast<int>(c.from) << 4 | static_cast<int>(c.to)));
     if (signal) out.push_back(static_cast<char>(c.signal));
@@ -107,6 +120,7 @@ Text pack_changes(const std::vector<Change>& changes) {
     if (flags & WHO) {
       put_text(out, c.by);
       put_text(out, c.note);
+      who = &c;
     }
   }
   return Text(out);
@@ -116,17 +130,18 @@ std::vector<Change> unpack_changes(const HistoryRow& row) {
   Unpacker in(row.changes, row.first);
   if (in.byte() != kVersion) in.damaged();
   std::vector<Change> changes;
+  changes.reserve(std::min<std::size_t>(row.count, row.changes.size() / 4));  // a change takes four bytes at least
   std::int64_t ordinal = 0;
-  std::int64_t at = to_micros(row.at);
+  std::int64_t at = 0;
+  Text by, note;  // those that were read last
   while (!in.at_end()) {
     Change c;
     const auto flags = in.byte();
-    if (flags >= 64) in.damaged();
-    ordinal += in.signed_number();
+    if ((flags & UNUSED) != 0) in.damaged();
+    ordinal = wrapping_add(ordinal, in.signed_number());
     if (ordinal < 0 || ordinal > UINT32_MAX) in.damaged();
     c.ordinal = static_cast<std::uint32_t>(ordinal);
-    // Damaged bytes may hold any number: add without overflow, whatever it means.
-    at = static_cast<std::int64_t>(static_cast<std::uint64_t>(at) + static_cast<std::uint64_t>(in.signed_number()));
+    at = wrapping_add(at, in.signed_number());
     c.at = from_micros(at);
     const auto states = in.byte();
     if ((states >> 4) >= kStates || (states & 0x0f) >= kStates) in.damaged();
@@ -143,10 +158,15 @@ std::vector<Change> unpack_changes(const HistoryRow& row) {
       if (reason > static_cast<std::uint8_t>(Reason::MAX_FAILURES)) in.damaged();
       c.reason = static_cast<Reason>(reason);
     }
-    if (flags & ROUNDS) c.rounds = static_cast<std::uint32_t>(in.number());
+    if (flags & ROUNDS) c.rounds = static_cast<std::uint32_t>(in.number(UINT32_MAX));
     if (flags & WHO) {
-      c.by = in.text();
-      c.note = in.text();
+      by = in.text();
+      note = in.text();
+    }
+    if ((flags & SAME) && by.empty() && note.empty()) in.damaged();
+    if (flags & (WHO | SAME)) {
+      c.by = by;
+      c.note = note;
     }
     c.refused = (flags & REFUSED) != 0;
     c.interrupt = (flags & INTERRUPT) != 0;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cogwork/model/change.h"
+#include "cogwork/model/fault.h"
 #include "cogwork/model/filter.h"
 #include "cogwork/model/labor.h"
 
@@ -15,28 +16,18 @@ namespace cogwork {
 // as msgpack. docs/internals/document.md describes it; python/cogwork/_model.py is its other side.
 //
 //   An object is a map from field name to value. A field that is absent, or nil, has its default; an unknown one is passed over
-//   when a stored Labor is read and is a fault when a Labor is submitted. A time is msgpack's timestamp extension (-1). A duration is a number of
-//   seconds, or ISO 8601 text ("P1DT30.5S"); it is written as text. An id is its text. States, reasons, statuses and kinds
-//   are their numbers. Args and outputs are msgpack, in place, byte for byte as they were given.
-
-/// A fault of a submitted tree, before it is put into words: its place by indexes, then the sentence. S1.
-struct Fault {
-  enum class Where : std::uint8_t { LABOR, TASK, PRE_CHECK, CONT_CHECK, SEQUENCE, JOB };
-  Where where = Where::LABOR;
-  std::uint32_t task = 0;
-  std::uint32_t sequence = 0;  ///< Of SEQUENCE and JOB.
-  std::uint32_t job = 0;       ///< Of JOB and the checks: index in its list.
-  std::string message;
-  std::string names;  ///< "'rest', 'edge-7'" - what S1 puts in brackets behind the place. May be empty.
-};
+//   when a stored Labor is read and is a fault when a Labor is submitted. A time is msgpack's timestamp extension (-1). A
+//   duration is a number of seconds, or ISO 8601 text ("P1DT30.5S"); it is written as text. An id is its text. States, reasons,
+//   statuses and kinds are their numbers. Args and outputs are msgpack, in place, byte for byte as they were given.
 
 /// Reads a Labor that is to be submitted. Whatever cannot be read - a wrong type, an unknown field, bytes that are no msgpack -
-/// is a fault with its place, and reading goes on behind it. What it returns is whole only where there are no faults.
-/// Reads only what a user writes: where one sets a state, a reason or an id, validate() must see it, so they are read too and
-/// reported here (S2).
+/// is a fault with its place, and reading goes on behind it; neighbours' equal faults are folded. What it returns is whole only
+/// where there are no faults, but every object of a list that can be read has its row, so that places have their names.
+/// Reads only what a user writes: an id, a state or a reason that is set is a fault (S2); times, attempts, holds and whatever
+/// else an engine adds is passed over.
 Labor read_submitted(std::string_view document, std::vector<Fault>& faults);
 
-/// Reads a Labor that cogwork wrote. Throws StorageError (not temporary) where it is none.
+/// Reads a Labor that cogwork wrote. Throws StorageError (not temporary) where it is none; so do the others below.
 Labor read_document(std::string_view document);
 
 /// Writes a Labor; `full` as in read_labor (T1): without it no tasks.
@@ -53,9 +44,11 @@ Job read_job_document(std::string_view document, Id& id);
 
 std::string write_change(const Change& change);
 std::string write_changes(const std::vector<Change>& changes);
+/// Throws Error, saying which field is wrong and why.
 LaborFilter read_filter(std::string_view document);
+std::string write_filter(const LaborFilter& filter);
 
-/// A Job's attempts alone, in the form that a document holds them. What `jobs.attempts` is in SQLite.
+/// A Job's attempts alone, in the form that a document holds them; none are no bytes. What `jobs.attempts` is in SQLite.
 std::string write_attempts(const std::vector<Attempt>& attempts);
 std::vector<Attempt> read_attempts(std::string_view document);
 std::string write_holds(const Holds& holds);

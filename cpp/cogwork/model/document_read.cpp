@@ -1,158 +1,371 @@
-// Reading documents: of what users submit, collecting every fault with its place, and of what cogwork itself wrote.
+// Reading documents: of what users submit, collecting every fault with its place; of what cogwork itself wrote, where the first
+// fault ends it.
 #include <algorithm>
-#include <cctype>
+#include <array>
 #include <cmath>
-#include <limits>
+#include <optional>
+#include <span>
 
 #include "cogwork/base/error.h"
+#include "cogwork/base/suggest.h"
 #include "cogwork/model/document.h"
 #include "cogwork/model/wire.h"
 
 namespace cogwork {
 namespace {
 
-constexpr std::size_t kLongestText = 64 * 1024;
-constexpr std::string_view kEmptyMap = "\x80";
 using Type = WireReader::Type;
+using Where = Fault::Where;
+
+constexpr std::size_t kLongestText = std::size_t{64} << 10;
+constexpr std::size_t kLongestDescription = std::size_t{1} << 20;
+constexpr std::size_t kMostArgs = std::size_t{256} << 20;  // no store takes a value of a gigabyte
+constexpr std::string_view kEmptyMap = "\x80";
+
+enum class Field : std::uint8_t {
+  ID, NAME, DESC, STATE, REASON, STARTED, ENDED, HOLDS,
+  CLIENT_ID, REAL_USER, TAGS, SUBMITTED, COGS, TASKS,
+  PRE_CHECKS, CONT_CHECKS, SEQUENCES, CONCURRENCY, TOLERATED_FAILURES, CONCURRENCY_NUMBER, TOLERATED_NUMBER, STRICT,
+  PASS_FAILURES, CONT_CHECK_INTERVAL, BAKE, PAUSE_ON_ENTRY, ENTRY_DELAY, FAILURES,
+  TARGET, JOBS,
+  COG_PATH, ARGS, TIMEOUT, RETRIES, RETRY_DELAY, RETRY_BACKOFF, RETRY_MAX_DELAY, ON_INTERRUPT, HELD, ROUNDS, ATTEMPTS, OUTPUT,
+  NUMBER, ROUND, STATUS, CUT, REPR, STILL_RUNNING, ERROR, LOG,
+  RANK, SINCE, BY, NOTE,
+  STATES, NAME_PREFIX, NAME_SUFFIX, TARGETS, SUBMIT_BEGIN, SUBMIT_END, NEWEST_FIRST, LIMIT,
+};
+
+struct KnownField {
+  std::string_view name;
+  Field field;
+};
+
+// The fields of each kind of object. In the order in which they are usually written, which is where they are looked for first.
+constexpr KnownField kLaborFields[] = {
+    {"name", Field::NAME},       {"tasks", Field::TASKS},     {"tags", Field::TAGS},           {"desc", Field::DESC},
+    {"id", Field::ID},           {"state", Field::STATE},     {"reason", Field::REASON},       {"submitted", Field::SUBMITTED},
+    {"started", Field::STARTED}, {"ended", Field::ENDED},     {"client_id", Field::CLIENT_ID}, {"real_user", Field::REAL_USER},
+    {"holds", Field::HOLDS},     {"cogs", Field::COGS},
+};
+constexpr KnownField kTaskFields[] = {
+    {"id", Field::ID},
+    {"name", Field::NAME},
+    {"sequences", Field::SEQUENCES},
+    {"pre_checks", Field::PRE_CHECKS},
+    {"cont_checks", Field::CONT_CHECKS},
+    {"concurrency", Field::CONCURRENCY},
+    {"concurrency_number", Field::CONCURRENCY_NUMBER},
+    {"tolerated_failures", Field::TOLERATED_FAILURES},
+    {"tolerated_number", Field::TOLERATED_NUMBER},
+    {"strict", Field::STRICT},
+    {"pass_failures", Field::PASS_FAILURES},
+    {"cont_check_interval", Field::CONT_CHECK_INTERVAL},
+    {"bake", Field::BAKE},
+    {"pause_on_entry", Field::PAUSE_ON_ENTRY},
+    {"entry_delay", Field::ENTRY_DELAY},
+    {"desc", Field::DESC},
+    {"state", Field::STATE},
+    {"reason", Field::REASON},
+    {"started", Field::STARTED},
+    {"ended", Field::ENDED},
+    {"failures", Field::FAILURES},
+    {"holds", Field::HOLDS},
+};
+constexpr KnownField kSequenceFields[] = {
+    {"id", Field::ID},       {"target", Field::TARGET}, {"jobs", Field::JOBS},       {"name", Field::NAME},   {"desc", Field::DESC},
+    {"state", Field::STATE}, {"reason", Field::REASON}, {"started", Field::STARTED}, {"ended", Field::ENDED}, {"holds", Field::HOLDS},
+};
+constexpr KnownField kJobFields[] = {
+    {"id", Field::ID},
+    {"cog_path", Field::COG_PATH},
+    {"args", Field::ARGS},
+    {"name", Field::NAME},
+    {"desc", Field::DESC},
+    {"timeout", Field::TIMEOUT},
+    {"retries", Field::RETRIES},
+    {"retry_delay", Field::RETRY_DELAY},
+    {"retry_backoff", Field::RETRY_BACKOFF},
+    {"retry_max_delay", Field::RETRY_MAX_DELAY},
+    {"on_interrupt", Field::ON_INTERRUPT},
+    {"state", Field::STATE},
+    {"reason", Field::REASON},
+    {"held", Field::HELD},
+    {"rounds", Field::ROUNDS},
+    {"started", Field::STARTED},
+    {"ended", Field::ENDED},
+    {"attempts", Field::ATTEMPTS},
+    {"output", Field::OUTPUT},
+};
+constexpr KnownField kAttemptFields[] = {
+    {"number", Field::NUMBER}, {"round", Field::ROUND},   {"started", Field::STARTED}, {"ended", Field::ENDED},
+    {"status", Field::STATUS}, {"output", Field::OUTPUT}, {"error", Field::ERROR},     {"log", Field::LOG},
+    {"cut", Field::CUT},       {"repr", Field::REPR},     {"still_running", Field::STILL_RUNNING},
+};
+constexpr KnownField kHoldFields[] = {
+    {"rank", Field::RANK}, {"since", Field::SINCE}, {"by", Field::BY}, {"note", Field::NOTE}};
+constexpr KnownField kFilterFields[] = {
+    {"states", Field::STATES},
+    {"name_prefix", Field::NAME_PREFIX},
+    {"name_suffix", Field::NAME_SUFFIX},
+    {"tags", Field::TAGS},
+    {"targets", Field::TARGETS},
+    {"cogs", Field::COGS},
+    {"submit_begin", Field::SUBMIT_BEGIN},
+    {"submit_end", Field::SUBMIT_END},
+    {"newest_first", Field::NEWEST_FIRST},
+    {"limit", Field::LIMIT},
+};
+
+/// The texts of one field, where equal ones share (see Text). Most are equal to the one before; where few are equal to any,
+/// looking for an equal one is given up.
+class SharedTexts {
+ public:
+  Text operator()(std::string_view s) {
+    if (last_ == s) return last_;
+    if (given_up_) return Text(s);
+    last_ = intern_(s);
+    given_up_ = ++tried_ % 1024 == 0 && intern_.size() > tried_ / 2;
+    return last_;
+  }
+
+ private:
+  Text last_;
+  Interner intern_;
+  std::size_t tried_ = 0;
+  bool given_up_ = false;
+};
 
 class DocumentReader {
  public:
-  /// With `faults` a submitted tree is read; without, a stored one, whose first fault throws.
-  DocumentReader(std::string_view bytes, std::vector<Fault>* faults) : in_(bytes), faults_(faults) {}
+  enum class Of : std::uint8_t {
+    USER,   ///< A tree to be submitted: faults are collected.
+    STORE,  ///< What cogwork wrote: a fault throws StorageError.
+    FILTER  ///< A question: a fault throws Error.
+  };
+
+  DocumentReader(std::string_view bytes, Of of, std::vector<Fault>* faults = nullptr) : in_(bytes), of_(of) {
+    if (faults) folder_.emplace(*faults);
+  }
 
   Labor labor() {
     Labor labor;
-    object("a Labor", [&](std::string_view field) { return labor_field(labor, field); });
-    if (in_.ok() && !in_.at_end()) fault("there is more behind the Labor");
+    object("a Labor", kLaborFields, [&](Field field, std::string_view name) { labor_field(labor, field, name); });
+    end();
     return labor;
   }
   Task task(Id& id) {
     Labor around;
-    id_ = &id;
-    task_into(around);
-    return around.tasks.empty() ? Task{} : around.tasks.front();
+    read_task(around);
+    end();
+    id = own_id(around.tasks.front().ordinal);
+    return std::move(around.tasks.front());
   }
   Sequence sequence(Id& id) {
     Labor around;
-    id_ = &id;
     around.tasks.emplace_back();
-    sequence_into(around);
-    return around.sequences.empty() ? Sequence{} : around.sequences.front();
+    read_sequence(around);
+    end();
+    id = own_id(around.sequences.front().ordinal);
+    return std::move(around.sequences.front());
   }
   Job job(Id& id) {
-    id_ = &id;
     Job job;
     read_job(job);
+    end();
+    id = own_id(job.ordinal);
     return job;
   }
-  std::vector<Attempt> attempts() {
-    std::vector<Attempt> found;
-    list("attempts", [&](std::uint32_t) { found.push_back(attempt()); });
+  std::vector<Attempt> attempts_alone() {
+    auto found = attempts();
+    end();
     return found;
   }
-  Holds holds() {
-    Holds found;
-    list("holds", [&](std::uint32_t) { found.push_back(hold()); });
-    std::sort(found.begin(), found.end(), [](const Hold& a, const Hold& b) { return a.rank < b.rank; });
+  Holds holds_alone() {
+    auto found = holds();
+    end();
     return found;
   }
   LaborFilter filter();
 
+  /// The id that was read first, whose Labor all others must have.
+  const Id& first_id() const { return first_id_; }
+
  private:
-  bool submitted() const { return faults_ != nullptr; }
+  bool of_user() const { return of_ == Of::USER; }
+  /// Of an object alone: the first id may be that of something below it.
+  Id own_id(std::uint32_t ordinal) const { return first_id_.is_nil() ? Id{} : first_id_.with_ordinal(ordinal); }
+
+  // ---- faults ----
 
   void fault(std::string message) {
-    if (!faults_) throw StorageError("a stored document is damaged: " + message, false);
-    Fault f = place_;
-    f.message = std::move(message);
-    faults_->push_back(std::move(f));
+    if (of_user()) {
+      Fault f = place_;
+      f.message = std::move(message);
+      return folder_->add(std::move(f));
+    }
+    if (of_ == Of::FILTER) throw Error("LaborFilter: " + message);
+    const auto place = place_of(place_);
+    throw StorageError("a stored document is damaged: " + (place.empty() ? "" : place + ": ") + message, false);
   }
+  void fault(std::string_view field, std::string_view message) { fault(std::string(field) + ": " + std::string(message)); }
+
   /// The value that follows is not what it should be: says so, and passes over it.
   void wrong(std::string_view field, std::string_view expected) {
-    fault(std::string(field) + ": expected " + std::string(expected) + ", got " + in_.describe());
-    pass();
+    if (in_.peek() == Type::BROKEN) return broken();
+    fault(field, "expected " + std::string(expected) + ", got " + in_.describe());
+    pass(field);
   }
-  void pass() {
-    in_.value();
-    if (!in_.ok() && !broken_) {
-      broken_ = true;
-      fault("the document is broken or cut off");
-    }
+  /// There is nothing to read on from. Said once.
+  void broken() {
+    const auto at = in_.position();
+    in_.fail();
+    if (std::exchange(broken_, true)) return;
+    fault("the document is cut off, or no msgpack, at byte " + std::to_string(at));
+  }
+  std::string_view pass(std::string_view field) {
+    const auto before = in_;
+    const auto span = in_.value();
+    if (in_.ok()) return span;
+    if (std::exchange(broken_, true)) return {};
+    fault(field, "cut off, no msgpack, text that is not UTF-8, or nested more than " + std::to_string(WireReader::kDeepest) +
+                     " levels deep; it begins at byte " + std::to_string(before.position()));
+    return {};
+  }
+  void end() {
+    if (in_.ok() && !in_.at_end()) fault("there are " + std::to_string(in_.left()) + " bytes behind the end of the document");
   }
 
   // ---- shapes ----
 
+  /// Calls `field` for each field that is there and not nil; it must read the value.
   template <typename F>
-  void object(std::string_view what, F field) {
+  void object(std::string_view what, std::span<const KnownField> known, F field) {
     const auto count = in_.map();
-    if (!count) return wrong(what, "a mapping of fields");
+    if (!count) return wrong(what, "a mapping from field names to values");
+    std::uint32_t seen = 0;
+    std::size_t next = 0;
     for (std::uint32_t i = 0; i < *count && in_.ok(); ++i) {
       const auto name = in_.text();
       if (!name) {
-        pass();
-        pass();
+        wrong(what, "the name of a field");
+        pass(what);
         continue;
       }
-      if (in_.nil()) continue;  // absent: the default
-      if (field(*name)) continue;
-      if (submitted()) fault(std::string(what) + " has no field '" + std::string(name->substr(0, 60)) + "'");
-      pass();
+      auto at = next;
+      while (at < known.size() && known[at].name != *name) ++at;
+      if (at == known.size()) {
+        at = 0;
+        while (at < next && known[at].name != *name) ++at;
+        if (at == next) {
+          unknown(what, *name, known);
+          continue;
+        }
+      }
+      next = at + 1;
+      const auto bit = std::uint32_t{1} << at;
+      if (seen & bit) {
+        fault(*name, "is given twice");
+        pass(*name);
+        continue;
+      }
+      seen |= bit;
+      if (!in_.nil()) field(known[at].field, known[at].name);
     }
+    if (!in_.ok()) broken();
   }
+
+  void unknown(std::string_view what, std::string_view name, std::span<const KnownField> known) {
+    if (of_ != Of::STORE) {  // what a newer version stored beside is not ours to judge
+      std::vector<std::string_view> names;
+      for (const auto& k : known) names.push_back(k.name);
+      fault(std::string(what) + " has no field " + quote(is_utf8(name) ? name : "(not UTF-8)") + did_you_mean(name, names));
+    }
+    pass("a field");
+  }
+
+  /// Calls `item` for each item of a list; it must read the value.
   template <typename F>
-  void list(std::string_view field, F item) {
+  void list(std::string_view field, std::string_view expected, F item) {
     const auto count = in_.array();
-    if (!count) return wrong(field, "a list");
+    if (!count) return wrong(field, expected);
     for (std::uint32_t i = 0; i < *count && in_.ok(); ++i) item(i);
+  }
+
+  template <typename Row>
+  void make_room(std::vector<Row>& rows, std::uint32_t more) {
+    // A Sequence or Job of use takes 16 bytes at least: memory is not reserved for a list that claims more.
+    const auto wanted = rows.size() + std::min<std::size_t>(more, in_.left() / 16);
+    if (wanted > rows.capacity()) rows.reserve(std::max(wanted, 2 * rows.capacity()));
+  }
+
+  /// Ordinals have 32 bits.
+  void count_object() {
+    if (++objects_ != UINT32_MAX) return;
+    fault("a Labor has at most " + std::to_string(UINT32_MAX - 1) + " Tasks, Sequences and Jobs");
+    broken_ = true;
+    in_.fail();
   }
 
   // ---- values ----
 
-  Text text(std::string_view field, bool share = false) {
-    if (in_.peek() != Type::TEXT) return wrong(field, "text"), Text();
-    const auto value = *in_.text();
-    if (value.size() > kLongestText) return fault(std::string(field) + ": a text of " + std::to_string(value.size()) + " bytes is too long (65536 at most)"), Text();
-    if (!is_utf8(value)) return fault(std::string(field) + ": the text is not UTF-8"), Text();
-    return share ? intern_(value) : Text(value);
+  std::optional<std::string_view> checked_text(std::string_view field, std::size_t most = kLongestText) {
+    const auto value = in_.text();
+    if (!value) return wrong(field, "text"), std::nullopt;
+    if (value->size() > most) {
+      return fault(field, "the text has " + std::to_string(value->size()) + " bytes; it may have " + std::to_string(most)), std::nullopt;
+    }
+    if (!is_utf8(*value)) return fault(field, "the text is not UTF-8"), std::nullopt;
+    if (value->find('\0') != std::string_view::npos) return fault(field, "the text holds a NUL character"), std::nullopt;
+    return value;
   }
-  /// Errors, outputs' texts and logs: as long as they are, and as they are.
+  Text text(std::string_view field) {
+    const auto value = checked_text(field);
+    return value ? Text(*value) : Text();
+  }
+  Text shared(std::string_view field, SharedTexts& texts, std::size_t most = kLongestText) {
+    const auto value = checked_text(field, most);
+    return value ? texts(*value) : Text();
+  }
+  /// What a Cog or a person said - errors, logs, notes: as it is.
   Text raw_text(std::string_view field) {
-    if (const auto value = in_.text()) return Text(*value);
+    if (const auto value = in_.text()) return is_utf8(*value) ? Text(*value) : Text(repair_utf8(*value));
     return wrong(field, "text"), Text();
   }
-  bool boolean(std::string_view field, bool otherwise = false) {
+  bool boolean(std::string_view field) {
     if (const auto value = in_.boolean()) return *value;
-    return wrong(field, "True or False"), otherwise;
+    return wrong(field, "True or False"), false;
   }
-  std::int64_t integer(std::string_view field, std::int64_t least, std::int64_t most, std::int64_t otherwise) {
-    if (in_.peek() == Type::FLOAT) {  // 3.0 is a whole number to whoever wrote it
-      const auto value = *in_.number();
-      if (value == std::floor(value) && std::abs(value) < 9e15) return within(field, static_cast<std::int64_t>(value), least, most, otherwise);
-      return fault(std::string(field) + ": expected a whole number, got the number " + short_number(value)), otherwise;
+  /// Without a value where it is none, or out of range.
+  std::optional<std::int64_t> integer(std::string_view field, std::int64_t least, std::int64_t most) {
+    const auto before = in_;
+    auto value = in_.integer();
+    if (!value && in_.peek() == Type::FLOAT) {  // 3.0 is a whole number to whoever wrote it
+      const auto number = *in_.number();
+      if (number == std::floor(number) && std::abs(number) < 9e15) value = static_cast<std::int64_t>(number);
     }
-    if (const auto value = in_.integer()) return within(field, *value, least, most, otherwise);
-    return wrong(field, "a whole number"), otherwise;
+    if (value && *value >= least && *value <= most) return value;
+    if (value) {
+      std::string range = " is not in " + std::to_string(least) + " to " + std::to_string(most);
+      if (*value < least) range = " is below " + std::to_string(least);
+      if (*value > most) range = " is above " + std::to_string(most);
+      return fault(field, std::to_string(*value) + range), std::nullopt;
+    }
+    in_ = before;
+    return wrong(field, "a whole number"), std::nullopt;
   }
-  std::int64_t within(std::string_view field, std::int64_t value, std::int64_t least, std::int64_t most, std::int64_t otherwise) {
-    if (value >= least && value <= most) return value;
-    fault(std::string(field) + ": " + std::to_string(value) + " is out of range");
-    return otherwise;
-  }
-  static std::string short_number(double value) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%g", value);
-    return text;
-  }
+  std::uint32_t count(std::string_view field) { return static_cast<std::uint32_t>(integer(field, 0, UINT32_MAX).value_or(0)); }
+
+  /// `otherwise` where it cannot be read; what its size means is for validate() to judge.
   Duration duration(std::string_view field, Duration otherwise) {
-    constexpr double kLongest = 9e11;  // seconds; microseconds of it still fit
-    if (in_.peek() == Type::TEXT) {
-      const auto copy = in_;
-      if (const auto value = parse_duration(*in_.text())) return *value;
-      in_ = copy;
-    } else if (const auto value = in_.number()) {
-      if (std::isfinite(*value) && std::abs(*value) < kLongest) return Duration(std::llround(*value * 1e6));
-      return fault(std::string(field) + ": " + short_number(*value) + " is no length of time"), otherwise;
+    const auto before = in_;
+    std::optional<Duration> value;
+    if (const auto words = in_.text()) {
+      value = parse_duration(*words);
+    } else if (const auto seconds = in_.number()) {
+      value = duration_of(*seconds);
+      if (!value) return fault(field, short_number(*seconds) + " seconds are no duration that can be kept"), otherwise;
     }
+    if (value) return *value;
+    in_ = before;
     return wrong(field, "a number of seconds or a timedelta"), otherwise;
   }
   Time time(std::string_view field) {
@@ -160,167 +373,186 @@ class DocumentReader {
     return wrong(field, "a time"), never;
   }
   Id id(std::string_view field) {
-    if (in_.peek() == Type::TEXT) {
-      const auto copy = in_;
-      if (const auto value = Id::parse(*in_.text())) return *value;
-      in_ = copy;
+    const auto before = in_;
+    if (const auto words = in_.text()) {
+      if (words->empty()) return {};  // not given
+      if (const auto value = Id::parse(*words)) {
+        if (first_id_.is_nil()) first_id_ = *value;
+        return *value;
+      }
+      in_ = before;
     }
     return wrong(field, "an id"), Id{};
   }
   Amount amount(std::string_view field, Amount otherwise) {
     if (in_.peek() == Type::TEXT) {
-      Amount a = otherwise;
-      a.share = text(field);
-      return a;
-    }
-    if (in_.peek() != Type::INT && in_.peek() != Type::FLOAT) {
-      return wrong(field, "a whole number or a share such as \"10%\""), otherwise;
-    }
-    return {integer(field, INT64_MIN, INT64_MAX, otherwise.number), otherwise.share};
-  }
-  State state(std::string_view field) { return static_cast<State>(integer(field, 0, kStates - 1, 0)); }
-  Reason reason(std::string_view field) { return static_cast<Reason>(integer(field, 0, 3, 0)); }
-
-  /// Fields that all four kinds of object have. S2: nobody submits a tree that has an id, a state or a reason already.
-  struct Common {
-    std::uint32_t* ordinal;
-    State* state;
-    Reason* reason;
-    Time* started;
-    Time* ended;
-    Text* name;
-    Text* desc;
-  };
-  bool common_field(const Common& c, std::string_view field) {
-    if (field == "id") {
-      const auto found = id(field);
-      if (submitted()) {
-        fault("it has an id already; submit a new one (as_new() makes a copy)");
-      } else {
-        if (id_ && id_->is_nil()) *id_ = found;
-        if (c.ordinal) *c.ordinal = found.ordinal();
-      }
-    } else if (field == "state") {
-      *c.state = state(field);
-      if (submitted() && *c.state != State::NOT_STARTED) {
-        fault("its state is " + std::string(name_of(*c.state)) + "; only what is NOT_STARTED can be submitted (as_new() makes a copy)");
-      }
-    } else if (field == "reason") {
-      const auto found = reason(field);
-      if (c.reason) *c.reason = found;
-      if (submitted() && found != Reason::NO_FAILURE) fault("its reason is " + std::string(name_of(found)) + "; as_new() makes a fresh copy");
-    } else if (field == "name") {
-      *c.name = text(field, true);
-    } else if (field == "desc") {
-      *c.desc = text(field, true);
-    } else if (field == "started") {
-      *c.started = time(field);
-    } else if (field == "ended") {
-      *c.ended = time(field);
+      otherwise.share = text(field);
+    } else if (in_.peek() == Type::INT || in_.peek() == Type::FLOAT) {
+      otherwise.number = integer(field, INT64_MIN, INT64_MAX).value_or(otherwise.number);
     } else {
-      return false;
+      wrong(field, "a whole number or a share such as \"10%\"");
     }
-    return true;
+    return otherwise;
+  }
+  State state(std::string_view field) {
+    return static_cast<State>(integer(field, 0, kStates - 1).value_or(static_cast<int>(State::NOT_STARTED)));
+  }
+  Reason reason(std::string_view field) {
+    return static_cast<Reason>(integer(field, 0, static_cast<int>(Reason::MAX_FAILURES)).value_or(0));
+  }
+  double backoff(std::string_view field) {
+    if (in_.peek() != Type::INT && in_.peek() != Type::FLOAT) return wrong(field, "a number"), -1;
+    const auto value = *in_.number();
+    if (value >= 0 && std::isfinite(value)) return value;  // validate() asks for 1; below zero would mean "not given"
+    return fault(field, "must be 1 or more, is " + short_number(value)), -1;
+  }
+  std::int8_t on_interrupt(std::string_view field) {
+    const auto before = in_;
+    if (in_.peek() == Type::INT) return static_cast<std::int8_t>(integer(field, 0, 2).value_or(-1));
+    if (const auto word = in_.text()) {
+      const auto same = [](char a, char b) { return a == (b >= 'a' && b <= 'z' ? b - 'a' + 'A' : b); };
+      for (std::int8_t i = 0; i < 3; ++i) {
+        const auto name = name_of(static_cast<OnInterrupt>(i));
+        if (std::equal(name.begin(), name.end(), word->begin(), word->end(), same)) return i;
+      }
+      in_ = before;
+    }
+    return wrong(field, "RETRY, FAIL or HOLD"), std::int8_t{-1};
+  }
+  /// A msgpack value that is kept as it is.
+  Text span(std::string_view field, std::size_t most) {
+    const auto bytes = pass(field);
+    if (bytes.size() <= most && last_span_ == bytes) return last_span_;
+    if (bytes.size() <= most) return last_span_ = Text(bytes);
+    return fault(field, "they take " + std::to_string(bytes.size()) + " bytes; the most is " + std::to_string(most)), Text();
   }
 
-  bool labor_field(Labor& l, std::string_view field) {
-    if (field == "tasks") {
-      list(field, [&](std::uint32_t i) {
+  // ---- objects ----
+
+  /// What all four kinds of object have. `Row` is a Labor, Task, Sequence or Job.
+  template <typename Row>
+  void common(Row& row, Field field, std::string_view name) {
+    if (of_user() && (field == Field::STARTED || field == Field::ENDED || field == Field::HOLDS)) return void(pass(name));
+    switch (field) {
+      case Field::ID: return common_id(row, id(name));
+      case Field::NAME: row.name = shared(name, names_); return;
+      case Field::DESC: row.desc = shared(name, descs_, kLongestDescription); return;
+      case Field::STATE:
+        row.state = state(name);
+        if (of_user() && row.state != State::NOT_STARTED) {  // S2
+          fault(name, "is " + std::string(name_of(row.state)) + "; only what is NOT_STARTED can be submitted (as_new() makes a copy)");
+          row.state = State::NOT_STARTED;
+        }
+        return;
+      case Field::REASON: {
+        const auto found = reason(name);
+        if (of_user() && found != Reason::NO_FAILURE) {  // S2
+          fault(name, "is " + std::string(name_of(found)) + "; only what has not failed can be submitted (as_new() makes a copy)");
+        } else if constexpr (requires { row.reason; }) {
+          row.reason = found;
+        }
+        return;
+      }
+      case Field::STARTED: row.started = time(name); return;
+      case Field::ENDED: row.ended = time(name); return;
+      case Field::HOLDS:
+        if constexpr (requires { row.holds; }) row.holds = holds();
+        return;
+      default: pass(name);
+    }
+  }
+  template <typename Row>
+  void common_id(Row& row, const Id& found) {
+    if (of_user()) {
+      if (!found.is_nil()) fault("id", "is set already; ids are given at submit (as_new() makes a copy)");  // S2
+    } else if constexpr (requires { row.id; }) {
+      row.id = found;
+    } else if (!found.is_nil()) {
+      if (found.labor() != first_id_.labor()) fault("id", "belongs to another Labor: " + found.text());
+      row.ordinal = found.ordinal();
+    }
+  }
+
+  void labor_field(Labor& l, Field field, std::string_view name) {
+    switch (field) {
+      case Field::TASKS:
+        list(name, "a list of Tasks", [&](std::uint32_t i) {
+          place_ = {};
+          place_.where = Where::TASK;
+          place_.task = i;
+          read_task(l);
+        });
         place_ = {};
-        place_.where = Fault::Where::TASK;
-        place_.task = i;
-        task_into(l);
-      });
-      place_ = {};
-      return true;
-    }
-    if (field == "tags") {
-      if (in_.peek() == Type::TEXT) return wrong(field, "a list of words"), true;
-      list(field, [&](std::uint32_t) { l.tags.push_back(text(field, true)); });
-      return true;
-    }
-    if (field == "client_id") return l.client_id = text(field), true;
-    if (field == "real_user") return l.real_user = text(field), true;
-    if (field == "submitted") return l.submitted = time(field), true;
-    if (field == "holds") return l.holds = holds(), true;
-    if (field == "cogs") {  // name to origin (R4)
-      const auto count = in_.map();
-      if (!count) return wrong(field, "a mapping"), true;
-      for (std::uint32_t i = 0; i < *count && in_.ok(); ++i) {
-        Text name = text(field);
-        l.cogs.emplace_back(std::move(name), text(field));
+        return;
+      case Field::TAGS:
+        list(name, "a list of words", [&](std::uint32_t) { l.tags.push_back(text(name)); });
+        return;
+      case Field::CLIENT_ID: l.client_id = text(name); return;
+      case Field::REAL_USER: l.real_user = text(name); return;
+      case Field::SUBMITTED:
+        if (of_user()) return void(pass(name));
+        l.submitted = time(name);
+        return;
+      case Field::COGS: {  // name to origin (R4)
+        if (of_user()) return void(pass(name));
+        const auto pairs = in_.map();
+        if (!pairs) return wrong(name, "a mapping");
+        for (std::uint32_t i = 0; i < *pairs && in_.ok(); ++i) {
+          auto cog = text(name);
+          l.cogs.emplace_back(std::move(cog), text(name));
+        }
+        return;
       }
-      return true;
+      default: common(l, field, name);
     }
-    if (field == "id" && !submitted()) return l.id = id(field), true;
-    return common_field({nullptr, &l.state, &l.reason, &l.started, &l.ended, &l.name, &l.desc}, field);
   }
 
-  void task_into(Labor& l) {
+  void read_task(Labor& l) {
+    count_object();
     const auto index = static_cast<std::uint32_t>(l.tasks.size());
-    l.tasks.emplace_back();
-    l.tasks[index].first_job = static_cast<std::uint32_t>(l.jobs.size());
-    l.tasks[index].first_sequence = static_cast<std::uint32_t>(l.sequences.size());
-    if (in_.peek() != Type::MAP) return wrong("a Task", "a Task");
-    object("a Task", [&](std::string_view field) { return task_field(l, index, field); });
+    auto& task = l.tasks.emplace_back();
+    task.first_job = static_cast<std::uint32_t>(l.jobs.size());
+    task.first_sequence = static_cast<std::uint32_t>(l.sequences.size());
+    object("a Task", kTaskFields, [&](Field field, std::string_view name) { task_field(l, index, field, name); });
   }
 
-  bool task_field(Labor& l, std::uint32_t index, std::string_view field) {
-    auto& t = l.tasks[index];
-    if (field == "sequences") {
-      const Fault here = place_;
-      list(field, [&](std::uint32_t i) {
-        place_.where = Fault::Where::SEQUENCE;
-        place_.sequence = i;
-        sequence_into(l);
-      });
-      place_ = here;
-    } else if (field == "pre_checks") {
-      checks_into(l, index, JobKind::PRE_CHECK);
-    } else if (field == "cont_checks") {
-      checks_into(l, index, JobKind::CONT_CHECK);
-    } else if (field == "concurrency") {
-      t.concurrency = amount(field, t.concurrency);
-    } else if (field == "tolerated_failures") {
-      t.tolerated_failures = amount(field, t.tolerated_failures);
-    } else if (field == "concurrency_number") {
-      t.concurrency.number = integer(field, INT64_MIN, INT64_MAX, 1);
-    } else if (field == "tolerated_number") {
-      t.tolerated_failures.number = integer(field, INT64_MIN, INT64_MAX, 0);
-    } else if (field == "strict") {
-      t.strict = boolean(field);
-    } else if (field == "pass_failures") {
-      t.pass_failures = boolean(field);
-    } else if (field == "pause_on_entry") {
-      t.pause_on_entry = boolean(field);
-    } else if (field == "cont_check_interval") {
-      t.cont_check_interval = duration(field, t.cont_check_interval);
-    } else if (field == "bake") {
-      t.bake = duration(field, t.bake);
-    } else if (field == "entry_delay") {
-      t.entry_delay = duration(field, t.entry_delay);
-    } else if (field == "failures") {
-      t.failures = static_cast<std::uint32_t>(integer(field, 0, UINT32_MAX, 0));
-    } else if (field == "holds") {
-      t.holds = holds();
-    } else {
-      return common_field({&t.ordinal, &t.state, &t.reason, &t.started, &t.ended, &t.name, &t.desc}, field);
+  void task_field(Labor& l, std::uint32_t index, Field field, std::string_view name) {
+    auto& t = l.tasks[index];  // stays where it is: Tasks do not nest
+    switch (field) {
+      case Field::SEQUENCES: return read_sequences(l, name);
+      case Field::PRE_CHECKS: return read_checks(l, index, JobKind::PRE_CHECK, name);
+      case Field::CONT_CHECKS: return read_checks(l, index, JobKind::CONT_CHECK, name);
+      case Field::CONCURRENCY: t.concurrency = amount(name, t.concurrency); return;
+      case Field::TOLERATED_FAILURES: t.tolerated_failures = amount(name, t.tolerated_failures); return;
+      case Field::STRICT: t.strict = boolean(name); return;
+      case Field::PASS_FAILURES: t.pass_failures = boolean(name); return;
+      case Field::PAUSE_ON_ENTRY: t.pause_on_entry = boolean(name); return;
+      case Field::CONT_CHECK_INTERVAL: t.cont_check_interval = duration(name, t.cont_check_interval); return;
+      case Field::BAKE: t.bake = duration(name, t.bake); return;
+      case Field::ENTRY_DELAY: t.entry_delay = duration(name, t.entry_delay); return;
+      case Field::FAILURES:
+      case Field::CONCURRENCY_NUMBER:
+      case Field::TOLERATED_NUMBER:
+        if (of_user()) return void(pass(name));
+        if (field == Field::FAILURES) t.failures = count(name);
+        if (field == Field::CONCURRENCY_NUMBER) t.concurrency.number = integer(name, INT64_MIN, INT64_MAX).value_or(1);
+        if (field == Field::TOLERATED_NUMBER) t.tolerated_failures.number = integer(name, INT64_MIN, INT64_MAX).value_or(0);
+        return;
+      default: common(t, field, name);
     }
-    return true;
   }
 
-  void checks_into(Labor& l, std::uint32_t task, JobKind kind) {
+  void read_checks(Labor& l, std::uint32_t task, JobKind kind, std::string_view field) {
     const Fault here = place_;
     std::vector<Job> checks;
-    list(kind == JobKind::PRE_CHECK ? "pre_checks" : "cont_checks", [&](std::uint32_t i) {
-      place_.where = kind == JobKind::PRE_CHECK ? Fault::Where::PRE_CHECK : Fault::Where::CONT_CHECK;
+    list(field, "a list of Jobs", [&](std::uint32_t i) {
+      place_.where = kind == JobKind::PRE_CHECK ? Where::PRE_CHECK : Where::CONT_CHECK;
       place_.job = i;
-      Job job;
+      auto& job = checks.emplace_back();
       job.kind = kind;
       job.task = task;
       job.sequence = Job::kNoSequence;
       read_job(job);
-      checks.push_back(std::move(job));
     });
     place_ = here;
     // A Task's checks stand before its Sequences' Jobs in the table, whichever came first in the document.
@@ -332,193 +564,217 @@ class DocumentReader {
     for (auto s = t.first_sequence; s < l.sequences.size(); ++s) l.sequences[s].first_job += count;
   }
 
-  void sequence_into(Labor& l) {
+  void read_sequences(Labor& l, std::string_view field) {
+    const Fault here = place_;
+    const auto before = in_;
+    if (const auto count = in_.array()) {
+      make_room(l.sequences, *count);
+      make_room(l.jobs, *count);
+      in_ = before;
+    }
+    list(field, "a list of Sequences", [&](std::uint32_t i) {
+      place_.where = Where::SEQUENCE;
+      place_.sequence = i;
+      read_sequence(l);
+    });
+    place_ = here;
+  }
+
+  void read_sequence(Labor& l) {
+    count_object();
     const auto task = static_cast<std::uint32_t>(l.tasks.size() - 1);
     const auto index = static_cast<std::uint32_t>(l.sequences.size());
     auto& s = l.sequences.emplace_back();
     ++l.tasks[task].sequence_count;
     s.task = task;
     s.first_job = static_cast<std::uint32_t>(l.jobs.size());
-    if (in_.peek() != Type::MAP) return wrong("a Sequence", "a Sequence");
-    object("a Sequence", [&](std::string_view field) {
-      auto& sequence = l.sequences[index];
-      if (field == "target") return sequence.target = text(field), true;
-      if (field == "holds") return sequence.holds = holds(), true;
-      if (field != "jobs") {
-        return common_field({&sequence.ordinal, &sequence.state, &sequence.reason, &sequence.started, &sequence.ended,
-                             &sequence.name, &sequence.desc},
-                            field);
+    object("a Sequence", kSequenceFields, [&](Field field, std::string_view name) {
+      if (field == Field::TARGET) {
+        s.target = text(name);
+      } else if (field != Field::JOBS) {
+        common(s, field, name);
+      } else {
+        const Fault here = place_;
+        list(name, "a list of Jobs", [&](std::uint32_t i) {
+          place_.where = Where::JOB;
+          place_.job = i;
+          auto& job = l.jobs.emplace_back();
+          ++s.job_count;
+          job.task = task;
+          job.sequence = index;
+          read_job(job);
+        });
+        place_ = here;
       }
-      const Fault here = place_;
-      list(field, [&](std::uint32_t i) {
-        place_.where = Fault::Where::JOB;
-        place_.job = i;
-        auto& job = l.jobs.emplace_back();
-        ++l.sequences[index].job_count;
-        job.task = task;
-        job.sequence = index;
-        read_job(job);
-      });
-      place_ = here;
-      return true;
     });
   }
 
   void read_job(Job& job) {
+    count_object();
     job.args = empty_map_;
-    if (in_.peek() != Type::MAP) return wrong("a Job", "a Job");
-    object("a Job", [&](std::string_view field) { return job_field(job, field); });
+    object("a Job", kJobFields, [&](Field field, std::string_view name) { job_field(job, field, name); });
   }
 
-  bool job_field(Job& job, std::string_view field) {
+  void job_field(Job& job, Field field, std::string_view name) {
     auto& o = job.options;
-    if (field == "cog_path") {
-      job.cog_path = text(field, true);
-    } else if (field == "args") {
-      if (in_.peek() != Type::MAP) return wrong(field, "a mapping of argument names to values"), true;
-      const auto span = in_.value();
-      if (!in_.ok()) return pass(), true;
-      job.args = Text(span);
-    } else if (field == "timeout") {
-      o.timeout = duration(field, o.timeout);
-    } else if (field == "retries") {
-      o.retries = static_cast<std::int32_t>(integer(field, INT32_MIN, INT32_MAX, 0));
-      if (submitted() && o.retries < 0) fault("retries: must be 0 or more, is " + std::to_string(o.retries));
-    } else if (field == "retry_delay") {
-      o.retry_delay = duration(field, o.retry_delay);
-    } else if (field == "retry_max_delay") {
-      o.retry_max_delay = duration(field, o.retry_max_delay);
-    } else if (field == "retry_backoff") {
-      if (in_.peek() != Type::INT && in_.peek() != Type::FLOAT) return wrong(field, "a number"), true;
-      o.retry_backoff = *in_.number();
-      if (submitted() && !(o.retry_backoff >= 1 && std::isfinite(o.retry_backoff))) {
-        fault("retry_backoff: must be 1 or more, is " + short_number(o.retry_backoff));
-      }
-    } else if (field == "on_interrupt") {
-      read_on_interrupt(o);
-    } else if (field == "held") {
-      job.held = boolean(field);
-    } else if (field == "rounds") {
-      job.rounds = static_cast<std::uint32_t>(integer(field, 0, UINT32_MAX, 0));
-    } else if (field == "attempts") {
-      job.attempts = attempts();
-    } else if (field == "output") {
-      pass();  // it is the last attempt's
-    } else {
-      return common_field({&job.ordinal, &job.state, nullptr, &job.started, &job.ended, &job.name, &job.desc}, field);
+    switch (field) {
+      case Field::COG_PATH: job.cog_path = shared(name, cogs_); return;
+      case Field::ARGS:
+        if (in_.peek() != Type::MAP) return wrong(name, "a mapping from argument names to values");
+        job.args = span(name, kMostArgs);
+        if (job.args.empty()) job.args = empty_map_;
+        return;
+      case Field::TIMEOUT: o.timeout = duration(name, o.timeout); return;
+      case Field::RETRIES: o.retries = static_cast<std::int32_t>(integer(name, 0, INT32_MAX).value_or(-1)); return;
+      case Field::RETRY_DELAY: o.retry_delay = duration(name, o.retry_delay); return;
+      case Field::RETRY_MAX_DELAY: o.retry_max_delay = duration(name, o.retry_max_delay); return;
+      case Field::RETRY_BACKOFF: o.retry_backoff = backoff(name); return;
+      case Field::ON_INTERRUPT: o.on_interrupt = on_interrupt(name); return;
+      case Field::HELD:
+      case Field::ROUNDS:
+      case Field::ATTEMPTS:
+        if (of_user()) return void(pass(name));
+        if (field == Field::HELD) job.held = boolean(name);
+        if (field == Field::ROUNDS) job.rounds = count(name);
+        if (field == Field::ATTEMPTS) job.attempts = attempts();
+        return;
+      case Field::OUTPUT: return void(pass(name));  // it is the last attempt's
+      default: common(job, field, name);
     }
-    return true;
   }
 
-  void read_on_interrupt(JobOptions& o) {
-    if (in_.peek() == Type::INT) {
-      o.on_interrupt = static_cast<std::int8_t>(integer("on_interrupt", 0, 2, 0));
-      return;
-    }
-    const auto copy = in_;
-    if (const auto word = in_.text()) {
-      std::string upper(*word);
-      for (auto& c : upper) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-      for (std::int8_t i = 0; i < 3; ++i) {
-        if (upper == name_of(static_cast<OnInterrupt>(i))) {
-          o.on_interrupt = i;
-          return;
+  std::vector<Attempt> attempts() {
+    std::vector<Attempt> found;
+    list("attempts", "a list of attempts", [&](std::uint32_t) {
+      auto& a = found.emplace_back();
+      const auto mark = [&](Attempt::Mark bit, std::string_view name) {
+        if (boolean(name)) a.marks |= bit;
+      };
+      object("an attempt", kAttemptFields, [&](Field field, std::string_view name) {
+        switch (field) {
+          case Field::NUMBER: a.number = count(name); return;
+          case Field::ROUND: a.round = count(name); return;
+          case Field::STARTED: a.started = time(name); return;
+          case Field::ENDED: a.ended = time(name); return;
+          case Field::STATUS:
+            a.status = static_cast<AttemptStatus>(integer(name, 0, static_cast<int>(AttemptStatus::WITHDRAWN)).value_or(0));
+            return;
+          case Field::CUT: return mark(Attempt::CUT, name);
+          case Field::REPR: return mark(Attempt::REPR, name);
+          case Field::STILL_RUNNING: return mark(Attempt::STILL_RUNNING, name);
+          case Field::ERROR: a.error = raw_text(name); return;
+          case Field::LOG: a.log = raw_text(name); return;
+          default: a.output = Text(pass(name));
         }
-      }
-      in_ = copy;
-    }
-    wrong("on_interrupt", "RETRY, FAIL or HOLD");
+      });
+    });
+    return found;
   }
 
-  Attempt attempt() {
-    Attempt a;
-    a.status = AttemptStatus::OPEN;
-    object("an attempt", [&](std::string_view field) {
-      if (field == "number") return a.number = static_cast<std::uint32_t>(integer(field, 0, UINT32_MAX, 0)), true;
-      if (field == "round") return a.round = static_cast<std::uint32_t>(integer(field, 0, UINT32_MAX, 0)), true;
-      if (field == "started") return a.started = time(field), true;
-      if (field == "ended") return a.ended = time(field), true;
-      if (field == "status") return a.status = static_cast<AttemptStatus>(integer(field, 0, 8, 0)), true;
-      if (field == "cut") return mark(a, Attempt::CUT, field), true;
-      if (field == "repr") return mark(a, Attempt::REPR, field), true;
-      if (field == "still_running") return mark(a, Attempt::STILL_RUNNING, field), true;
-      if (field == "error") return a.error = raw_text(field), true;
-      if (field == "log") return a.log = raw_text(field), true;
-      if (field != "output") return false;
-      const auto span = in_.value();
-      if (!in_.ok()) return pass(), true;
-      a.output = Text(span);
-      return true;
+  /// At most one of each rank, lowest first, whatever order they came in.
+  Holds holds() {
+    Holds found;
+    list("holds", "a list of holds", [&](std::uint32_t) {
+      Hold h;
+      object("a hold", kHoldFields, [&](Field field, std::string_view name) {
+        switch (field) {
+          case Field::RANK: h.rank = static_cast<Rank>(integer(name, 0, static_cast<int>(Rank::CRISIS)).value_or(0)); return;
+          case Field::SINCE: h.since = time(name); return;
+          case Field::BY: h.by = raw_text(name); return;
+          default: h.note = raw_text(name);
+        }
+      });
+      const auto same = [&](const Hold& other) { return other.rank == h.rank; };
+      if (std::any_of(found.begin(), found.end(), same)) fault("holds", "two have the same rank");
+      found.push_back(std::move(h));
     });
-    return a;
-  }
-  void mark(Attempt& a, Attempt::Mark mark, std::string_view field) {
-    if (boolean(field)) a.marks |= mark;
-  }
-  Hold hold() {
-    Hold h;
-    object("a hold", [&](std::string_view field) {
-      if (field == "rank") return h.rank = static_cast<Rank>(integer(field, 0, 3, 0)), true;
-      if (field == "since") return h.since = time(field), true;
-      if (field == "by") return h.by = text(field, true), true;
-      if (field == "note") return h.note = text(field, true), true;
-      return false;
-    });
-    return h;
+    std::sort(found.begin(), found.end(), [](const Hold& a, const Hold& b) { return a.rank < b.rank; });
+    return found;
   }
 
   WireReader in_;
-  std::vector<Fault>* faults_;
+  const Of of_;
+  std::optional<FaultFolder> folder_;
   Fault place_;
-  Interner intern_;
-  const Text empty_map_{kEmptyMap};
-  Id* id_ = nullptr;
+  Id first_id_;
+  std::uint32_t objects_ = 0;
   bool broken_ = false;
+  SharedTexts names_, descs_, cogs_;
+  Text last_span_;
+  const Text empty_map_{kEmptyMap};
 };
 
 LaborFilter DocumentReader::filter() {
   LaborFilter f;
-  const auto words = [&](std::string_view field, std::vector<std::string>& into) {
-    list(field, [&](std::uint32_t) { into.push_back(raw_text(field).str()); });
-    return true;
-  };
-  object("a LaborFilter", [&](std::string_view field) {
-    if (field == "states") {
-      list(field, [&](std::uint32_t) { f.states.push_back(state(field)); });
-      return true;
+  object("a LaborFilter", kFilterFields, [&](Field field, std::string_view name) {
+    const auto words = [&](std::vector<std::string>& into) {
+      list(name, "a list of texts", [&](std::uint32_t) { into.emplace_back(checked_text(name).value_or("")); });
+    };
+    switch (field) {
+      case Field::STATES: list(name, "a list of States", [&](std::uint32_t) { f.states.push_back(state(name)); }); return;
+      case Field::NAME_PREFIX: f.name_prefix = checked_text(name).value_or(""); return;
+      case Field::NAME_SUFFIX: f.name_suffix = checked_text(name).value_or(""); return;
+      case Field::TAGS: return words(f.tags);
+      case Field::TARGETS: return words(f.targets);
+      case Field::COGS: return words(f.cogs);
+      case Field::SUBMIT_BEGIN: f.submit_begin = time(name); return;
+      case Field::SUBMIT_END: f.submit_end = time(name); return;
+      case Field::NEWEST_FIRST: f.newest_first = boolean(name); return;
+      default: f.limit = static_cast<std::uint64_t>(integer(name, 0, INT64_MAX).value_or(0));
     }
-    if (field == "name_prefix") return f.name_prefix = raw_text(field).str(), true;
-    if (field == "name_suffix") return f.name_suffix = raw_text(field).str(), true;
-    if (field == "tags") return words(field, f.tags);
-    if (field == "targets") return words(field, f.targets);
-    if (field == "cogs") return words(field, f.cogs);
-    if (field == "submit_begin") return f.submit_begin = time(field), true;
-    if (field == "submit_end") return f.submit_end = time(field), true;
-    if (field == "newest_first") return f.newest_first = boolean(field), true;
-    if (field == "limit") return f.limit = static_cast<std::uint64_t>(integer(field, 0, INT64_MAX, 0)), true;
-    return false;
   });
+  end();
   return f;
 }
 
+/// Ordinals come with the ids, and everything that looks for one relies on their order. A document without them is numbered.
+void settle_ordinals(Labor& labor) {
+  std::vector<std::uint32_t> written;
+  written.reserve(labor.tasks.size() + labor.sequences.size() + labor.jobs.size());
+  const auto each = [&labor](auto f) {
+    for (auto& t : labor.tasks) f(t.ordinal);
+    for (auto& s : labor.sequences) f(s.ordinal);
+    for (auto& j : labor.jobs) f(j.ordinal);
+  };
+  each([&](std::uint32_t ordinal) { written.push_back(ordinal); });
+  number_tree(labor);
+  auto it = written.begin();
+  each([&](std::uint32_t ordinal) {
+    const auto as_written = *it++;
+    if (as_written != 0 && as_written != ordinal) {
+      throw StorageError("a stored document is damaged: its ids are not in the order of the tree at " +
+                             labor.id.with_ordinal(as_written).text(), false);
+    }
+  });
+}
+
+using Of = DocumentReader::Of;
+
 }  // namespace
 
-Labor read_submitted(std::string_view document, std::vector<Fault>& faults) { return DocumentReader(document, &faults).labor(); }
+Labor read_submitted(std::string_view document, std::vector<Fault>& faults) {
+  return DocumentReader(document, Of::USER, &faults).labor();
+}
 
 Labor read_document(std::string_view document) {
-  auto labor = DocumentReader(document, nullptr).labor();
-  // Ordinals come with the ids; a document without them (none was given yet) is numbered afresh.
-  if (labor.id.is_nil() || (!labor.tasks.empty() && labor.tasks.front().ordinal == 0)) number_tree(labor);
+  DocumentReader reader(document, Of::STORE);
+  auto labor = reader.labor();
+  if (!reader.first_id().is_nil() && labor.id != reader.first_id().labor()) {
+    throw StorageError("a stored document is damaged: its ids are of another Labor than it is, " + labor.id.text(), false);
+  }
+  settle_ordinals(labor);
   return labor;
 }
 
-Task read_task_document(std::string_view document, Id& id) { return id = {}, DocumentReader(document, nullptr).task(id); }
-Sequence read_sequence_document(std::string_view document, Id& id) { return id = {}, DocumentReader(document, nullptr).sequence(id); }
-Job read_job_document(std::string_view document, Id& id) { return id = {}, DocumentReader(document, nullptr).job(id); }
-LaborFilter read_filter(std::string_view document) { return DocumentReader(document, nullptr).filter(); }
+Task read_task_document(std::string_view document, Id& id) { return DocumentReader(document, Of::STORE).task(id); }
+Sequence read_sequence_document(std::string_view document, Id& id) { return DocumentReader(document, Of::STORE).sequence(id); }
+Job read_job_document(std::string_view document, Id& id) { return DocumentReader(document, Of::STORE).job(id); }
+LaborFilter read_filter(std::string_view document) { return DocumentReader(document, Of::FILTER).filter(); }
 std::vector<Attempt> read_attempts(std::string_view document) {
-  return document.empty() ? std::vector<Attempt>() : DocumentReader(document, nullptr).attempts();
+  return document.empty() ? std::vector<Attempt>() : DocumentReader(document, Of::STORE).attempts_alone();
 }
-Holds read_holds(std::string_view document) { return document.empty() ? Holds() : DocumentReader(document, nullptr).holds(); }
+Holds read_holds(std::string_view document) {
+  return document.empty() ? Holds() : DocumentReader(document, Of::STORE).holds_alone();
+}
 
 }  // namespace cogwork

@@ -1,6 +1,7 @@
 // Writing documents: maps from field names to values, defaults left out.
+#include <algorithm>
 #include <msgpack/pack.hpp>
-#include <msgpack/sbuffer.hpp>
+#include <utility>
 
 #include "cogwork/model/document.h"
 #include "cogwork/model/wire.h"
@@ -19,7 +20,7 @@ class DocumentWriter {
   std::string take() { return std::move(sink_.out); }
 
   void labor(const Labor& l, bool full) {
-    const Map map(*this);
+    const Map map(*this, Map::LARGE);
     id("id", l.id);
     text("name", l.name);
     text("desc", l.desc);
@@ -53,7 +54,7 @@ class DocumentWriter {
 
   /// `tree`: with what is below it; null: alone.
   void task(const Id& labor, const Task& t, const Labor* tree) {
-    const Map map(*this);
+    const Map map(*this, Map::LARGE);
     object_id(labor, t.ordinal);
     text("name", t.name);
     text("desc", t.desc);
@@ -124,15 +125,14 @@ class DocumentWriter {
     key("attempts");
     attempts(j.attempts, output);
     if (!output) return;
-    const auto& last = j.attempts.back();  // X9
-    if (last.status == AttemptStatus::SUCCESS && !last.output.empty()) {
-      key("output");
-      raw(last.output);
-    } else if (!last.error.empty()) {
-      text("output", last.error);
-    } else if (!last.output.empty()) {
-      key("output");
-      raw(last.output);
+    // X9. An attempt that was withdrawn never reached its Cog, so it says nothing; one that is open, nothing yet.
+    const auto last = std::find_if(j.attempts.rbegin(), j.attempts.rend(),
+                                   [](const Attempt& a) { return a.status != AttemptStatus::WITHDRAWN; });
+    if (last == j.attempts.rend()) return;
+    if (last->error.empty() || (last->status == AttemptStatus::SUCCESS && !last->output.empty())) {
+      value("output", last->output);
+    } else {
+      text("output", last->error);
     }
   }
 
@@ -148,10 +148,7 @@ class DocumentWriter {
       boolean("cut", (a.marks & Attempt::CUT) != 0);
       boolean("repr", (a.marks & Attempt::REPR) != 0);
       boolean("still_running", (a.marks & Attempt::STILL_RUNNING) != 0);
-      if (output && !a.output.empty()) {
-        key("output");
-        raw(a.output);
-      }
+      if (output) value("output", a.output);
       text("error", a.error);
       text("log", a.log);
     }
@@ -186,6 +183,24 @@ class DocumentWriter {
     text("note", c.note);
   }
 
+  void filter(const LaborFilter& f) {
+    const Map map(*this);
+    if (!f.states.empty()) {
+      key("states");
+      pack_.pack_array(static_cast<std::uint32_t>(f.states.size()));
+      for (const auto s : f.states) pack_.pack_int64(static_cast<int>(s));
+    }
+    text("name_prefix", f.name_prefix);
+    text("name_suffix", f.name_suffix);
+    words("tags", f.tags);
+    words("targets", f.targets);
+    words("cogs", f.cogs);
+    moment("submit_begin", f.submit_begin);
+    moment("submit_end", f.submit_end);
+    boolean("newest_first", f.newest_first);
+    if (f.limit) integer("limit", static_cast<std::int64_t>(*f.limit));
+  }
+
   void changes(const std::vector<Change>& list) {
     pack_.pack_array(static_cast<std::uint32_t>(list.size()));
     for (const auto& c : list) change(c);
@@ -195,25 +210,30 @@ class DocumentWriter {
   /// Counts the fields that are written while it lives, and puts the count where the map began.
   class Map {
    public:
-    explicit Map(DocumentWriter& w) : w_(w), at_(w.sink_.out.size()), outer_(std::exchange(w.fields_, 0)) {
-      w_.sink_.out.append("\xde\0\0", 3);  // a map of 16-bit size
+    enum Size : bool { SMALL, LARGE };
+    explicit Map(DocumentWriter& w, Size size = SMALL)
+        : w_(w), at_(w.sink_.out.size()), size_(size), outer_(std::exchange(w.fields_, 0)) {
+      w_.sink_.out.append("\xde\0\0", size == LARGE ? 3 : 1);  // \xde: a map with a size of two bytes
     }
     ~Map() {
       auto& out = w_.sink_.out;
-      if (w_.fields_ < 16) {
-        out[at_] = static_cast<char>(0x80 | w_.fields_);
-        out.erase(at_ + 1, 2);
-      } else {
-        out[at_ + 1] = static_cast<char>(w_.fields_ >> 8);
-        out[at_ + 2] = static_cast<char>(w_.fields_);
-      }
+      const auto fields = w_.fields_;
       w_.fields_ = outer_;
+      if (size_ == SMALL && fields < 16) {
+        out[at_] = static_cast<char>(0x80 | fields);
+        return;
+      }
+      if (size_ == SMALL) out.insert(at_ + 1, 2, '\0');  // rare, and what is behind it is short
+      out[at_ + 1] = static_cast<char>(fields >> 8);
+      out[at_ + 2] = static_cast<char>(fields);
     }
     Map(const Map&) = delete;
+    Map& operator=(const Map&) = delete;
 
    private:
     DocumentWriter& w_;
     const std::size_t at_;
+    const Size size_;
     const std::uint32_t outer_;
   };
 
@@ -225,11 +245,20 @@ class DocumentWriter {
     ++fields_;
     str(name);
   }
-  void raw(const Text& msgpack_value) { sink_.out.append(msgpack_value.view()); }
-  void text(std::string_view name, std::string_view value) {
-    if (value.empty()) return;
+  void raw(std::string_view msgpack_value) { sink_.out.append(msgpack_value); }
+  /// An output, in place. One that is no msgpack would make the whole document unreadable: it is written as bytes.
+  void value(std::string_view name, std::string_view output) {
+    if (output.empty()) return;
     key(name);
-    str(value);
+    if (is_msgpack(output)) return raw(output);
+    pack_.pack_bin(static_cast<std::uint32_t>(output.size()));
+    pack_.pack_bin_body(output.data(), static_cast<std::uint32_t>(output.size()));
+  }
+  void text(std::string_view name, std::string_view words) {
+    if (words.empty()) return;
+    key(name);
+    if (is_utf8(words)) return str(words);
+    str(repair_utf8(words));
   }
   void boolean(std::string_view name, bool value) {
     if (!value) return;
@@ -247,7 +276,15 @@ class DocumentWriter {
   void id(std::string_view name, const Id& value) {
     if (value.is_nil()) return;
     key(name);
-    str(value.text());
+    // The ids of one Labor differ in their last eight digits.
+    if (id_text_.empty() || value.labor() != id_labor_) {
+      id_labor_ = value.labor();
+      id_text_ = value.text();
+    }
+    for (std::size_t i = 0; i < 8; ++i) {
+      id_text_[35 - i] = "0123456789abcdef"[(value.ordinal() >> (4 * i)) & 0xf];
+    }
+    str(id_text_);
   }
   void object_id(const Id& labor, std::uint32_t ordinal) {
     if (!labor.is_nil()) id("id", labor.with_ordinal(ordinal));
@@ -270,7 +307,10 @@ class DocumentWriter {
   void time(std::string_view name, Time t) {
     if (!is_set(t)) return;
     key(name);
-    // msgpack's timestamp: the 64-bit form, or the 96-bit one before 1970 and far ahead.
+    put(t);
+  }
+  void put(Time t) {
+    // msgpack's timestamp has three forms: whole seconds of 32 bits, 34 bits with nanoseconds, and 64 bits.
     const auto us = to_micros(t);
     auto seconds = us / 1'000'000;
     auto rest = us % 1'000'000;
@@ -283,7 +323,11 @@ class DocumentWriter {
     const auto big = [&bytes](std::size_t at, std::uint64_t value, std::size_t width) {
       for (std::size_t i = 0; i < width; ++i) bytes[at + i] = static_cast<char>(value >> (8 * (width - 1 - i)));
     };
-    if (seconds >= 0 && seconds < (std::int64_t{1} << 34)) {
+    if (nanos == 0 && seconds >= 0 && seconds <= INT64_C(0xffffffff)) {
+      big(0, static_cast<std::uint64_t>(seconds), 4);
+      pack_.pack_ext(4, -1);
+      pack_.pack_ext_body(bytes, 4);
+    } else if (seconds >= 0 && seconds < (std::int64_t{1} << 34)) {
       big(0, nanos << 34 | static_cast<std::uint64_t>(seconds), 8);
       pack_.pack_ext(8, -1);
       pack_.pack_ext_body(bytes, 8);
@@ -293,6 +337,17 @@ class DocumentWriter {
       pack_.pack_ext(12, -1);
       pack_.pack_ext_body(bytes, 12);
     }
+  }
+  void moment(std::string_view name, const std::optional<Time>& t) {
+    if (!t) return;
+    key(name);
+    put(*t);
+  }
+  void words(std::string_view name, const std::vector<std::string>& list) {
+    if (list.empty()) return;
+    key(name);
+    pack_.pack_array(static_cast<std::uint32_t>(list.size()));
+    for (const auto& word : list) str(word);
   }
   void own_holds(const Holds& list) {
     if (list.empty()) return;
@@ -309,6 +364,8 @@ class DocumentWriter {
   Sink sink_;
   msgpack::packer<Sink> pack_{sink_};
   std::uint32_t fields_ = 0;
+  Id id_labor_;
+  std::string id_text_;
 };
 
 template <typename F>
@@ -334,6 +391,9 @@ std::string write_job(const Id& labor, const Job& job, bool args, bool output) {
 }
 std::string write_change(const Change& change) {
   return write([&](DocumentWriter& w) { w.change(change); });
+}
+std::string write_filter(const LaborFilter& filter) {
+  return write([&](DocumentWriter& w) { w.filter(filter); });
 }
 std::string write_changes(const std::vector<Change>& changes) {
   return write([&](DocumentWriter& w) { w.changes(changes); });

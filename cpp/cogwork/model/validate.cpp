@@ -1,94 +1,116 @@
 #include "cogwork/model/validate.h"
 
 #include <algorithm>
-#include <cctype>
-#include <charconv>
 #include <optional>
-#include <tuple>
 #include <unordered_map>
+
+#include "cogwork/model/wire.h"
 
 namespace cogwork {
 namespace {
 
-// A share in billionths, so that "0.1%" of a thousand is one and not nearly one.
-constexpr std::int64_t kWhole = 100'000'000'000;  // 100% with nine decimals
+// Shares are kept in billionths of a percent, so that "0.1%" of a thousand is one and not nearly one (X4a).
+constexpr std::uint64_t kPercent = 1'000'000'000;
+constexpr std::uint64_t kWhole = 100 * kPercent;
 
-/// "10%", "2.5 %" as billionths of a percent; nothing where it is no share between 0% and 100%.
-std::optional<std::int64_t> parse_share(std::string_view text) {
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  if (text.empty() || text.back() != '%') return std::nullopt;
+/// "10%", "2.5 %" in billionths of a percent; nothing where it is no share between 0% and 100%.
+std::optional<std::uint64_t> parse_share(std::string_view text) {
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  if (!text.ends_with('%')) return std::nullopt;
   text.remove_suffix(1);
-  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-  std::int64_t value = 0;
-  int digits = 0, decimals = -1;
-  for (const char c : text) {
-    if (c == '.' && decimals < 0) {
-      decimals = 0;
-      continue;
-    }
-    if (!std::isdigit(static_cast<unsigned char>(c))) return std::nullopt;
-    if (decimals >= 9 || ++digits > 15) return std::nullopt;
-    value = value * 10 + (c - '0');
-    if (decimals >= 0) ++decimals;
+  while (text.starts_with(' ')) text.remove_prefix(1);
+  while (text.ends_with(' ')) text.remove_suffix(1);
+  const auto point = std::min(text.find('.'), text.size());
+  const auto whole = text.substr(0, point);
+  auto decimals = text.substr(std::min(point + 1, text.size()));
+  if (whole.empty() || !std::all_of(whole.begin(), whole.end(), is_digit)) return std::nullopt;
+  if (point < text.size() && (decimals.empty() || !std::all_of(decimals.begin(), decimals.end(), is_digit))) return std::nullopt;
+  while (decimals.ends_with('0')) decimals.remove_suffix(1);
+  if (decimals.size() > 9) return std::nullopt;
+
+  std::uint64_t value = 0;
+  for (const char c : whole) {
+    value = value * 10 + static_cast<std::uint64_t>(c - '0');
+    if (value > 100) return std::nullopt;
   }
-  if (digits == 0) return std::nullopt;
-  for (int d = std::max(decimals, 0); d < 9; ++d) {
-    if (value > kWhole) return std::nullopt;
-    value *= 10;
-  }
-  if (value > kWhole) return std::nullopt;
-  return value;
+  value *= kPercent;
+  auto worth = kPercent;
+  for (const char c : decimals) value += static_cast<std::uint64_t>(c - '0') * (worth /= 10);
+  return value > kWhole ? std::nullopt : std::optional(value);
 }
 
-std::int64_t share_of(std::int64_t share, std::uint32_t count) {
-  // Rounds down (X4a). In two parts, since share * count may pass 64 bits.
-  const std::int64_t n = count;
-  return share / kWhole * n + static_cast<std::int64_t>(static_cast<unsigned __int128>(share % kWhole) * static_cast<unsigned __int128>(n) / static_cast<unsigned __int128>(kWhole));
+/// That share of `count`, rounded down, exactly: in two steps, since the product may pass 64 bits.
+std::int64_t share_of(std::uint64_t share, std::uint32_t count) {
+  const std::uint64_t n = count;
+  const auto percents = share / kPercent * n + share % kPercent * n / kPercent;
+  return static_cast<std::int64_t>(percents / 100);
 }
 
-bool has_space(std::string_view word) {
-  return std::any_of(word.begin(), word.end(), [](char c) { return std::isspace(static_cast<unsigned char>(c)); });
+/// Whether a tag is one word: it has a letter, and no white space of any script.
+bool is_one_word(std::string_view tag) {
+  static constexpr std::string_view kSpaces[] = {
+      "\u0085", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003", "\u2004", "\u2005", "\u2006",
+      "\u2007", "\u2008", "\u2009", "\u200a", "\u2028", "\u2029", "\u202f", "\u205f", "\u3000"};
+  const auto is_ascii_space = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r') || (c >= '\x1c' && c <= '\x1f'); };
+  return !tag.empty() && std::none_of(tag.begin(), tag.end(), is_ascii_space) &&
+         std::none_of(std::begin(kSpaces), std::end(kSpaces), [tag](auto space) { return tag.find(space) != std::string_view::npos; });
 }
 
 class Validator {
  public:
-  Validator(const Labor& labor, const CogLookup& cogs, std::vector<Fault>& faults) : l_(labor), cogs_(cogs), faults_(faults) {}
+  Validator(const Labor& labor, const CogLookup& cogs, std::vector<Fault>& faults) : l_(labor), cogs_(cogs), folder_(faults) {}
 
   void run() {
+    if (!l_.id.is_nil()) fault("id: is set already; ids are given at submit (as_new() makes a copy)");
+    fresh(l_.state, l_.reason);
     for (const auto& tag : l_.tags) {
-      if (tag.empty() || has_space(tag)) fault("tags: '" + tag.str() + "' is not one word");
+      if (!is_one_word(tag)) fault("tags: " + quote(tag) + " is not one word");
     }
-    if (l_.tasks.empty()) fault("it has no Task; a Labor needs at least one");
+    if (l_.tasks.empty()) fault("has no Tasks; a Labor needs at least one");
     for (std::uint32_t t = 0; t < l_.tasks.size(); ++t) task(t);
   }
 
  private:
   void fault(std::string message) {
-    place_.message = std::move(message);
-    faults_.push_back(place_);
+    Fault f = place_;
+    f.message = std::move(message);
+    folder_.add(std::move(f));
   }
+
+  /// S2. What came as a document was asked this when it was read.
+  void fresh(State state, Reason reason = Reason::NO_FAILURE) {
+    if (state != State::NOT_STARTED) fault("state: is " + std::string(name_of(state)) + "; only what is NOT_STARTED can be submitted");
+    if (reason != Reason::NO_FAILURE) fault("reason: is " + std::string(name_of(reason)) + "; only what has not failed can be submitted");
+  }
+
+  void amount(std::string_view field, const Amount& a, std::int64_t least, std::string_view rule) {
+    if (a.share.empty()) {
+      if (a.number < least) fault(std::string(field) + ": must be " + std::string(rule) + ", is " + std::to_string(a.number));
+    } else if (!parse_share(a.share)) {
+      fault(std::string(field) + ": " + quote(a.share) + " is no share from \"0%\" to \"100%\"");
+    }
+  }
+
+  void longer_than_0(std::string_view field, Duration d) {
+    if (d.count() <= 0) fault(std::string(field) + ": must be longer than 0, is " + seconds(d));
+  }
+  void not_negative(std::string_view field, Duration d) {
+    if (d.count() < 0) fault(std::string(field) + ": must not be negative, is " + seconds(d));
+  }
+  static std::string seconds(Duration d) { return short_number(static_cast<double>(d.count()) / 1e6) + " s"; }
 
   void task(std::uint32_t index) {
     const auto& t = l_.tasks[index];
     place_ = {};
     place_.where = Fault::Where::TASK;
     place_.task = index;
-    if (t.sequence_count == 0) fault("it has no Sequence; a Task needs at least one");
-    if (t.concurrency.share.empty()) {
-      if (t.concurrency.number < 1) fault("concurrency: must be 1 or more, is " + std::to_string(t.concurrency.number));
-    } else if (!parse_share(t.concurrency.share)) {
-      fault("concurrency: '" + t.concurrency.share.str() + "' is no share between \"0%\" and \"100%\"");
-    }
-    if (t.tolerated_failures.share.empty()) {
-      if (t.tolerated_failures.number < -1) {
-        fault("tolerated_failures: must be 0 or more, or -1 for no limit, is " + std::to_string(t.tolerated_failures.number));
-      }
-    } else if (!parse_share(t.tolerated_failures.share)) {
-      fault("tolerated_failures: '" + t.tolerated_failures.share.str() + "' is no share between \"0%\" and \"100%\"");
-    }
-    if (t.cont_check_interval.count() <= 0) fault("cont_check_interval: must be longer than 0");
-    if (t.bake.count() < 0) fault("bake: must not be negative");
-    if (t.entry_delay.count() < 0) fault("entry_delay: must not be negative");
+    fresh(t.state, t.reason);
+    if (t.sequence_count == 0) fault("has no Sequences; a Task needs at least one");
+    amount("concurrency", t.concurrency, 1, "1 or more");
+    amount("tolerated_failures", t.tolerated_failures, -1, "0 or more, or -1 for no limit");
+    longer_than_0("cont_check_interval", t.cont_check_interval);
+    not_negative("bake", t.bake);
+    not_negative("entry_delay", t.entry_delay);
     for (std::uint32_t c = 0; c < t.check_count(); ++c) {
       const bool pre = c < t.pre_check_count;
       place_.where = pre ? Fault::Where::PRE_CHECK : Fault::Where::CONT_CHECK;
@@ -99,8 +121,9 @@ class Validator {
       const auto& sequence = l_.sequences[t.first_sequence + s];
       place_.where = Fault::Where::SEQUENCE;
       place_.sequence = s;
-      if (sequence.target.empty()) fault("it has no target");
-      if (sequence.job_count == 0) fault("it has no Job; a Sequence needs at least one");
+      fresh(sequence.state, sequence.reason);
+      if (sequence.target.empty()) fault("has no target");
+      if (sequence.job_count == 0) fault("has no Jobs; a Sequence needs at least one");
       place_.where = Fault::Where::JOB;
       for (std::uint32_t j = 0; j < sequence.job_count; ++j) {
         place_.job = j;
@@ -110,30 +133,32 @@ class Validator {
   }
 
   void job(const Job& j) {
+    fresh(j.state);
     if (j.cog_path.empty()) {
-      fault("it has no cog_path");
+      fault("has no cog_path");
     } else if (const auto& unknown = unknown_cog(j.cog_path); !unknown.empty()) {
       fault(unknown);
     }
     const auto& o = j.options;
     const auto given = [](Duration d) { return d.count() != kNotGiven; };
-    if (given(o.timeout) && o.timeout.count() <= 0) fault("timeout: must be longer than 0");
-    if (given(o.retry_delay) && o.retry_delay.count() < 0) fault("retry_delay: must not be negative");
-    if (given(o.retry_max_delay) && o.retry_max_delay.count() < 0) fault("retry_max_delay: must not be negative");
+    if (given(o.timeout)) longer_than_0("timeout", o.timeout);
+    if (given(o.retry_delay)) not_negative("retry_delay", o.retry_delay);
+    if (given(o.retry_max_delay)) not_negative("retry_max_delay", o.retry_max_delay);
+    if (o.retry_backoff >= 0 && o.retry_backoff < 1) fault("retry_backoff: must be 1 or more, is " + short_number(o.retry_backoff));
   }
 
   /// Empty where the Cog loads; else what to say of it. Each name is looked up once.
   const std::string& unknown_cog(const Text& name) {
     if (last_ && last_->first == name) return last_->second;
     auto [it, fresh] = looked_up_.try_emplace(name);
-    if (fresh && !cogs_.defaults(name)) it->second = "cog '" + name.str() + "' is not registered" + cogs_.suggestion(name);
+    if (fresh && !cogs_.defaults(name)) it->second = "cog " + quote(name) + " is not registered" + cogs_.suggestion(name);
     last_ = &*it;
     return it->second;
   }
 
   const Labor& l_;
   const CogLookup& cogs_;
-  std::vector<Fault>& faults_;
+  FaultFolder folder_;
   Fault place_;
   std::unordered_map<Text, std::string> looked_up_;
   const std::pair<const Text, std::string>* last_ = nullptr;
@@ -143,41 +168,6 @@ template <typename T>
 void fill(T& value, T unset, T from_cog, T otherwise) {
   if (value != unset) return;
   value = from_cog != unset ? from_cog : otherwise;
-}
-
-std::string quoted(const Labor& l, const Fault& f) {
-  if (f.where == Fault::Where::LABOR || f.task >= l.tasks.size()) return {};
-  const auto& task = l.tasks[f.task];
-  std::string names = "'" + task.name.str() + "'";
-  if ((f.where == Fault::Where::SEQUENCE || f.where == Fault::Where::JOB) && f.sequence < task.sequence_count) {
-    names += ", '" + l.sequences[task.first_sequence + f.sequence].target.str() + "'";
-  }
-  return " (" + names + ")";
-}
-
-std::string place_text(const Labor& l, const Fault& f) {
-  if (f.where == Fault::Where::LABOR) return {};
-  std::string place = "Task[" + std::to_string(f.task) + "]";
-  switch (f.where) {
-    case Fault::Where::PRE_CHECK: place += ".PreCheck[" + std::to_string(f.job) + "]"; break;
-    case Fault::Where::CONT_CHECK: place += ".ContCheck[" + std::to_string(f.job) + "]"; break;
-    case Fault::Where::SEQUENCE: place += ".Sequence[" + std::to_string(f.sequence) + "]"; break;
-    case Fault::Where::JOB: place += ".Sequence[" + std::to_string(f.sequence) + "].Job[" + std::to_string(f.job) + "]"; break;
-    case Fault::Where::LABOR:
-    case Fault::Where::TASK: break;
-  }
-  return place + quoted(l, f);
-}
-
-/// The order of the tree: a Task itself, its pre-checks, its continuous checks, then each Sequence before its Jobs.
-auto tree_order(const Fault& f) {
-  const bool below = f.where == Fault::Where::SEQUENCE || f.where == Fault::Where::JOB;
-  const int part = f.where == Fault::Where::LABOR || f.where == Fault::Where::TASK ? 0
-                   : f.where == Fault::Where::PRE_CHECK                           ? 1
-                   : f.where == Fault::Where::CONT_CHECK                          ? 2
-                                                                                  : 3;
-  return std::tuple(f.where == Fault::Where::LABOR ? -1 : static_cast<std::int64_t>(f.task), part, below ? f.sequence : f.job,
-                    below ? (f.where == Fault::Where::SEQUENCE ? -1 : static_cast<std::int64_t>(f.job)) : 0);
 }
 
 }  // namespace
@@ -209,43 +199,13 @@ void complete(Labor& labor, const CogLookup& cogs) {
     if (o.retry_max_delay.count() == kNotGiven) o.retry_max_delay = d.retry_max_delay;
     if (o.retry_backoff < 0) o.retry_backoff = d.retry_backoff < 0 ? 1 : d.retry_backoff;
     if (o.retries < 0) o.retries = d.retries < 0 ? 0 : d.retries;
-    if (o.on_interrupt >= 0) continue;
-    // R2: checks, and Cogs that are declared idempotent, are simply run again.
-    if (job.is_check() || cog->idempotent) {
-      o.on_interrupt = static_cast<std::int8_t>(OnInterrupt::RETRY);
-    } else {
-      o.on_interrupt = d.on_interrupt >= 0 ? d.on_interrupt : static_cast<std::int8_t>(OnInterrupt::HOLD);
+    // R2. What the Job says, else what its Cog says, else: what may simply be run again is.
+    if (o.on_interrupt < 0) o.on_interrupt = d.on_interrupt;
+    if (o.on_interrupt < 0) {
+      o.on_interrupt = static_cast<std::int8_t>(job.is_check() || cog->idempotent ? OnInterrupt::RETRY : OnInterrupt::HOLD);
     }
   }
   number_tree(labor);
-}
-
-std::vector<Issue> to_issues(const Labor& labor, std::vector<Fault> faults) {
-  std::stable_sort(faults.begin(), faults.end(), [](const Fault& a, const Fault& b) { return tree_order(a) < tree_order(b); });
-  std::vector<Issue> issues;
-  // Neighbours: the same fault at the same level of the same Task, in consecutive items of it. Several faults of one item
-  // take turns, so each (level, message) remembers its own last.
-  struct Seen {
-    std::size_t issue;
-    std::uint64_t item;
-  };
-  std::unordered_map<std::string, Seen> seen;
-  for (auto& f : faults) {
-    const bool below = f.where == Fault::Where::SEQUENCE || f.where == Fault::Where::JOB;
-    const std::uint64_t item = below ? f.sequence : f.where == Fault::Where::TASK ? f.task : f.job;
-    std::string key = std::to_string(static_cast<int>(f.where)) + "/";
-    if (f.where != Fault::Where::TASK) key += std::to_string(f.task);
-    key += "/" + f.message;
-    const auto found = f.where == Fault::Where::LABOR ? seen.end() : seen.find(key);
-    if (found != seen.end() && item <= found->second.item + 1) {
-      ++issues[found->second.issue].count;
-      found->second.item = item;
-      continue;
-    }
-    issues.push_back({place_text(labor, f), f.message, 1});
-    seen[std::move(key)] = {issues.size() - 1, item};
-  }
-  return issues;
 }
 
 }  // namespace cogwork

@@ -24,14 +24,15 @@ class CogLookup {
   virtual std::string suggestion(std::string_view cog_path) const = 0;
 };
 
-/// Everything that S2 asks of a tree, checks and Cogs included; adds a fault for each breach. Args are checked by the
-/// Cogs themselves, before.
+/// Everything that S2 asks of a tree, checks and Cogs included; adds a fault for each breach, neighbours' equal ones folded. Args
+/// are checked by the Cogs themselves, before.
 void validate(const Labor& labor, const CogLookup& cogs, std::vector<Fault>& faults);
 
 /// For a valid tree: fills in the Cogs' defaults, then M6's; resolves shares (X4a); numbers the tree.
 void complete(Labor& labor, const CogLookup& cogs);
 
-/// Faults in the order of the tree, put into words, the same one on neighbours folded (S1).
+/// Faults in the order of the tree, put into words, the same one on neighbours folded (S1). At most FaultFolder::kMost, and then
+/// how many more there are.
 std::vector<Issue> to_issues(const Labor& labor, std::vector<Fault> faults);
 
 }  // namespace cogwork

@@ -1,15 +1,12 @@
 #include "cogwork/model/wire.h"
 
+#include <array>
 #include <bit>
-#include <charconv>
 #include <cmath>
-#include <cstring>
-#include <msgpack.hpp>
+#include <cstdio>
 
 namespace cogwork {
 namespace {
-
-constexpr std::uint32_t kMostLevels = 512;
 
 template <typename T>
 T big_endian(const char* p) {
@@ -17,17 +14,6 @@ T big_endian(const char* p) {
   for (std::size_t i = 0; i < sizeof(T); ++i) value = static_cast<T>(value << 8 | static_cast<unsigned char>(p[i]));
   return value;
 }
-
-/// Follows msgpack-c's parser through one value and stops it where a value nests too deep.
-struct DepthVisitor : msgpack::null_visitor {
-  std::uint32_t level = 0;
-  bool start_array(std::uint32_t) { return ++level <= kMostLevels; }
-  bool end_array() { return --level, true; }
-  bool start_map(std::uint32_t) { return ++level <= kMostLevels; }
-  bool end_map() { return --level, true; }
-  void parse_error(std::size_t, std::size_t) {}
-  void insufficient_bytes(std::size_t, std::size_t) {}
-};
 
 }  // namespace
 
@@ -131,7 +117,8 @@ WireReader::Head WireReader::head() const {
   const bool has_payload = h.type == Type::TEXT || h.type == Type::BIN || h.type == Type::EXT;
   if (has_payload && h.length > left - h.size) h.type = Type::BROKEN;
   // Each item takes a byte at least: a length that cannot be is not believed, so that nobody reserves for it.
-  if ((h.type == Type::ARRAY || h.type == Type::MAP) && h.length > left - h.size) h.type = Type::BROKEN;
+  if (h.type == Type::ARRAY && h.length > left - h.size) h.type = Type::BROKEN;
+  if (h.type == Type::MAP && h.length > (left - h.size) / 2) h.type = Type::BROKEN;
   return h;
 }
 
@@ -227,25 +214,28 @@ std::optional<Time> WireReader::timestamp() {
 }
 
 std::string_view WireReader::value() {
-  if (!ok_ || at_end()) {
-    fail();
-    return {};
-  }
   const auto begin = at_;
-  std::size_t end = at_;
-  DepthVisitor visitor;
-  bool parsed = false;
-  try {
-    parsed = msgpack::parse(bytes_.data(), bytes_.size(), end, visitor);
-  } catch (const std::exception&) {
-    parsed = false;
+  // How many values are still to come on each level; the first level is the one value that was asked for.
+  std::array<std::uint64_t, kDeepest + 1> to_come;
+  std::size_t level = 0;
+  to_come[0] = 1;
+  while (true) {
+    const auto h = head();
+    if (h.type == Type::BROKEN) return fail(), std::string_view();
+    at_ += h.size;
+    --to_come[level];
+    if (h.type == Type::ARRAY || h.type == Type::MAP) {
+      if (level == kDeepest) return fail(), std::string_view();
+      to_come[++level] = h.type == Type::MAP ? 2 * h.length : h.length;
+    } else if (h.type == Type::TEXT || h.type == Type::BIN || h.type == Type::EXT) {
+      if (h.type == Type::TEXT && !is_utf8(bytes_.substr(at_, h.length))) return fail(), std::string_view();
+      at_ += h.length;
+    }
+    while (to_come[level] == 0) {
+      if (level == 0) return bytes_.substr(begin, at_ - begin);
+      --level;
+    }
   }
-  if (!parsed) {
-    fail();
-    return {};
-  }
-  at_ = end;
-  return bytes_.substr(begin, end - begin);
 }
 
 std::string WireReader::describe() const {
@@ -254,16 +244,10 @@ std::string WireReader::describe() const {
     case Type::NIL: return "None";
     case Type::BOOL: return h.integer ? "True" : "False";
     case Type::INT: return h.too_large ? "a number that is too large" : "the number " + std::to_string(h.integer);
-    case Type::FLOAT: {
-      char text[32];
-      std::snprintf(text, sizeof text, "%g", h.number);
-      return std::string("the number ") + text;
-    }
+    case Type::FLOAT: return "the number " + short_number(h.number);
     case Type::TEXT: {
-      constexpr std::size_t kShown = 40;
-      auto text = bytes_.substr(at_ + h.size, h.length);
-      if (!is_utf8(text)) return "text that is not UTF-8";
-      return text.size() <= kShown ? "the text '" + std::string(text) + "'" : "a text of " + std::to_string(text.size()) + " bytes";
+      const auto text = bytes_.substr(at_ + h.size, h.length);
+      return is_utf8(text) ? "the text " + quote(text) : "text that is not UTF-8";
     }
     case Type::BIN: return "bytes";
     case Type::ARRAY: return "a list";
@@ -274,85 +258,99 @@ std::string WireReader::describe() const {
   return "broken msgpack";
 }
 
-bool is_utf8(std::string_view text) {
-  std::size_t i = 0;
-  while (i < text.size()) {
-    // Most names are ASCII: eight at a time.
-    std::uint64_t eight = 0;
-    if (i + 8 <= text.size()) {
-      std::memcpy(&eight, text.data() + i, 8);
-      if ((eight & 0x8080808080808080ULL) == 0) {
-        i += 8;
-        continue;
-      }
-    }
-    const auto b = static_cast<unsigned char>(text[i]);
-    std::size_t more = 0;
-    std::uint32_t code = 0;
-    if (b < 0x80) {
-      ++i;
-      continue;
-    } else if (b >= 0xc2 && b <= 0xdf) {
-      more = 1, code = b & 0x1f;
-    } else if ((b & 0xf0) == 0xe0) {
-      more = 2, code = b & 0x0f;
-    } else if (b >= 0xf0 && b <= 0xf4) {
-      more = 3, code = b & 0x07;
-    } else {
-      return false;
-    }
-    if (i + more >= text.size() + 0 && i + more > text.size() - 1) return false;
-    for (std::size_t k = 1; k <= more; ++k) {
-      const auto c = static_cast<unsigned char>(text[i + k]);
-      if ((c & 0xc0) != 0x80) return false;
-      code = code << 6 | (c & 0x3f);
-    }
-    if (more == 2 && (code < 0x800 || (code >= 0xd800 && code <= 0xdfff))) return false;
-    if (more == 3 && (code < 0x10000 || code > 0x10ffff)) return false;
-    i += more + 1;
-  }
-  return true;
+bool is_msgpack(std::string_view bytes) {
+  WireReader in(bytes);
+  in.value();
+  return in.ok() && in.at_end();
 }
 
-std::optional<Duration> parse_duration(std::string_view text) {
-  bool negative = false;
-  if (!text.empty() && (text[0] == '-' || text[0] == '+')) {
-    negative = text[0] == '-';
-    text.remove_prefix(1);
+std::string short_number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.15g", value);
+  return text;
+}
+
+std::string quote(std::string_view text) {
+  constexpr std::size_t kShown = 80;
+  const auto shown = cut_utf8(text, kShown);
+  std::string out = "'";
+  for (const char c : shown) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      char escape[8];
+      std::snprintf(escape, sizeof escape, "\\x%02x", static_cast<unsigned>(static_cast<unsigned char>(c)));
+      out += escape;
+    } else {
+      out += c;
+    }
   }
-  if (text.empty() || text[0] != 'P') return std::nullopt;
-  text.remove_prefix(1);
-  bool time = false, any = false;
-  double seconds = 0;
-  std::int64_t whole = 0;
+  if (shown.size() < text.size()) out += "...";
+  return out += "'";
+}
+
+// Exact, in whole microseconds: no double comes near it.
+std::optional<Duration> parse_duration(std::string_view text) {
+  constexpr auto kMost = static_cast<std::uint64_t>(kLongestDuration.count());
+  const auto take = [&text](char c) {
+    if (text.empty() || text.front() != c) return false;
+    text.remove_prefix(1);
+    return true;
+  };
+  const bool negative = take('-');
+  if (!negative) take('+');
+  if (!take('P')) return std::nullopt;
+
+  struct Unit {
+    char letter;
+    bool of_day;  // stands behind the T
+    std::uint64_t seconds;
+  };
+  static constexpr std::array<Unit, 5> kUnits = {{{'W', false, 604'800}, {'D', false, 86'400}, {'H', true, 3'600}, {'M', true, 60}, {'S', true, 1}}};
+  std::uint64_t micros = 0;
+  std::size_t next = 0;  // units come in order, each at most once
+  bool of_day = false, any = false;
   while (!text.empty()) {
-    if (text[0] == 'T') {
-      if (time) return std::nullopt;
-      time = true;
-      text.remove_prefix(1);
+    if (!of_day && take('T')) {
+      of_day = true;
+      any = false;  // something must follow
       continue;
     }
-    double amount = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), amount, std::chars_format::fixed);
-    if (error != std::errc() || amount < 0 || end == text.data() + text.size()) return std::nullopt;
-    const char unit = *end;
-    double factor = 0;
-    if (!time && unit == 'W') factor = 604800;
-    if (!time && unit == 'D') factor = 86400;
-    if (time && unit == 'H') factor = 3600;
-    if (time && unit == 'M') factor = 60;
-    if (time && unit == 'S') factor = 1;
-    if (factor == 0) return std::nullopt;
-    // Whole units are added exactly; a fraction of a second is all that is left to a double.
-    if (amount * factor > 9e11) return std::nullopt;
-    whole += static_cast<std::int64_t>(amount) * static_cast<std::int64_t>(factor);
-    seconds += (amount - std::floor(amount)) * factor;
+    // Of a fraction seven digits count, so that a week's microseconds times it stay within 64 bits.
+    std::uint64_t whole = 0, fraction = 0, scale = 1;
+    std::size_t digits = 0;
+    const auto is_digit = [&text] { return !text.empty() && text.front() >= '0' && text.front() <= '9'; };
+    for (; is_digit(); text.remove_prefix(1), ++digits) {
+      whole = whole * 10 + static_cast<std::uint64_t>(text.front() - '0');
+      if (whole > kMost) return std::nullopt;
+    }
+    if (digits == 0) return std::nullopt;
+    if (take('.') || take(',')) {
+      if (!is_digit()) return std::nullopt;
+      for (; is_digit(); text.remove_prefix(1)) {
+        if (scale == 10'000'000) continue;
+        fraction = fraction * 10 + static_cast<std::uint64_t>(text.front() - '0');
+        scale *= 10;
+      }
+    }
+    if (text.empty()) return std::nullopt;
+    while (next < kUnits.size() && (kUnits[next].letter != text.front() || kUnits[next].of_day != of_day)) ++next;
+    if (next == kUnits.size()) return std::nullopt;
+    const auto per_unit = kUnits[next++].seconds * 1'000'000;
+    text.remove_prefix(1);
+    if (whole > kMost / per_unit) return std::nullopt;
+    micros += whole * per_unit + fraction * per_unit / scale;
+    if (micros > kMost) return std::nullopt;
     any = true;
-    text.remove_prefix(static_cast<std::size_t>(end - text.data()) + 1);
   }
   if (!any) return std::nullopt;
-  const auto us = whole * 1'000'000 + std::llround(seconds * 1e6);
-  return Duration(negative ? -us : us);
+  const auto count = static_cast<std::int64_t>(micros);
+  return Duration(negative ? -count : count);
+}
+
+std::optional<Duration> duration_of(double seconds) {
+  constexpr auto kMost = static_cast<double>(kLongestDuration.count());
+  const double micros = seconds * 1e6;
+  if (!(std::abs(micros) <= kMost)) return std::nullopt;  // of NaN, no comparison holds
+  return Duration(std::llround(micros));
 }
 
 std::string format_duration(Duration d) {

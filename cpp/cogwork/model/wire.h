@@ -6,14 +6,15 @@
 #include <string_view>
 
 #include "cogwork/base/time.h"
+#include "cogwork/base/utf8.h"
 
 namespace cogwork {
 
 /// Pulls values out of msgpack bytes, one after another, without building a tree of them: a document of a million Jobs is
-/// read in one pass, and args and outputs are kept as the spans of bytes that they are. (msgpack-c, which writes and checks all
-/// msgpack here, reads either a whole tree or by call-backs that do not tell where in the bytes they are.)
+/// read in one pass, and args and outputs are kept as the spans of bytes that they are. (msgpack-c, which writes all msgpack
+/// here, reads either a whole tree or by call-backs that do not tell where in the bytes they are.)
 ///
-/// A malformed or truncated input makes `ok()` false, and from then on everything reads as nil of no length.
+/// The bytes may be anything. What is malformed or cut off is of type BROKEN, and nothing can be read from there on.
 class WireReader {
  public:
   explicit WireReader(std::string_view bytes) : bytes_(bytes) {}
@@ -23,6 +24,7 @@ class WireReader {
   bool ok() const { return ok_; }
   bool at_end() const { return at_ == bytes_.size(); }
   std::size_t position() const { return at_; }
+  std::size_t left() const { return bytes_.size() - at_; }
   void fail() {
     ok_ = false;
     at_ = bytes_.size();
@@ -42,19 +44,21 @@ class WireReader {
   std::optional<std::uint32_t> map();    ///< How many pairs follow.
   std::optional<Time> timestamp();       ///< msgpack's extension -1.
 
-  /// Reads one whole value, however deep, and returns its bytes. Fails on malformed ones, and beyond 512 levels.
+  /// Reads one whole value and returns its bytes. Fails - ok() is false then - on malformed ones, on text that is not UTF-8,
+  /// and on lists and maps nested deeper than kDeepest.
   std::string_view value();
+  static constexpr std::size_t kDeepest = 512;
 
-  /// The next value in few words, for messages: "text 'abc'", "a list". It stays unread.
+  /// The next value in few words, for messages: "the text 'abc'", "a list". It stays unread.
   std::string describe() const;
 
  private:
   struct Head {
     Type type = Type::BROKEN;
-    std::size_t size = 0;        // of head and immediate value (not of text, items or ext payload)
-    std::uint64_t length = 0;    // of text, bin, ext payload; items of array and map
+    std::size_t size = 0;      // of head and immediate value (not of text, items or ext payload)
+    std::uint64_t length = 0;  // of text, bin, ext payload; items of array, pairs of map
     std::int64_t integer = 0;
-    bool too_large = false;      // an unsigned beyond int64
+    bool too_large = false;  // an unsigned beyond int64
     double number = 0;
     std::int8_t ext = 0;
   };
@@ -66,11 +70,22 @@ class WireReader {
   bool ok_ = true;
 };
 
-/// Whether the bytes are UTF-8.
-bool is_utf8(std::string_view text);
+/// Whether the bytes are one msgpack value that WireReader::value() takes, and nothing behind it. What answers from outside -
+/// a process Cog, a client - is asked this before it is stored.
+bool is_msgpack(std::string_view bytes);
 
-/// ISO 8601 durations as msgspec writes them: "PT30S", "P1DT0.5S", "-PT1M".
+/// A number in few letters, for messages: "1.5", "1e+20".
+std::string short_number(double value);
+/// The first 80 bytes of a text in quotes, fit for a message: control characters are shown as escapes.
+std::string quote(std::string_view text);
+
+/// ISO 8601 durations, as msgspec writes them ("PT30S", "P1DT0.5S", "-P1D") and as people do ("P2W", "PT1H30M"). What is finer
+/// than a microsecond is dropped. Nothing where it is none, or longer than kLongestDuration either way.
 std::optional<Duration> parse_duration(std::string_view text);
+/// A number of seconds; nothing where it is not finite or too long.
+std::optional<Duration> duration_of(double seconds);
 std::string format_duration(Duration d);
+/// A time-out of 30,000 years is as good as none, and sums of a few such with any calendar time stay within 64 bits.
+inline constexpr Duration kLongestDuration = std::chrono::days(11'000'000);
 
 }  // namespace cogwork
