@@ -94,6 +94,8 @@ void bind_cogs(py::module_& m) {
       .def("enter", &PullQueue::enter)
       .def("leave", &PullQueue::leave)
       .def("next", &next_call, "Waits for a call: (call, cog, args, grow); None: end.")
+      .def("wait_for_leavers", [](PullQueue& q, double s) { return q.wait_for_leavers(seconds(s)); }, py::arg("seconds"),
+           py::call_guard<py::gil_scoped_release>())
       .def("fileno", &PullQueue::fd)
       .def("drain", &drain, "For an event loop: ([(call, cog, args)], [keys to cancel]).")
       .def("finish", &finish, py::arg("call"), py::arg("status"), py::arg("output"), py::arg("error"), py::arg("log"), py::arg("marks"))

@@ -254,6 +254,10 @@ class Engine:
             log.warning("could not look again at the Labors that wait for a Cog: %s", error)
 
 
+_LEAVING = 2.0
+"""Seconds that closing waits for idle workers to end; those that hang in a Cog are not waited for."""
+
+
 class _Closer:
     """Closes an engine's core; apart from Engine, so that one that nobody holds any more can be let go of."""
 
@@ -277,6 +281,9 @@ class _Closer:
             quiet.wait(None) if interrupted is None else _wait_through(quiet)
         report = self._core.finish_close()
         self._runner.stop()
+        for queue in (self._core.jobs(), self._core.checks()):
+            # A thread that comes back into the core while Python ends cannot take the GIL any more, and would bring the process down.
+            queue.wait_for_leavers(_LEAVING)
         with self._lock:
             first, self._done = not self._done, True
         _live.discard(self)

@@ -289,6 +289,7 @@ void PullQueue::leave() {
     if (ending_ > 0) --ending_;
     --threads_;
     waiter = next_to_wake();
+    left_.notify_all();  // under the lock: whoever waited may let go of the queue
   }
   wake(waiter);
 }
@@ -399,6 +400,11 @@ void PullQueue::close() {
   for (auto* waiter : woken) wake(waiter);
   cancelled_.notify_all();
   if (signal) signal_fd();
+}
+
+bool PullQueue::wait_for_leavers(Duration most) {
+  std::unique_lock lock(mutex_);
+  return left_.wait_for(lock, most, [this] { return threads_ + starting_ <= static_cast<int>(running_.size()) + abandoned_; });
 }
 
 PullQueue::Figures PullQueue::figures() const {

@@ -103,6 +103,9 @@ class PullQueue final : public Executor {
   /// No more calls are handed out, and those that wait are dropped without a report; everybody who waits in take() comes
   /// back. Calls that run go on, and report.
   void close();
+  /// After close(): waits until no worker is left but those whose calls still go on. False where `most` ran out. Never call it with
+  /// the GIL held: who comes back from take() needs it to leave.
+  bool wait_for_leavers(Duration most);
 
   struct Figures {
     int threads = 0;
@@ -146,6 +149,7 @@ class PullQueue final : public Executor {
   int write_fd_ = -1;  // the same one, or the other end of a pipe
   mutable std::mutex mutex_;
   std::condition_variable cancelled_;
+  std::condition_variable left_;
   std::deque<std::shared_ptr<Call>> queue_;
   std::unordered_map<AttemptKey, std::shared_ptr<Call>> running_;
   std::vector<std::shared_ptr<Call>> cancels_;  // of event loops

@@ -638,6 +638,31 @@ TEST_F(PullQueueTest, CloseWakesThoseWhoSleep) {
   sleeper.join();
 }
 
+TEST_F(PullQueueTest, LeaversAreWaitedForAndRunningCallsAreNot) {
+  PullQueue queue(sink, 4);
+  queue.start(request(1, cog));
+  queue.enter();  // this thread takes a call, and another waits for one
+  const auto call = queue.take().call;
+  std::promise<void> waits;
+  std::thread idle([&] {
+    queue.enter();
+    waits.set_value();
+    EXPECT_EQ(queue.take().call, nullptr);
+    std::this_thread::sleep_for(5ms);
+    queue.leave();
+  });
+  waits.get_future().wait();
+  EXPECT_FALSE(queue.wait_for_leavers(1ms));
+  queue.close();
+  EXPECT_TRUE(queue.wait_for_leavers(60s));
+  EXPECT_EQ(queue.figures().threads, 1);
+  idle.join();
+  queue.finish(call, {});
+  EXPECT_FALSE(queue.wait_for_leavers(1ms));
+  queue.leave();
+  EXPECT_TRUE(queue.wait_for_leavers(1ms));
+}
+
 TEST_F(PullQueueTest, ACallMayOutliveItsQueue) {
   std::shared_ptr<Call> call;
   {
