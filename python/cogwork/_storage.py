@@ -199,6 +199,7 @@ class SimpleStorage(Storage):
     def __init__(self, beside: str | os.PathLike[str] = "memory:") -> None:
         self._beside = _core.open_store(os.fspath(beside), False)
         self._owned = threading.Lock()
+        self._known: set[str] = set()
 
     def apply(self, batch: Batch) -> None:
         writers: dict[WriteKind, Callable[[Any], None]] = {
@@ -210,7 +211,20 @@ class SimpleStorage(Storage):
         }
         for kind, value in batch.writes:
             writers[kind](value)
+        for labor_id in {row.labor_id for row in batch.history}:
+            self._know(labor_id)
         self._beside.apply([], [tuple(row) for row in batch.history], [tuple(record) for record in batch.records])
+
+    def _know(self, labor_id: str) -> None:
+        """The store beside keeps history only of Labors that it has: of these it has the id."""
+        if labor_id in self._known:
+            return
+        try:
+            self._beside.read_labor(labor_id, False)
+        except NotFound:
+            stub = _codec.encoder.encode(Labor(id=labor_id))
+            self._beside.apply([(int(WriteKind.LABOR), stub)], [], [])
+        self._known.add(labor_id)
 
     def history(self, labor_id: str | None = None, since: int = 0) -> Iterator[HistoryRow]:
         return _rows(self._beside, labor_id, since)

@@ -256,18 +256,33 @@ class MemoryStore final : public Storage {
   }
   void put(const WriteTask& write) {
     Labor& labor = labors_.at(write.labor);
-    labor.tasks[find_ordinal(labor, write.task.ordinal)->index] = write.task;
+    Task& task = labor.tasks[find_ordinal(labor, write.task.ordinal)->index];
+    Task next = write.task;
+    next.first_job = task.first_job;
+    next.pre_check_count = task.pre_check_count;
+    next.cont_check_count = task.cont_check_count;
+    next.first_sequence = task.first_sequence;
+    next.sequence_count = task.sequence_count;
+    task = std::move(next);
   }
   void put(const WriteSequence& write) {
     Labor& labor = labors_.at(write.labor);
-    labor.sequences[find_ordinal(labor, write.sequence.ordinal)->index] = write.sequence;
+    Sequence& sequence = labor.sequences[find_ordinal(labor, write.sequence.ordinal)->index];
+    Sequence next = write.sequence;
+    next.task = sequence.task;
+    next.first_job = sequence.first_job;
+    next.job_count = sequence.job_count;
+    sequence = std::move(next);
   }
   void put(const WriteJob& write) {
     Labor& labor = labors_.at(write.labor);
     Job& job = labor.jobs[find_ordinal(labor, write.job.ordinal)->index];
-    Text args = std::move(job.args);
-    job = write.job;
-    job.args = std::move(args);
+    Job next = write.job;
+    next.args = std::move(job.args);
+    next.kind = job.kind;
+    next.task = job.task;
+    next.sequence = job.sequence;
+    job = std::move(next);
   }
 
   mutable std::shared_mutex mutex_;

@@ -160,7 +160,7 @@ const RowSql kTaskSql = {
     "strict, pass_failures, pause_on_entry, concurrency, concurrency_share, tolerated_failures, tolerated_share, "
     "cont_check_interval, bake, entry_delay, name, desc, holds) "
     "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)",
-    "UPDATE tasks SET first_job = ?2, pre_checks = ?3, cont_checks = ?4, first_sequence = ?5, sequences = ?6, state = ?7, reason = ?8, "
+    "UPDATE tasks SET state = ?7, reason = ?8, "
     "started = ?9, ended = ?10, failures = ?11, strict = ?12, pass_failures = ?13, pause_on_entry = ?14, concurrency = ?15, "
     "concurrency_share = ?16, tolerated_failures = ?17, tolerated_share = ?18, cont_check_interval = ?19, bake = ?20, "
     "entry_delay = ?21, name = ?22, desc = ?23, holds = ?24 WHERE key = ?1",
@@ -211,7 +211,7 @@ Task task_from(const SqliteStatement& row, Interner& intern) {
 const RowSql kSequenceSql = {
     "INSERT INTO sequences(key, task, first_job, jobs, state, reason, started, ended, target, name, desc, holds, room) "
     "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-    "UPDATE sequences SET task = ?2, first_job = ?3, jobs = ?4, state = ?5, reason = ?6, started = ?7, ended = ?8, target = ?9, "
+    "UPDATE sequences SET state = ?5, reason = ?6, started = ?7, ended = ?8, target = ?9, "
     "name = ?10, desc = ?11, holds = ?12, room = ?13 WHERE key = ?1",
     "key, task, first_job, jobs, state, reason, started, ended, target, name, desc, holds"};
 
@@ -251,7 +251,7 @@ const RowSql kJobSql = {
     "INSERT INTO jobs(key, task, sequence, kind, state, held, rounds, started, ended, name, desc, cog, timeout, retries, retry_delay, "
     "retry_max_delay, retry_backoff, on_interrupt, attempts, room) "
     "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
-    "UPDATE jobs SET task = ?2, sequence = ?3, kind = ?4, state = ?5, held = ?6, rounds = ?7, started = ?8, ended = ?9, name = ?10, "
+    "UPDATE jobs SET state = ?5, held = ?6, rounds = ?7, started = ?8, ended = ?9, name = ?10, "
     "desc = ?11, cog = ?12, timeout = ?13, retries = ?14, retry_delay = ?15, retry_max_delay = ?16, retry_backoff = ?17, "
     "on_interrupt = ?18, attempts = ?19, room = ?20 WHERE key = ?1",
     "key, task, sequence, kind, state, held, rounds, started, ended, name, desc, cog, timeout, retries, retry_delay, "

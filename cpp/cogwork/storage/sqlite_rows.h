@@ -23,7 +23,8 @@ inline constexpr std::int64_t kOrdinals = std::int64_t{1} << 32;
 inline std::int64_t row_key(std::int64_t labor_key, std::uint32_t ordinal) { return labor_key * kOrdinals + ordinal; }
 inline std::uint32_t row_ordinal(std::int64_t key) { return static_cast<std::uint32_t>(key & (kOrdinals - 1)); }
 
-/// The statements' texts. `?1` is the key throughout; the columns follow in the order in which they are read.
+/// The statements' texts. `?1` is the key throughout; the columns follow in the order in which they are read. An update leaves out
+/// where the object stands in the tree, which is bound all the same.
 struct RowSql {
   const char* insert;
   const char* update;

@@ -33,7 +33,8 @@ struct Record {
   bool operator==(const Record&) const = default;
 };
 
-// ---- T2, as values. Each holds whole rows: what a write names replaces what was stored, args excepted. ----
+// ---- T2, as values. Each holds whole rows: what a write names replaces what was stored, but for args, and for where an object
+// stands in the tree (its kind, counts, and indexes of others): these are written once, by WriteLabor. ----
 
 /// The whole tree, with args. At ingest and recovery only. A Labor of that id that is there already is replaced.
 struct WriteLabor {
