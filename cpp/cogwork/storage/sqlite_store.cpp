@@ -46,7 +46,9 @@ SqlitePlace look_at_file(const std::string& path, OpenMode mode) {
   struct stat about {};
   if (real.filename().empty()) refuse(path, "it is a folder; give a file in it, 'labors.db' say");
   if (stat(real.c_str(), &about) != 0) {
-    if (errno == ENOENT && mode == OpenMode::OWNER) {
+    if (errno == ENOTDIR) {
+      refuse(path, real.parent_path().string() + " is not a folder");
+    } else if (errno == ENOENT && mode == OpenMode::OWNER) {
       std::error_code error;
       const auto parent = real.parent_path();
       if (!fs::exists(parent, error)) refuse(path, "there is no folder " + parent.string() + "; make it first");

@@ -1,0 +1,151 @@
+#include "cogwork/storage/owner_lock.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "cogwork/base/error.h"
+#include "storage/builders.h"
+
+namespace cogwork {
+namespace {
+
+namespace fs = std::filesystem;
+
+class OwnerLockTest : public testing::Test {
+ protected:
+  ScratchFolder folder;
+  const std::string path = folder / "labors.db";
+  const std::string side = path + "-owner";
+  const Owner owner{4711, "build-3", "alice", "rollout.py", kNoon};
+
+  std::string refusal() {
+    try {
+      lock_owner_file(path, "labors.db", owner);
+    } catch (const StoreInUse& error) {
+      return error.what();
+    }
+    return "";
+  }
+};
+
+TEST_F(OwnerLockTest, R1_the_owner_is_written_and_read) {
+  const Owner odd{-1, "h\nost: x", "ü: s", "", kNoon};
+  const Owner back = read_owner(owner_text(odd));
+  EXPECT_EQ(back.pid, -1);
+  EXPECT_EQ(back.host, "h ost: x");
+  EXPECT_EQ(back.user, "ü: s");
+  EXPECT_EQ(back.since, kNoon);
+  EXPECT_EQ(read_owner("").pid, 0);
+  EXPECT_EQ(read_owner("pid: 7").pid, 7);
+  EXPECT_EQ(read_owner("nonsense\npid: abc\n\n: \n").pid, 0);
+}
+
+TEST_F(OwnerLockTest, R1_excludes_within_a_process_and_goes_without_a_trace) {
+  auto lock = lock_owner_file(path, "labors.db", owner);
+  EXPECT_TRUE(fs::exists(side));
+  for (const char* part : {"labors.db", "4711", "build-3", "alice", "rollout.py"}) {
+    EXPECT_NE(refusal().find(part), std::string::npos) << refusal();
+  }
+  lock.reset();
+  EXPECT_FALSE(fs::exists(side));
+  EXPECT_EQ(refusal(), "");
+}
+
+TEST_F(OwnerLockTest, R1_what_a_dead_owner_left_does_not_lock) {
+  std::ofstream(side) << "pid: 1\nprogram: long gone, with a long line that must not show through\n";
+  const auto lock = lock_owner_file(path, "labors.db", owner);
+  EXPECT_NE(refusal().find("4711"), std::string::npos);
+  EXPECT_EQ(refusal().find("long gone"), std::string::npos);
+}
+
+TEST_F(OwnerLockTest, R1_a_killed_process_leaves_no_lock) {
+  int pipe_ends[2];
+  ASSERT_EQ(pipe(pipe_ends), 0);
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    auto lock = lock_owner_file(path, "labors.db", {getpid(), "h", "u", "child", kNoon});
+    if (write(pipe_ends[1], "x", 1) != 1) _exit(1);
+    for (;;) pause();
+  }
+  char c = 0;
+  ASSERT_EQ(read(pipe_ends[0], &c, 1), 1);
+  EXPECT_NE(refusal().find(std::to_string(child)), std::string::npos) << refusal();
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  EXPECT_NO_THROW(lock_owner_file(path, "labors.db", owner));
+  close(pipe_ends[0]);
+  close(pipe_ends[1]);
+}
+
+TEST_F(OwnerLockTest, R1_a_forked_child_neither_keeps_nor_drops_it) {
+  auto lock = lock_owner_file(path, "labors.db", owner);
+  int pipe_ends[2];
+  ASSERT_EQ(pipe(pipe_ends), 0);
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    lock.reset();  // as a child that ends in order would
+    if (write(pipe_ends[1], "x", 1) != 1) _exit(1);
+    for (;;) pause();
+  }
+  char c = 0;
+  ASSERT_EQ(read(pipe_ends[0], &c, 1), 1);
+  EXPECT_TRUE(fs::exists(side));
+  EXPECT_NE(refusal(), "") << "the child dropped its parent's lock";
+  lock.reset();
+  EXPECT_EQ(refusal(), "") << "the child keeps it";
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  close(pipe_ends[0]);
+  close(pipe_ends[1]);
+}
+
+TEST_F(OwnerLockTest, R1_is_not_inherited_by_a_program_that_is_started) {
+  const auto lock = lock_owner_file(path, "labors.db", owner);
+  for (const auto& entry : fs::directory_iterator("/proc/self/fd")) {
+    std::error_code error;
+    if (fs::read_symlink(entry.path(), error) != side) continue;
+    const int flags = fcntl(std::stoi(entry.path().filename()), F_GETFD);
+    EXPECT_NE(flags & FD_CLOEXEC, 0);
+  }
+}
+
+TEST_F(OwnerLockTest, R1_one_of_many_at_a_time) {
+  std::atomic<int> inside = 0, taken = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 2000; ++i) {
+        try {
+          const auto lock = lock_owner_file(path, "labors.db", owner);
+          ASSERT_EQ(++inside, 1);
+          ++taken;
+          --inside;
+        } catch (const StoreInUse&) {
+        }
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_GT(taken, 100);
+  EXPECT_FALSE(fs::exists(side));
+}
+
+TEST_F(OwnerLockTest, R1_a_side_file_that_cannot_be_made_is_an_error) {
+  EXPECT_THROW(lock_owner_file(folder / "no/such/labors.db", "labors.db", owner), StorageError);
+  fs::create_symlink("/etc/passwd", side);
+  EXPECT_THROW(lock_owner_file(path, "labors.db", owner), StorageError) << "it follows no link";
+}
+
+}  // namespace
+}  // namespace cogwork
