@@ -268,7 +268,8 @@ class DocumentReader {
         continue;
       }
       seen |= bit;
-      if (!in_.nil()) field(known[at].field, known[at].name);
+      // Of an output, None is a value: what the Cog answered.
+      if (known[at].field == Field::OUTPUT || !in_.nil()) field(known[at].field, known[at].name);
     }
     if (!in_.ok()) broken();
   }
