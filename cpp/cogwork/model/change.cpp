@@ -74,7 +74,8 @@ class Unpacker {
     return static_cast<std::int64_t>(value >> 1) ^ -static_cast<std::int64_t>(value & 1);
   }
   Text text() {
-    const auto size = number(bytes_.size() - at_);
+    const auto size = number();
+    if (size > bytes_.size() - at_) damaged();
     const auto piece = bytes_.substr(at_, size);
     at_ += size;
     return Text(piece);
