@@ -29,9 +29,7 @@ _UPDATE_JOB = (
     "UPDATE jobs SET state=?2, task=?3, sequence=?4, kind=?5, held=?6, rounds=?7, started=?8, ended=?9, cog=?10, timeout=?11, "
     "retries=?12, retry_delay=?13, retry_backoff=?14, on_interrupt=?15, attempts=?16 WHERE key=?1"
 )
-_UPDATE_SEQUENCE = (
-    "UPDATE sequences SET task=?2, first_job=?3, jobs=?4, state=?5, reason=?6, started=?7, ended=?8, target=?9 WHERE key=?1"
-)
+_UPDATE_SEQUENCE = "UPDATE sequences SET task=?2, first_job=?3, jobs=?4, state=?5, reason=?6, started=?7, ended=?8, target=?9 WHERE key=?1"
 _INSERT_HISTORY = "INSERT INTO history VALUES(?,?,?,?,?,?)"
 
 

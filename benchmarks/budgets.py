@@ -14,9 +14,8 @@ from pathlib import Path
 
 import bare
 import cogs
-from figures import Budget, Figure, median, number, percentile
-
 import cogwork as cw
+from figures import Budget, Figure, median, number, percentile
 
 CONCURRENCY = 16
 HERE = Path(__file__).parent
@@ -136,7 +135,9 @@ def fleets(folder: Path, sizes: Sizes) -> Iterator[Figure]:
             labor = cogs.fleet(cogs.no_op, jobs)
             with _engine(folder, "fleet.db") as engine:
                 if jobs < 10_000:
-                    _run(engine, cogs.fleet(cogs.no_op, 200))  # else its first milliseconds are a large part of the whole
+                    _run(
+                        engine, cogs.fleet(cogs.no_op, 200)
+                    )  # else its first milliseconds are a large part of the whole
                 submit, run = _run(engine, labor)
             submits.append(submit)
             runs.append(run)
@@ -197,7 +198,9 @@ def memory(folder: Path, sizes: Sizes) -> Iterator[Figure]:
         note=f"at its highest {number(found['submit_peak_bytes_per_job'])} while submitting (the document and the commit on their way), "
         f"{number(found['run_peak_bytes_per_job'])} while running; args are {number(found['args_bytes_per_job'])}",
     )
-    yield Figure("file", f"{name}: file beside args and output, for each", found["file_bytes_per_job"], "bytes", budget=most)
+    yield Figure(
+        "file", f"{name}: file beside args and output, for each", found["file_bytes_per_job"], "bytes", budget=most
+    )
 
 
 def pause(folder: Path, sizes: Sizes) -> Iterator[Figure]:
@@ -242,7 +245,11 @@ def scheduler(folder: Path, sizes: Sizes) -> Iterator[Figure]:
     program = find_scheduler_bench()
     if program is None:
         yield Figure(
-            "scheduler", "scheduler, memory store, no-op in C++", 0, "Jobs/s", note="not built: cmake --preset release builds scheduler_bench"
+            "scheduler",
+            "scheduler, memory store, no-op in C++",
+            0,
+            "Jobs/s",
+            note="not built: cmake --preset release builds scheduler_bench",
         )
         return
     found = {}
@@ -266,8 +273,16 @@ def scheduler(folder: Path, sizes: Sizes) -> Iterator[Figure]:
         budget,
         note=f"{number(cpu)} us of the thread's CPU time a Job",
     )
-    yield Figure("scheduler_core", "the core in one thread, nothing behind it", found["core"]["jobs_per_s"], "Jobs/s", budget=budget)
-    yield Figure("scheduler_engine", "the same engine, end to end (three threads)", found["engine"]["jobs_per_s"], "Jobs/s")
+    yield Figure(
+        "scheduler_core",
+        "the core in one thread, nothing behind it",
+        found["core"]["jobs_per_s"],
+        "Jobs/s",
+        budget=budget,
+    )
+    yield Figure(
+        "scheduler_engine", "the same engine, end to end (three threads)", found["engine"]["jobs_per_s"], "Jobs/s"
+    )
 
 
 def find_scheduler_bench() -> str | None:

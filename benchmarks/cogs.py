@@ -60,4 +60,6 @@ def fleet(cog: cw.Cog[[str], object], jobs: int, concurrency: int = 16) -> cw.La
 
 def chain(cog: cw.Cog[[str], object], jobs: int) -> cw.Labor:
     """One Sequence of so many Jobs."""
-    return cw.Labor("chain", tasks=[cw.Task("all", sequences=[cw.Sequence("edge", jobs=[cog.job("edge") for _ in range(jobs)])])])
+    return cw.Labor(
+        "chain", tasks=[cw.Task("all", sequences=[cw.Sequence("edge", jobs=[cog.job("edge") for _ in range(jobs)])])]
+    )

@@ -98,7 +98,9 @@ def show(figures: Sequence[Figure], machine: dict[str, object]) -> None:
     else:
         table = Table(show_header=True, header_style="bold", expand=False)
         for column in _COLUMNS:
-            table.add_column(column, justify="left" if column in {"what", "bare"} else "right", no_wrap=column != "what")
+            table.add_column(
+                column, justify="left" if column in {"what", "bare"} else "right", no_wrap=column != "what"
+            )
         for row in rows:
             style = {"NO": "red", "yes": "green"}.get(row[-1])
             table.add_row(*row[:-1], f"[{style}]{row[-1]}[/]" if style else "")

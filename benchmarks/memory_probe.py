@@ -12,9 +12,9 @@ import os
 import sys
 from pathlib import Path
 
-import cogs
 import msgspec
 
+import cogs
 import cogwork as cw
 
 
@@ -38,13 +38,20 @@ def reset_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
+def file_size(database: str) -> int:
+    """With the log, where the file's last owner has not moved it into the file."""
+    gc.collect()
+    return sum(os.path.getsize(path) for path in (database, f"{database}-wal") if os.path.exists(path))
+
+
 def main() -> None:
     jobs, database = int(sys.argv[1]), sys.argv[2]
     encode = msgspec.msgpack.Encoder().encode
     with cw.Engine(database) as engine:
         engine.run(cogs.fleet(cogs.eight_bytes, 100)).raise_for_state()  # what is made once is there now
-        files = [Path(database), Path(f"{database}-wal")]
-        before_file = sum(file.stat().st_size for file in files)
+    before_file = file_size(database)
+    del engine
+    with cw.Engine(database) as engine:
         labor = cogs.fleet(cogs.eight_bytes, jobs)
         args = sum(len(encode(sequence.jobs[0].args)) for sequence in labor.tasks[0].sequences)
         before = resident()
@@ -58,8 +65,9 @@ def main() -> None:
         end.completion.wait()
         run_peak = _status("VmHWM")
         assert handle.read(full=False).state is cw.State.COMPLETED
+    del engine, handle, end
+    after_file = file_size(database)
     output = len(encode("upgraded")) * jobs
-    after_file = sum(file.stat().st_size for file in files if file.exists())
     print(
         json.dumps(
             {

@@ -22,7 +22,9 @@ def main() -> None:
     size.add_argument("--quick", action="store_true", help="seconds: whether it runs, not how fast")
     size.add_argument("--full", action="store_true", help="a million Sequences too; takes minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="writes the figures there")
-    parser.add_argument("--only", action="append", choices=list(budgets.ALL), metavar="NAME", help=", ".join(budgets.ALL))
+    parser.add_argument(
+        "--only", action="append", choices=list(budgets.ALL), metavar="NAME", help=", ".join(budgets.ALL)
+    )
     parser.add_argument("--folder", type=Path, help="where the files lie that are written to; the disk matters")
     args = parser.parse_args()
     sizes = budgets.QUICK if args.quick else budgets.FULL if args.full else budgets.NORMAL

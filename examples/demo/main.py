@@ -13,11 +13,12 @@ import sys
 import tempfile
 from dataclasses import dataclass
 
-import cogwork as cw
 import rollout
 from fleet import Fleet, Traffic
 from rich.console import Console
 from rich.table import Table
+
+import cogwork as cw
 
 OLD, GOOD, BAD = "2.0.0", "2.1.0", "2.1.1"
 BROKEN = "edge-07"

@@ -8,8 +8,9 @@ import time
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
-import cogwork as cw
 from fleet import Fleet, ServiceDiedError, Traffic
+
+import cogwork as cw
 
 
 @dataclass

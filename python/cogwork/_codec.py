@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import pathlib
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -38,7 +39,8 @@ def decode_other(hint: Any, value: Any) -> Any:
     if isinstance(hint, type) and issubclass(hint, _TEXT_TYPES):
         if not isinstance(value, (str, int)):
             raise TypeError(f"expected text for {hint.__name__}")
-        return hint(value)
+        make: Callable[[Any], Any] = hint
+        return make(value)
     if isinstance(value, hint):
         return value
     raise NotImplementedError(f"{hint} cannot be made from {type(value).__name__}")

@@ -215,7 +215,9 @@ def _checked_signature(function: Callable[..., Any], name: str) -> list[inspect.
     for parameter in parameters:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
-            raise CogError(f"cog {name!r}: a Cog names its parameters; {stars}{parameter.name} cannot be checked at submit")
+            raise CogError(
+                f"cog {name!r}: a Cog names its parameters; {stars}{parameter.name} cannot be checked at submit"
+            )
         if parameter.name.startswith("__"):
             raise CogError(f"cog {name!r}: a parameter cannot be called {parameter.name!r}")
     return parameters
@@ -236,7 +238,9 @@ def _type_hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _is_context(hint: Any) -> bool:
-    return hint is Context or (isinstance(hint, type) and issubclass(hint, Context)) or hint in ("Context", "cw.Context")
+    return (
+        hint is Context or (isinstance(hint, type) and issubclass(hint, Context)) or hint in ("Context", "cw.Context")
+    )
 
 
 def _origin(function: Callable[..., Any]) -> str:

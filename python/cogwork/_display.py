@@ -117,7 +117,9 @@ def _tasks(progress: Progress, width: int) -> Table:
             state.append(" budget gone", style="red")
         elif task.reason != Reason.NO_FAILURE:
             state.append(" check failed", style="red")
-        table.add_row(task.name, state, _bar(task, bar_width), f"{task.done}/{task.sequences}", _budget(task), _rounds(task))
+        table.add_row(
+            task.name, state, _bar(task, bar_width), f"{task.done}/{task.sequences}", _budget(task), _rounds(task)
+        )
     return table
 
 
@@ -222,7 +224,9 @@ class _Names:
         note = f' "{change.note}"' if change.note else ""
         name = self._of.get(change.object_id) or self._sequences.get(change.object_id)
         if change.kind == ChangeKind.SIGNAL and change.signal is not None:
-            return f"{name or change.object_id}: {change.signal.name}{who}{note}{' (refused)' if change.refused else ''}"
+            return (
+                f"{name or change.object_id}: {change.signal.name}{who}{note}{' (refused)' if change.refused else ''}"
+            )
         if change.object_id in self._sequences:
             return self._sequence_line(change)
         if change.object_id in self._of and self._of[change.object_id].startswith("check"):
@@ -239,6 +243,11 @@ class _Names:
         size = self._sizes[task]
         done = self._done[task] = self._done.get(task, 0) + 1
         text = f"{self._sequences[change.object_id]}: {change.to_state.name} ({done}/{size})"
-        if change.to_state != State.COMPLETED or size <= 20 or done == size or done * 10 // size != (done - 1) * 10 // size:
+        if (
+            change.to_state != State.COMPLETED
+            or size <= 20
+            or done == size
+            or done * 10 // size != (done - 1) * 10 // size
+        ):
             return text
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import logging
 import os
 import sys
@@ -132,9 +133,7 @@ class Engine:
         self._core.state(id)
         return LaborHandle(self, id)
 
-    def signal(
-        self, id: str, signal: Signal, *, interrupt: bool = False, by: str | None = None, note: str = ""
-    ) -> Ack:
+    def signal(self, id: str, signal: Signal, *, interrupt: bool = False, by: str | None = None, note: str = "") -> Ack:
         """Sends a signal to a Labor, Task or Sequence by id; returns once the engine has taken it (G1).
 
         interrupt: with STOP, executing attempts are ended too (G3a). by: the login name if not given. Raises SignalNotAllowed where
@@ -218,7 +217,9 @@ class Engine:
     async def __aenter__(self) -> Engine:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
         await in_thread(self.close, None if kind is None else self._grace)
 
     def __repr__(self) -> str:
@@ -333,10 +334,8 @@ _live: set[_Closer] = set()
 def _let_go(closer: _Closer) -> None:
     """Nobody holds the engine any more. This may be any thread, even one of its own inside a call: closing waits for those, so it is done
     elsewhere."""
-    try:
+    with contextlib.suppress(RuntimeError):  # the interpreter is ending: _close_all has been, or is about to be, here
         threading.Thread(target=closer.close, args=(0.0, True), name="cogwork-closer").start()
-    except RuntimeError:  # the interpreter is ending: _close_all has been, or is about to be, here
-        pass
 
 
 def _close_all() -> None:

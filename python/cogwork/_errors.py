@@ -15,8 +15,9 @@ A message says what was wrong, where, and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._model import Labor, Signal, State
@@ -30,14 +31,19 @@ class CogworkWarning(UserWarning):
     """What somebody should know although nothing failed: an engine that closes and leaves Labors unfinished."""
 
 
-class Issue(NamedTuple):
-    """One fault in a submitted tree."""
+@dataclass(frozen=True)
+class Issue:
+    """One fault in a submitted tree. `place, message = issue` takes it apart."""
 
     place: str
     """Where, as S1 writes it: `Task[0].Sequence[2].Job[1] ('rest', 'edge-7')`. Empty for the Labor itself."""
     message: str
     count: int = 1
     """How many neighbours have the same fault, this one included."""
+
+    def __iter__(self) -> Iterator[str]:
+        yield self.place
+        yield self.message
 
     def __str__(self) -> str:
         text = f"{self.place}: {self.message}" if self.place else self.message
@@ -48,7 +54,7 @@ class ValidationError(CogworkError):
     """A tree that may not be submitted. Nothing was stored (S1)."""
 
     def __init__(self, errors: Iterable[Issue | tuple[str, str, int]]) -> None:
-        self.errors: list[Issue] = [Issue(*error) for error in errors]
+        self.errors: list[Issue] = [error if isinstance(error, Issue) else Issue(*error) for error in errors]
         lines = "".join(f"\n  {error}" for error in self.errors)
         super().__init__(f"the Labor cannot be submitted, and nothing was stored:{lines}")
 

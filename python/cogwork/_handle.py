@@ -50,7 +50,9 @@ class Ack:
 
     def _check(self) -> None:
         if self._core.closed:
-            raise EngineClosed("the engine closed before this signal was done; it is stored, and goes on at the next opening")
+            raise EngineClosed(
+                "the engine closed before this signal was done; it is stored, and goes on at the next opening"
+            )
 
     def __repr__(self) -> str:
         if not self.done:

@@ -7,16 +7,18 @@ read back as `timedelta`; times read back as aware UTC `datetime`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from enum import Enum, IntEnum
-from typing import Any, Union
+from typing import Any, TypeVar, Union
 
 import msgspec
 
 from ._errors import LaborFailed
 
-Duration = Union[float, timedelta]
+T = TypeVar("T")
+
+Duration = Union[float, timedelta]  # noqa: UP007 - a value, on 3.10 too
 """Seconds, or a timedelta."""
 
 
@@ -139,15 +141,18 @@ class Attempt(msgspec.Struct, omit_defaults=True):
 
 
 class _Object(msgspec.Struct, omit_defaults=True):
-    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
+    def _shown(self) -> Iterator[tuple[str, Any]]:
         for field in msgspec.structs.fields(self):
             value = getattr(self, field.name)
             if value != field.default and not (value == [] or value == {}):
                 yield field.name, value
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return list(self._shown())
+
     def __repr__(self) -> str:
         parts = []
-        for name, value in self.__rich_repr__():
+        for name, value in self._shown():
             if isinstance(value, list) and value and isinstance(value[0], msgspec.Struct):
                 parts.append(f"{name}=[{len(value)}]")
             elif isinstance(value, IntEnum):
@@ -414,12 +419,13 @@ _COMMON_RESULTS = {"id", "state", "reason", "started", "ended", "holds"}
 _JOB_RESULTS = {"id", "state", "reason", "started", "ended", "held", "rounds", "attempts", "output"}
 
 
-def _fresh(obj: Any, results: set[str], **changes: Any) -> Any:
-    fields = {f: getattr(obj, f) for f in obj.__struct_fields__ if f not in results and f not in changes}
+def _fresh(obj: T, results: set[str], **changes: Any) -> T:
+    names: tuple[str, ...] = obj.__struct_fields__  # type: ignore[attr-defined]
+    fields = {f: getattr(obj, f) for f in names if f not in results and f not in changes}
     return type(obj)(**fields, **changes)
 
 
-def _pick(items: list[Any], key: str | int, kind: str, names: Any) -> Any:
+def _pick(items: list[T], key: str | int, kind: str, names: Callable[[T], tuple[str, ...]]) -> T:
     if isinstance(key, int):
         return items[key]
     for item in items:

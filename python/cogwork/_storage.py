@@ -44,7 +44,7 @@ class HistoryRow(NamedTuple):
 
     first: int
     """Number of its first change."""
-    count: int
+    count: int  # type: ignore[assignment]  # a row has no use for tuple.count
     labor_id: str
     at: int
     """Microseconds since 1970."""
@@ -404,7 +404,9 @@ def resolve(store: Any, reader: bool = False) -> Storage:
             raise StorageError(f"the store {name!r} made a {type(made).__name__}, which is no cogwork.Storage")
         return made
     if colon and name.isidentifier() and name not in _BUILT_IN and not os.path.exists(spec):
-        raise StorageError(f"no store is registered as {name!r}{did_you_mean(name, stores())}; a path with a colon in it: './{spec}'")
+        raise StorageError(
+            f"no store is registered as {name!r}{did_you_mean(name, stores())}; a path with a colon in it: './{spec}'"
+        )
     return BuiltinStorage(_core.open_store(spec, reader))
 
 

@@ -135,7 +135,8 @@ def _encodable(labor: Labor, faults: list[Fault]) -> Labor:
                 cont_checks=[_clean(j, (CONT_CHECK, t, 0, i), faults) for i, j in enumerate(_items(task.cont_checks))],
             )
         )
-    return _clean(labor, (LABOR, 0, 0, 0), faults, tasks=tasks)
+    clean: Labor = _clean(labor, (LABOR, 0, 0, 0), faults, tasks=tasks)
+    return clean
 
 
 def _clean(obj: Any, place: tuple[int, int, int, int], faults: list[Fault], **below: Any) -> Any:
@@ -148,7 +149,7 @@ def _clean(obj: Any, place: tuple[int, int, int, int], faults: list[Fault], **be
         value = getattr(obj, field.name)
         if (problem := _problem(value)) is None:
             continue
-        changes[field.name] = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()  # type: ignore[misc]
+        changes[field.name] = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
         if field.name == "args" and isinstance(value, dict):
             for key, item in value.items():
                 if (problem := _problem({key: item})) is not None:

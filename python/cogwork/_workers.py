@@ -82,7 +82,12 @@ class Runner:
             return self._failed(_FAILURE, error)
         if type(result) is CoroutineType:
             result.close()
-            return _NO_RETRIES, None, f"cog {name!r} is a plain function that returned a coroutine: declare it `async def`", 0
+            return (
+                _NO_RETRIES,
+                None,
+                f"cog {name!r} is a plain function that returned a coroutine: declare it `async def`",
+                0,
+            )
         return self._answer(result)
 
     # ---- what came out ----
@@ -249,5 +254,3 @@ class AsyncRunner:
         except BaseException as error:
             return self._runner._failed(_FAILURE, error)
         return self._runner._answer(result)
-
-

@@ -155,7 +155,9 @@ def test_t5_an_engine_runs_on_a_store_written_in_python():
     labor = cw.Labor(
         "py",
         client_id="c1",
-        tasks=[cw.Task("t", concurrency=4, sequences=[cw.Sequence(f"h{n}", jobs=[double.job(n=n)]) for n in range(50)])],
+        tasks=[
+            cw.Task("t", concurrency=4, sequences=[cw.Sequence(f"h{n}", jobs=[double.job(n=n)]) for n in range(50)])
+        ],
     )
     with cw.Engine(store) as engine:
         done = engine.run(labor)
@@ -210,7 +212,11 @@ class Refusing(DictStore):
 def test_d6_submit_raises_what_waiting_cannot_mend():
     with cw.Engine(Refusing()) as engine:
         with pytest.raises(cw.StorageError, match="takes nothing") as caught:
-            engine.submit(cw.Labor("x", client_id="once", tasks=[cw.Task("t", sequences=[cw.Sequence("a", jobs=[double.job(n=1)])])]))
+            engine.submit(
+                cw.Labor(
+                    "x", client_id="once", tasks=[cw.Task("t", sequences=[cw.Sequence("a", jobs=[double.job(n=1)])])]
+                )
+            )
         assert not caught.value.temporary
         assert list(engine.search()) == []
 
@@ -225,7 +231,10 @@ def test_r1_reading_needs_no_engine(tmp_path):
     with cw.open_store(path) as store:
         assert [found.name for found in store.search(cw.LaborFilter(tags=["a"]))] == ["x"]
         assert store.read_labor(done.id)["t"]["a"][0].output == 42
-        assert [c.to_state for c in store.changes(done.id) if c.object_id == done.id] == [cw.State.RUNNING, cw.State.COMPLETED]
+        assert [c.to_state for c in store.changes(done.id) if c.object_id == done.id] == [
+            cw.State.RUNNING,
+            cw.State.COMPLETED,
+        ]
     with pytest.raises(cw.CogworkError):
         cw.open_store(tmp_path / "missing.db")
 
@@ -233,13 +242,15 @@ def test_r1_reading_needs_no_engine(tmp_path):
 def test_r1_a_second_engine_is_refused_by_name(tmp_path):
     import os
 
-    with cw.Engine(tmp_path / "labors.db"):
-        with pytest.raises(cw.StoreInUse, match=str(os.getpid())):
-            cw.Engine(tmp_path / "labors.db")
+    with cw.Engine(tmp_path / "labors.db"), pytest.raises(cw.StoreInUse, match=str(os.getpid())):
+        cw.Engine(tmp_path / "labors.db")
     cw.Engine(tmp_path / "labors.db").close()
 
 
-@pytest.mark.parametrize("content", [b"not a database at all, but long enough to have a header" * 100, b"SQLite format 3\x00" + b"\xff" * 2000])
+@pytest.mark.parametrize(
+    "content",
+    [b"not a database at all, but long enough to have a header" * 100, b"SQLite format 3\x00" + b"\xff" * 2000],
+)
 def test_a_file_of_another_kind_is_a_clear_error(tmp_path, content):
     path = tmp_path / "labors.db"
     path.write_bytes(content)

@@ -50,7 +50,11 @@ def check_storage(make: Make) -> None:
 
 def storage_checks() -> list[Check]:
     """The checks by themselves, for parametrized tests. Their names begin with the rule."""
-    return [value for name, value in globals().items() if name[:2] in ("t1", "t2", "t3", "t5", "d7", "r1") and callable(value)]
+    return [
+        value
+        for name, value in globals().items()
+        if name[:2] in ("t1", "t2", "t3", "t5", "d7", "r1") and callable(value)
+    ]
 
 
 def _expect(condition: bool, rule: str, what: str) -> None:
@@ -180,10 +184,17 @@ def t2_writes_replace_an_objects_own_fields(make: Make) -> None:
             ended=later,
         )
         store.write_task(task)
-        sequence = msgspec.structs.replace(labor.tasks[0].sequences[0], jobs=[], state=State.RUNNING, started=later, holds=[hold])
+        sequence = msgspec.structs.replace(
+            labor.tasks[0].sequences[0], jobs=[], state=State.RUNNING, started=later, holds=[hold]
+        )
         store.write_sequence(sequence)
         read = store.read_labor(labor.id)
-        _same((read.state, read.reason, read.started, read.holds), (state.state, state.reason, later, [hold]), "T2", "labor")
+        _same(
+            (read.state, read.reason, read.started, read.holds),
+            (state.state, state.reason, later, [hold]),
+            "T2",
+            "labor",
+        )
         got = read.tasks[0]
         _same(
             (got.state, got.reason, got.failures, got.started, got.ended),
@@ -203,14 +214,20 @@ def t2_write_job_never_touches_args(make: Make) -> None:
         job = labor.tasks[0].sequences[0].jobs[0]
         first = Attempt(1, _START, _START, AttemptStatus.FAILURE, error="Traceback\nboom ☃", log="one\ntwo")
         second = Attempt(2, _START, None, AttemptStatus.OPEN)
-        store.write_job(msgspec.structs.replace(job, args={}, state=State.RUNNING, started=_START, attempts=[first, second]))
+        store.write_job(
+            msgspec.structs.replace(job, args={}, state=State.RUNNING, started=_START, attempts=[first, second])
+        )
         read = store.read_job(job.id)
         _same(read.args, job.args, "T2", "args after write_job without them")
         _same(read.attempts, [first, second], "T2", "attempts")
         second = Attempt(2, _START, _START, AttemptStatus.SUCCESS, output={"k": [1, b"x"]}, cut=True)
-        store.write_job(msgspec.structs.replace(job, args={}, state=State.COMPLETED, ended=_START, attempts=[first, second]))
+        store.write_job(
+            msgspec.structs.replace(job, args={}, state=State.COMPLETED, ended=_START, attempts=[first, second])
+        )
         read = store.read_job(job.id)
-        _same((read.state, read.attempts, read.output), (State.COMPLETED, [first, second], {"k": [1, b"x"]}), "T2", "job")
+        _same(
+            (read.state, read.attempts, read.output), (State.COMPLETED, [first, second], {"k": [1, b"x"]}), "T2", "job"
+        )
         _same(store.read_job(job.id, full=False).output, None, "T1", "output of read_job(full=False)")
 
 
@@ -223,14 +240,18 @@ def t2_large_values(make: Make) -> None:
         attempt = Attempt(1, _START, _START, AttemptStatus.SUCCESS, output="x" * 3_000_000)
         store.write_job(msgspec.structs.replace(job, args={}, attempts=[attempt], state=State.COMPLETED))
         read = store.read_job(job.id)
-        _same((len(read.args["blob"]), len(read.output)), (5_000_000, 3_000_000), "T2", "sizes of large args and outputs")
+        _same(
+            (len(read.args["blob"]), len(read.output)), (5_000_000, 3_000_000), "T2", "sizes of large args and outputs"
+        )
 
 
 def t3_order_and_filters(make: Make) -> None:
     with make() as store:
         made = []
         for number, name in enumerate(["alpha%", "alphaX", "beta_1", "Alpha%", "bétà"]):
-            labor = sample_labor(name, submitted=_START + timedelta(seconds=(7 * number) % 5), tags=[f"t{number % 2}", "all"])
+            labor = sample_labor(
+                name, submitted=_START + timedelta(seconds=(7 * number) % 5), tags=[f"t{number % 2}", "all"]
+            )
             labor.state = [State.RUNNING, State.COMPLETED][number % 2]
             if number == 2:
                 labor.tasks[0].sequences[0].target = "special"
@@ -247,7 +268,11 @@ def t3_order_and_filters(make: Make) -> None:
         _same(found(newest_first=True), names[::-1], "T3", "newest first")
         _same(found(limit=2), names[:2], "T3", "limit")
         _same(found(limit=0), [], "T3", "limit of none")
-        _expect(all(item.tasks == [] for item in store.labors(LaborFilter())), "T3", "a search returns Labors without their tasks")
+        _expect(
+            all(item.tasks == [] for item in store.labors(LaborFilter())),
+            "T3",
+            "a search returns Labors without their tasks",
+        )
         tests: list[dict[str, Any]] = [
             {"name_prefix": "alpha"},
             {"name_prefix": "alpha%"},
