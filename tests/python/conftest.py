@@ -1,0 +1,77 @@
+"""What the tests share: an engine on a store of each kind, and small Labors."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import cogwork as cw
+
+_names = itertools.count(1)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def engine(request, tmp_path) -> Iterator[cw.Engine]:
+    spec = "memory:" if request.param == "memory" else tmp_path / "labors.db"
+    with cw.Engine(spec, grace=0.2) as opened:
+        yield opened
+
+
+@pytest.fixture
+def make_cog() -> Callable[..., cw.Cog]:
+    """Registers a function under a name that no other test has."""
+
+    def make(function, **options) -> cw.Cog:
+        return cw.cog(name=f"{function.__name__}_{next(_names)}", **options)(function)
+
+    return make
+
+
+class Gate:
+    """Calls wait in it until the test opens it; it counts who is inside."""
+
+    def __init__(self) -> None:
+        self._opened = threading.Event()
+        self._changed = threading.Condition()
+        self.inside = 0
+        self.most = 0
+        self.entered = 0
+
+    def __call__(self) -> None:
+        with self._changed:
+            self.inside += 1
+            self.entered += 1
+            self.most = max(self.most, self.inside)
+            self._changed.notify_all()
+        self._opened.wait(30)
+        with self._changed:
+            self.inside -= 1
+            self._changed.notify_all()
+
+    def open(self) -> None:
+        self._opened.set()
+
+    def wait_for(self, entered: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.entered >= entered, 30), f"{self.entered} came, not {entered}"
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    made = Gate()
+    yield made
+    made.open()
+
+
+def one(*jobs: cw.Job, target: str = "host", name: str = "labor", **task) -> cw.Labor:
+    """A Labor of one Task with one Sequence."""
+    return cw.Labor(name, tasks=[cw.Task("task", sequences=[cw.Sequence(target, jobs=list(jobs))], **task)])
+
+
+def many(job: Callable[[int], cw.Job], count: int, name: str = "labor", **task) -> cw.Labor:
+    """A Labor of one Task with `count` Sequences of one Job."""
+    sequences = [cw.Sequence(f"host-{n}", jobs=[job(n)]) for n in range(count)]
+    return cw.Labor(name, tasks=[cw.Task("task", sequences=sequences, **task)])
