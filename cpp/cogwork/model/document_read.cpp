@@ -2,6 +2,7 @@
 // fault ends it.
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <optional>
 #include <span>
@@ -377,13 +378,28 @@ class DocumentReader {
     const auto before = in_;
     if (const auto words = in_.text()) {
       if (words->empty()) return {};  // not given
-      if (const auto value = Id::parse(*words)) {
+      if (const auto value = parse_id(*words)) {
         if (first_id_.is_nil()) first_id_ = *value;
         return *value;
       }
       in_ = before;
     }
     return wrong(field, "an id"), Id{};
+  }
+  /// The ids of one Labor differ in their last eight digits, so most of each is known already.
+  std::optional<Id> parse_id(std::string_view words) {
+    constexpr std::size_t kPrefix = 28;
+    if (words.size() == 36 && words.substr(0, kPrefix) == id_prefix_) {
+      std::uint32_t ordinal = 0;
+      const auto [end, error] = std::from_chars(words.data() + kPrefix, words.data() + words.size(), ordinal, 16);
+      if (error == std::errc() && end == words.data() + words.size()) return id_.with_ordinal(ordinal);
+    }
+    const auto id = Id::parse(words);
+    if (id) {
+      id_ = *id;
+      id_prefix_ = words.substr(0, kPrefix);
+    }
+    return id;
   }
   Amount amount(std::string_view field, Amount otherwise) {
     if (in_.peek() == Type::TEXT) {
@@ -698,6 +714,8 @@ class DocumentReader {
   std::optional<FaultFolder> folder_;
   Fault place_;
   Id first_id_;
+  Id id_;  // the latest that was parsed whole
+  std::string_view id_prefix_;
   std::uint32_t objects_ = 0;
   bool broken_ = false;
   SharedTexts names_, descs_, cogs_;

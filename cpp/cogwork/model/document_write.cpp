@@ -20,6 +20,8 @@ class DocumentWriter {
   std::string take() { return std::move(sink_.out); }
 
   void labor(const Labor& l, bool full) {
+    // A guess at the size, since growing to it step by step copies all of it again and again.
+    if (full) sink_.out.reserve(sink_.out.size() + 512 + 256 * (l.tasks.size() + l.jobs.size()) + 160 * l.sequences.size());
     const Map map(*this, Map::LARGE);
     id("id", l.id);
     text("name", l.name);
