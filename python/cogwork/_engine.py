@@ -96,7 +96,7 @@ class Engine:
         runner.start_thread(self._core.jobs())
         runner.start_thread(self._core.checks())
         self._async = AsyncRunner(runner, self._core.async_calls(), loop)
-        self._closer = _Closer(self._core, self._async, self._grace)
+        self._closer = _Closer(self._core, self._async, self._store.name())
         self._finalizer = weakref.finalize(self, _let_go, self._closer)
         self._finalizer.atexit = False  # _close_all sees to it, in the main thread
         _live.add(self._closer)
@@ -262,10 +262,10 @@ _LEAVING = 2.0
 class _Closer:
     """Closes an engine's core; apart from Engine, so that one that nobody holds any more can be let go of."""
 
-    def __init__(self, core: _core.Engine, runner: AsyncRunner, grace: float) -> None:
+    def __init__(self, core: _core.Engine, runner: AsyncRunner, store: str) -> None:
         self._core = core
         self._runner = runner
-        self._grace = grace
+        self.store = store
         self._lock = threading.Lock()
         self._done = False
 
@@ -344,7 +344,7 @@ def _close_all() -> None:
         try:
             report = closer.close(0.0, True)
             if report is not None:
-                _warn(report, "the store")
+                _warn(report, closer.store)
         except Exception:
             log.exception("closing an engine at exit failed")
 

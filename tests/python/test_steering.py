@@ -172,7 +172,7 @@ def test_g9_d7_history_has_every_signal_refused_ones_too(blocked, gate, engine):
 
 
 def test_d7_replaying_the_history_gives_the_tree(blocked, gate, engine):
-    blocked.pause().done
+    blocked.pause()
     gate.open()
     blocked.resume()
     done = blocked.wait(20)
