@@ -6,9 +6,8 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 
-import pytest
-
 import cogwork as cw
+import pytest
 
 _names = itertools.count(1)
 

@@ -14,11 +14,10 @@ import time
 import warnings
 import weakref
 
-import pytest
-from conftest import many, one
-
 import cogwork as cw
+import pytest
 from cogwork import State
+from conftest import many, one
 
 PRELUDE = """
 import gc, os, signal, sys, threading, time

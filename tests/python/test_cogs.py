@@ -9,11 +9,10 @@ import threading
 import time
 from datetime import timedelta
 
-import pytest
-from conftest import many, one
-
 import cogwork as cw
+import pytest
 from cogwork import AttemptStatus, State
+from conftest import many, one
 
 
 def run_one(engine: cw.Engine, job: cw.Job, **task) -> cw.Job:

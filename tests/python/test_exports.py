@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import cogwork as cw
 from cogwork import testing
 
@@ -30,7 +32,7 @@ def test_public_objects_say_what_they_are_for():
         assert obj.__doc__
         for name, member in vars(obj).items():
             if callable(member) and not name.startswith("_"):
-                assert member.__doc__, f"{obj.__name__}.{name} has no docstring"
+                assert inspect.getdoc(getattr(obj, name)), f"{obj.__name__}.{name} has no docstring"
 
 
 def test_every_error_is_a_cogwork_error():

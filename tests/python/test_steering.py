@@ -6,11 +6,10 @@ import asyncio
 import threading
 import time
 
-import pytest
-from conftest import many, one
-
 import cogwork as cw
+import pytest
 from cogwork import Signal, State
+from conftest import many, one
 
 
 @pytest.fixture
