@@ -6,8 +6,9 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 
-import cogwork as cw
 import pytest
+
+import cogwork as cw
 
 _names = itertools.count(1)
 

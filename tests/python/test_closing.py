@@ -14,10 +14,11 @@ import time
 import warnings
 import weakref
 
-import cogwork as cw
 import pytest
-from cogwork import State
 from conftest import many, one
+
+import cogwork as cw
+from cogwork import State
 
 PRELUDE = """
 import gc, os, signal, sys, threading, time

@@ -9,10 +9,11 @@ import threading
 import time
 from datetime import timedelta
 
-import cogwork as cw
 import pytest
-from cogwork import AttemptStatus, State
 from conftest import many, one
+
+import cogwork as cw
+from cogwork import AttemptStatus, State
 
 
 def run_one(engine: cw.Engine, job: cw.Job, **task) -> cw.Job:

@@ -6,10 +6,11 @@ import asyncio
 import threading
 import time
 
-import cogwork as cw
 import pytest
-from cogwork import Signal, State
 from conftest import many, one
+
+import cogwork as cw
+from cogwork import Signal, State
 
 
 @pytest.fixture

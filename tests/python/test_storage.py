@@ -6,9 +6,10 @@ import copy
 import itertools
 from collections.abc import Iterator
 
-import cogwork as cw
 import msgspec
 import pytest
+
+import cogwork as cw
 from cogwork.testing import check_storage, storage_checks
 
 numbers = itertools.count()

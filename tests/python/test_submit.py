@@ -10,10 +10,11 @@ import pathlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
-import cogwork as cw
 import msgspec
 import pytest
 from conftest import many, one
+
+import cogwork as cw
 
 
 @cw.cog(name="submit_upgrade", timeout=7, retries=2, retry_delay=0.5)
