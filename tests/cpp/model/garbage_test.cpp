@@ -88,7 +88,7 @@ TEST(Garbage, RandomBytes) {
   const auto seed = test_seed();
   SCOPED_TRACE("COGWORK_SEED=" + std::to_string(seed));
   Random random(seed);
-  for (int i = 0; i < 30'000; ++i) {
+  for (int i = 0; i < 10'000; ++i) {
     std::string bytes;
     for (auto n = random.below(40); n > 0; --n) bytes.push_back(static_cast<char>(random.next()));
     ASSERT_NO_FATAL_FAILURE(try_all(bytes));
@@ -131,14 +131,14 @@ TEST(Garbage, WellFormedNonsense) {
   const auto seed = test_seed();
   SCOPED_TRACE("COGWORK_SEED=" + std::to_string(seed));
   Random random(seed);
-  for (int i = 0; i < 30'000; ++i) ASSERT_NO_FATAL_FAILURE(try_all(nonsense(random, 8)));
+  for (int i = 0; i < 10'000; ++i) ASSERT_NO_FATAL_FAILURE(try_all(nonsense(random, 8)));
 }
 
 TEST(Garbage, MutatedDocuments) {
   const auto seed = test_seed();
   SCOPED_TRACE("COGWORK_SEED=" + std::to_string(seed));
   Random random(seed);
-  for (int i = 0; i < 100; ++i) {
+  for (int i = 0; i < 40; ++i) {
     auto labor = random_labor(random, {.tasks = 2, .sequences = 2, .jobs = 2, .checks = 1, .results = i % 2 == 0});
     if (i % 2) labor.id = {};
     const auto document = write_document(labor);
