@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -39,9 +40,12 @@ def reset_peak() -> None:
 
 
 def file_size(database: str) -> int:
-    """With the log, where the file's last owner has not moved it into the file."""
+    """Once nobody holds it open any more: the last one moves the log into the file."""
     gc.collect()
-    return sum(os.path.getsize(path) for path in (database, f"{database}-wal") if os.path.exists(path))
+    deadline = time.monotonic() + 30
+    while os.path.exists(f"{database}-wal") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return os.path.getsize(database)
 
 
 def main() -> None:

@@ -69,6 +69,12 @@ class Merged {
 
   const Batch& batch() const { return units_.size() == 1 ? units_.front().batch : batch_; }
   const Units& units() const { return units_; }
+  /// The rows are not needed any more. To be called before they are reported: who submitted a large tree takes it back without a copy where
+  /// nobody else holds it.
+  void let_go() {
+    batch_ = {};
+    for (auto& unit : units_) unit.batch = {};
+  }
 
   Units take_apart() && {
     if (units_.size() == 1) return std::move(units_);
@@ -219,6 +225,7 @@ class ThreadCommitter final : public Committer {
     const auto verdict = apply_until_clear(merged.batch());
     if (!verdict) return;  // stopped
     if (verdict->kind == Verdict::DURABLE) {
+      merged.let_go();
       report(merged.units(), {});
     } else {
       narrow_down(std::move(merged).take_apart(), verdict->error);
@@ -255,6 +262,7 @@ class ThreadCommitter final : public Committer {
       const auto verdict = apply_until_clear(merged.batch());
       if (!verdict) return {};
       if (verdict->kind == Verdict::DURABLE) {
+        merged.let_go();
         report(merged.units(), {});
         return {};
       }
