@@ -46,7 +46,7 @@ class ValidationError : public Error {
 
 class SignalNotAllowed : public Error {
  public:
-  SignalNotAllowed(std::string message, int signal, int state) : Error(message), signal_(signal), state_(state) {}
+  SignalNotAllowed(const std::string& message, int signal, int state) : Error(message), signal_(signal), state_(state) {}
   int signal() const { return signal_; }
   int state() const { return state_; }
 

@@ -21,8 +21,8 @@ class Text {
  public:
   Text() = default;
   Text(std::string_view s) : rep_(s.empty() ? nullptr : Rep::make(s)) {}  // NOLINT: strings are texts
-  Text(const char* s) : Text(std::string_view(s)) {}                     // NOLINT
-  Text(const std::string& s) : Text(std::string_view(s)) {}              // NOLINT
+  Text(const char* s) : Text(std::string_view(s)) {}                      // NOLINT
+  Text(const std::string& s) : Text(std::string_view(s)) {}               // NOLINT
   Text(const Text& o) noexcept : rep_(o.rep_) {
     if (rep_) rep_->count.fetch_add(1, std::memory_order_relaxed);
   }

@@ -138,7 +138,7 @@ std::vector<Change> unpack_changes(const HistoryRow& row) {
   while (!in.at_end()) {
     Change c;
     const auto flags = in.byte();
-    if ((flags & UNUSED) != 0) in.damaged();
+    if ((flags & UNUSED) || ((flags & WHO) && (flags & SAME))) in.damaged();
     ordinal = wrapping_add(ordinal, in.signed_number());
     if (ordinal < 0 || ordinal > UINT32_MAX) in.damaged();
     c.ordinal = static_cast<std::uint32_t>(ordinal);

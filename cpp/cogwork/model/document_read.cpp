@@ -23,6 +23,7 @@ constexpr std::size_t kLongestDescription = std::size_t{1} << 20;
 constexpr std::size_t kMostArgs = std::size_t{256} << 20;  // no store takes a value of a gigabyte
 constexpr std::string_view kEmptyMap = "\x80";
 
+// clang-format off
 enum class Field : std::uint8_t {
   ID, NAME, DESC, STATE, REASON, STARTED, ENDED, HOLDS,
   CLIENT_ID, REAL_USER, TAGS, SUBMITTED, COGS, TASKS,
@@ -32,8 +33,9 @@ enum class Field : std::uint8_t {
   COG_PATH, ARGS, TIMEOUT, RETRIES, RETRY_DELAY, RETRY_BACKOFF, RETRY_MAX_DELAY, ON_INTERRUPT, HELD, ROUNDS, ATTEMPTS, OUTPUT,
   NUMBER, ROUND, STATUS, CUT, REPR, STILL_RUNNING, ERROR, LOG,
   RANK, SINCE, BY, NOTE,
-  STATES, NAME_PREFIX, NAME_SUFFIX, TARGETS, SUBMIT_BEGIN, SUBMIT_END, NEWEST_FIRST, LIMIT,
+  STATES, NAME_PREFIX, NAME_SUFFIX, TARGETS, SUBMIT_BEGIN, SUBMIT_END, NEWEST_FIRST, LIMIT
 };
+// clang-format on
 
 struct KnownField {
   std::string_view name;
@@ -42,9 +44,9 @@ struct KnownField {
 
 // The fields of each kind of object. In the order in which they are usually written, which is where they are looked for first.
 constexpr KnownField kLaborFields[] = {
-    {"name", Field::NAME},       {"tasks", Field::TASKS},     {"tags", Field::TAGS},           {"desc", Field::DESC},
-    {"id", Field::ID},           {"state", Field::STATE},     {"reason", Field::REASON},       {"submitted", Field::SUBMITTED},
-    {"started", Field::STARTED}, {"ended", Field::ENDED},     {"client_id", Field::CLIENT_ID}, {"real_user", Field::REAL_USER},
+    {"name", Field::NAME},       {"tasks", Field::TASKS}, {"tags", Field::TAGS},           {"desc", Field::DESC},
+    {"id", Field::ID},           {"state", Field::STATE}, {"reason", Field::REASON},       {"submitted", Field::SUBMITTED},
+    {"started", Field::STARTED}, {"ended", Field::ENDED}, {"client_id", Field::CLIENT_ID}, {"real_user", Field::REAL_USER},
     {"holds", Field::HOLDS},     {"cogs", Field::COGS},
 };
 constexpr KnownField kTaskFields[] = {
@@ -72,8 +74,9 @@ constexpr KnownField kTaskFields[] = {
     {"holds", Field::HOLDS},
 };
 constexpr KnownField kSequenceFields[] = {
-    {"id", Field::ID},       {"target", Field::TARGET}, {"jobs", Field::JOBS},       {"name", Field::NAME},   {"desc", Field::DESC},
-    {"state", Field::STATE}, {"reason", Field::REASON}, {"started", Field::STARTED}, {"ended", Field::ENDED}, {"holds", Field::HOLDS},
+    {"id", Field::ID},       {"target", Field::TARGET}, {"jobs", Field::JOBS},     {"name", Field::NAME},
+    {"desc", Field::DESC},   {"state", Field::STATE},   {"reason", Field::REASON}, {"started", Field::STARTED},
+    {"ended", Field::ENDED}, {"holds", Field::HOLDS},
 };
 constexpr KnownField kJobFields[] = {
     {"id", Field::ID},
@@ -97,12 +100,19 @@ constexpr KnownField kJobFields[] = {
     {"output", Field::OUTPUT},
 };
 constexpr KnownField kAttemptFields[] = {
-    {"number", Field::NUMBER}, {"round", Field::ROUND},   {"started", Field::STARTED}, {"ended", Field::ENDED},
-    {"status", Field::STATUS}, {"output", Field::OUTPUT}, {"error", Field::ERROR},     {"log", Field::LOG},
-    {"cut", Field::CUT},       {"repr", Field::REPR},     {"still_running", Field::STILL_RUNNING},
+    {"number", Field::NUMBER},
+    {"round", Field::ROUND},
+    {"started", Field::STARTED},
+    {"ended", Field::ENDED},
+    {"status", Field::STATUS},
+    {"output", Field::OUTPUT},
+    {"error", Field::ERROR},
+    {"log", Field::LOG},
+    {"cut", Field::CUT},
+    {"repr", Field::REPR},
+    {"still_running", Field::STILL_RUNNING},
 };
-constexpr KnownField kHoldFields[] = {
-    {"rank", Field::RANK}, {"since", Field::SINCE}, {"by", Field::BY}, {"note", Field::NOTE}};
+constexpr KnownField kHoldFields[] = {{"rank", Field::RANK}, {"since", Field::SINCE}, {"by", Field::BY}, {"note", Field::NOTE}};
 constexpr KnownField kFilterFields[] = {
     {"states", Field::STATES},
     {"name_prefix", Field::NAME_PREFIX},
@@ -124,7 +134,8 @@ class SharedTexts {
     if (last_ == s) return last_;
     if (given_up_) return Text(s);
     last_ = intern_(s);
-    given_up_ = ++tried_ % 1024 == 0 && intern_.size() > tried_ / 2;
+    ++tried_;
+    given_up_ = tried_ % 1024 == 0 && intern_.size() > tried_ / 2;
     return last_;
   }
 
@@ -313,7 +324,8 @@ class DocumentReader {
     const auto value = in_.text();
     if (!value) return wrong(field, "text"), std::nullopt;
     if (value->size() > most) {
-      return fault(field, "the text has " + std::to_string(value->size()) + " bytes; it may have " + std::to_string(most)), std::nullopt;
+      return fault(field, "the text has " + std::to_string(value->size()) + " bytes; it may have " + std::to_string(most)),
+             std::nullopt;
     }
     if (!is_utf8(*value)) return fault(field, "the text is not UTF-8"), std::nullopt;
     if (value->find('\0') != std::string_view::npos) return fault(field, "the text holds a NUL character"), std::nullopt;
@@ -457,7 +469,8 @@ class DocumentReader {
       case Field::STATE:
         row.state = state(name);
         if (of_user() && row.state != State::NOT_STARTED) {  // S2
-          fault(name, "is " + std::string(name_of(row.state)) + "; only what is NOT_STARTED can be submitted (as_new() makes a copy)");
+          fault(name,
+                "is " + std::string(name_of(row.state)) + "; only what is NOT_STARTED can be submitted (as_new() makes a copy)");
           row.state = State::NOT_STARTED;
         }
         return;
@@ -501,9 +514,7 @@ class DocumentReader {
         });
         place_ = {};
         return;
-      case Field::TAGS:
-        list(name, "a list of words", [&](std::uint32_t) { l.tags.push_back(text(name)); });
-        return;
+      case Field::TAGS: list(name, "a list of words", [&](std::uint32_t) { l.tags.push_back(text(name)); }); return;
       case Field::CLIENT_ID: l.client_id = text(name); return;
       case Field::REAL_USER: l.real_user = text(name); return;
       case Field::SUBMITTED:
@@ -761,8 +772,9 @@ void settle_ordinals(Labor& labor) {
   each([&](std::uint32_t ordinal) {
     const auto as_written = *it++;
     if (as_written != 0 && as_written != ordinal) {
-      throw StorageError("a stored document is damaged: its ids are not in the order of the tree at " +
-                             labor.id.with_ordinal(as_written).text(), false);
+      throw StorageError(
+          "a stored document is damaged: its ids are not in the order of the tree at " + labor.id.with_ordinal(as_written).text(),
+          false);
     }
   });
 }

@@ -128,8 +128,8 @@ class DocumentWriter {
     attempts(j.attempts, output);
     if (!output) return;
     // X9. An attempt that was withdrawn never reached its Cog, so it says nothing; one that is open, nothing yet.
-    const auto last = std::find_if(j.attempts.rbegin(), j.attempts.rend(),
-                                   [](const Attempt& a) { return a.status != AttemptStatus::WITHDRAWN; });
+    const auto last =
+        std::find_if(j.attempts.rbegin(), j.attempts.rend(), [](const Attempt& a) { return a.status != AttemptStatus::WITHDRAWN; });
     if (last == j.attempts.rend()) return;
     if (last->error.empty() || (last->status == AttemptStatus::SUCCESS && !last->output.empty())) {
       value("output", last->output);

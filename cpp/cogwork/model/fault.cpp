@@ -115,7 +115,8 @@ std::vector<Issue> to_issues(const Labor& labor, std::vector<Fault> faults) {
     }
     auto place = place_of(fault);
     if (const auto names = names_of(labor, fault); !names.empty()) place += " (" + names + ")";
-    issues.push_back({std::move(place), std::move(fault.message), static_cast<int>(std::min<std::uint32_t>(fault.count, INT32_MAX))});
+    issues.push_back(
+        {std::move(place), std::move(fault.message), static_cast<int>(std::min<std::uint32_t>(fault.count, INT32_MAX))});
   }
   return issues;
 }

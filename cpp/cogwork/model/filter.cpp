@@ -18,7 +18,8 @@ bool matches(const LaborFilter& f, const Labor& l) {
   if (!name.starts_with(f.name_prefix) || !name.ends_with(f.name_suffix)) return false;
   if (f.submit_begin && l.submitted < *f.submit_begin) return false;
   if (f.submit_end && l.submitted >= *f.submit_end) return false;
-  if (!f.tags.empty() && std::none_of(l.tags.begin(), l.tags.end(), [&](const Text& t) { return has(f.tags, t.view()); })) return false;
+  if (!f.tags.empty() && std::none_of(l.tags.begin(), l.tags.end(), [&](const Text& t) { return has(f.tags, t.view()); }))
+    return false;
   if (!f.targets.empty() &&
       std::none_of(l.sequences.begin(), l.sequences.end(), [&](const Sequence& s) { return has(f.targets, s.target.view()); })) {
     return false;

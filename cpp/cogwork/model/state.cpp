@@ -11,15 +11,14 @@ std::string_view pick(const std::array<std::string_view, N>& names, E value) {
   return i < N ? names[i] : std::string_view("?");
 }
 
-constexpr std::array<std::string_view, 12> kStateNames = {
-    "UNKNOWN",      "NOT_STARTED",   "ADMIN_NOT_STARTED", "RUNNING", "PAUSING",  "PAUSED",
-    "ADMIN_PAUSED", "CRISIS_PAUSED", "COMPLETED",         "FAILED",  "STOPPING", "STOPPED"};
-constexpr std::array<std::string_view, 4> kReasonNames = {"NO_FAILURE", "PRE_CHECK_FAILURE", "CONT_CHECK_FAILURE",
-                                                          "MAX_FAILURES"};
+constexpr std::array<std::string_view, 12> kStateNames = {"UNKNOWN",   "NOT_STARTED", "ADMIN_NOT_STARTED", "RUNNING",
+                                                          "PAUSING",   "PAUSED",      "ADMIN_PAUSED",      "CRISIS_PAUSED",
+                                                          "COMPLETED", "FAILED",      "STOPPING",          "STOPPED"};
+constexpr std::array<std::string_view, 4> kReasonNames = {"NO_FAILURE", "PRE_CHECK_FAILURE", "CONT_CHECK_FAILURE", "MAX_FAILURES"};
 constexpr std::array<std::string_view, 7> kSignalNames = {"STOP",   "PAUSE",         "CRISIS_PAUSE", "ADMIN_PAUSE",
                                                           "RESUME", "CRISIS_RESUME", "ADMIN_RESUME"};
-constexpr std::array<std::string_view, 9> kStatusNames = {
-    "OPEN", "SUCCESS", "FAILURE", "FAILURE_NO_RETRIES", "TIMED_OUT", "CRASHED", "INTERRUPTED", "STOPPED", "WITHDRAWN"};
+constexpr std::array<std::string_view, 9> kStatusNames = {"OPEN",    "SUCCESS",     "FAILURE", "FAILURE_NO_RETRIES", "TIMED_OUT",
+                                                          "CRASHED", "INTERRUPTED", "STOPPED", "WITHDRAWN"};
 constexpr std::array<std::string_view, 3> kOnInterruptNames = {"RETRY", "FAIL", "HOLD"};
 
 }  // namespace

@@ -57,9 +57,7 @@ enum class OnInterrupt : std::uint8_t { RETRY = 0, FAIL = 1, HOLD = 2 };
 enum class Rank : std::uint8_t { NONE = 0, USER = 1, ADMIN = 2, CRISIS = 3 };
 
 constexpr bool has_ended(State s) { return s == State::COMPLETED || s == State::FAILED || s == State::STOPPED; }
-constexpr bool is_paused(State s) {
-  return s == State::PAUSED || s == State::ADMIN_PAUSED || s == State::CRISIS_PAUSED;
-}
+constexpr bool is_paused(State s) { return s == State::PAUSED || s == State::ADMIN_PAUSED || s == State::CRISIS_PAUSED; }
 /// Started and not ended: RUNNING, PAUSING, a pause, or STOPPING.
 constexpr bool is_under_way(State s) { return s == State::RUNNING || s == State::PAUSING || is_paused(s) || s == State::STOPPING; }
 

@@ -48,12 +48,13 @@ std::int64_t share_of(std::uint64_t share, std::uint32_t count) {
 
 /// Whether a tag is one word: it has a letter, and no white space of any script.
 bool is_one_word(std::string_view tag) {
-  static constexpr std::string_view kSpaces[] = {
-      "\u0085", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003", "\u2004", "\u2005", "\u2006",
-      "\u2007", "\u2008", "\u2009", "\u200a", "\u2028", "\u2029", "\u202f", "\u205f", "\u3000"};
+  static constexpr std::string_view kSpaces[] = {"\u0085", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003",
+                                                 "\u2004", "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a",
+                                                 "\u2028", "\u2029", "\u202f", "\u205f", "\u3000"};
   const auto is_ascii_space = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r') || (c >= '\x1c' && c <= '\x1f'); };
   return !tag.empty() && std::none_of(tag.begin(), tag.end(), is_ascii_space) &&
-         std::none_of(std::begin(kSpaces), std::end(kSpaces), [tag](auto space) { return tag.find(space) != std::string_view::npos; });
+         std::none_of(std::begin(kSpaces), std::end(kSpaces),
+                      [tag](auto space) { return tag.find(space) != std::string_view::npos; });
 }
 
 class Validator {
@@ -79,8 +80,10 @@ class Validator {
 
   /// S2. What came as a document was asked this when it was read.
   void fresh(State state, Reason reason = Reason::NO_FAILURE) {
-    if (state != State::NOT_STARTED) fault("state: is " + std::string(name_of(state)) + "; only what is NOT_STARTED can be submitted");
-    if (reason != Reason::NO_FAILURE) fault("reason: is " + std::string(name_of(reason)) + "; only what has not failed can be submitted");
+    if (state != State::NOT_STARTED)
+      fault("state: is " + std::string(name_of(state)) + "; only what is NOT_STARTED can be submitted");
+    if (reason != Reason::NO_FAILURE)
+      fault("reason: is " + std::string(name_of(reason)) + "; only what has not failed can be submitted");
   }
 
   void amount(std::string_view field, const Amount& a, std::int64_t least, std::string_view rule) {

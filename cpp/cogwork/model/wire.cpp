@@ -27,7 +27,9 @@ WireReader::Head WireReader::head() const {
     if (left < 1 + width) return;
     h.type = type;
     h.size = 1 + width;
-    h.length = width == 1 ? big_endian<std::uint8_t>(p + 1) : width == 2 ? big_endian<std::uint16_t>(p + 1) : big_endian<std::uint32_t>(p + 1);
+    h.length = width == 1   ? big_endian<std::uint8_t>(p + 1)
+               : width == 2 ? big_endian<std::uint16_t>(p + 1)
+                            : big_endian<std::uint32_t>(p + 1);
   };
   const auto whole = [&](std::int64_t value, std::size_t width) {
     h.type = Type::INT;
@@ -304,7 +306,8 @@ std::optional<Duration> parse_duration(std::string_view text) {
     bool of_day;  // stands behind the T
     std::uint64_t seconds;
   };
-  static constexpr std::array<Unit, 5> kUnits = {{{'W', false, 604'800}, {'D', false, 86'400}, {'H', true, 3'600}, {'M', true, 60}, {'S', true, 1}}};
+  static constexpr std::array<Unit, 5> kUnits = {
+      {{'W', false, 604'800}, {'D', false, 86'400}, {'H', true, 3'600}, {'M', true, 60}, {'S', true, 1}}};
   std::uint64_t micros = 0;
   std::size_t next = 0;  // units come in order, each at most once
   bool of_day = false, any = false;

@@ -11,8 +11,8 @@ namespace cogwork {
 namespace {
 
 TEST(Utf8, KnowsWhatIsText) {
-  for (const std::string good : {"", "plain ascii, longer than eight", "größe", "縁", "🙂", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80",
-                                 "\xed\x9f\xbf", "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
+  for (const std::string good : {"", "plain ascii, longer than eight", "größe", "縁", "🙂", "\x7f", "\xc2\x80", "\xdf\xbf",
+                                 "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
     EXPECT_TRUE(is_utf8(good)) << good;
     EXPECT_TRUE(is_utf8("1234567" + good + "89abcdefgh")) << good;
     EXPECT_EQ(repair_utf8(good), good);
@@ -20,14 +20,18 @@ TEST(Utf8, KnowsWhatIsText) {
 }
 
 TEST(Utf8, KnowsWhatIsNot) {
-  for (const std::string bad : {"\x80", "\xff", "\xc0\x80", "\xc1\xbf", "\xc3", "\xe0\x80\x80", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xe7\xb8",
-                                "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xf0\x9f\x99", "\xc3(", "a\xe7\xb8z"}) {
+  for (const std::string bad :
+       {"\x80", "\xff", "\xc0\x80", "\xc1\xbf", "\xc3", "\xe0\x80\x80", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xe7\xb8",
+        "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xf0\x9f\x99", "\xc3(", "a\xe7\xb8z"}) {
     EXPECT_FALSE(is_utf8(bad));
     EXPECT_FALSE(is_utf8("12345678" + bad));
     EXPECT_FALSE(is_utf8(bad + "12345678"));
     EXPECT_TRUE(is_utf8(repair_utf8(bad)));
   }
-  EXPECT_EQ(repair_utf8("a\xff" "b\xc3"), "a\xef\xbf\xbd" "b\xef\xbf\xbd");
+  EXPECT_EQ(repair_utf8("a\xff"
+                        "b\xc3"),
+            "a\xef\xbf\xbd"
+            "b\xef\xbf\xbd");
 }
 
 TEST(Utf8, RepairsAnything) {

@@ -196,7 +196,19 @@ TEST(Chain, D7_TheFormDoesNotChange) {
     std::snprintf(two, sizeof two, "%02x", static_cast<unsigned>(static_cast<unsigned char>(b)));
     hex += two;
   }
-  EXPECT_EQ(hex, "01" "00" "06" "8080db85b4e79b06" "13" "29" "01" "f403" "33" "01" "03626f62" "00");
+  EXPECT_EQ(hex,
+            "01"
+            "00"
+            "06"
+            "8080db85b4e79b06"
+            "13"
+            "29"
+            "01"
+            "f403"
+            "33"
+            "01"
+            "03626f62"
+            "00");
   Id link;
   link.bytes = chain_link(Link{}, row);
   EXPECT_EQ(link.text(), "40ed9823-7556-5e5c-9382-96af702d0b28");

@@ -178,7 +178,9 @@ TEST(Document, X9_OutputIsTheLastAttemptsOrItsError) {
   EXPECT_EQ(output_of({failed, attempt(AttemptStatus::SUCCESS, "\x07", "")}), "\x07");
   EXPECT_EQ(output_of({failed, attempt(AttemptStatus::OPEN, "", "")}), "none");
   EXPECT_EQ(output_of({failed, attempt(AttemptStatus::WITHDRAWN, "", "withdrawn")}), "\xa2no") << "it never reached its Cog";
-  EXPECT_EQ(output_of({attempt(AttemptStatus::FAILURE, "\xc2", "answered False")}), "\xae" "answered False")
+  EXPECT_EQ(output_of({attempt(AttemptStatus::FAILURE, "\xc2", "answered False")}),
+            "\xae"
+            "answered False")
       << "a failure's error says more than what it returned";
 }
 
@@ -233,18 +235,19 @@ TEST(Submitted, ATreeIsRead) {
       {"name", text("edge upgrade 2.1")},
       {"tags", list({text("edge")})},
       {"client_id", text("c-1")},
-      {"tasks", list({map({
-                    {"name", text("canary")},
-                    {"concurrency", text("2.5%")},
-                    {"tolerated_failures", whole(-1)},
-                    {"strict", boolean(true)},
-                    {"bake", text("P1DT30.5S")},
-                    {"cont_check_interval", number(0.25)},
-                    // Jobs before checks, and one kind of check before the other: the tables are in the order of the tree all the same.
-                    {"sequences", list({map({{"target", text("edge-1")}, {"jobs", list({map({{"cog_path", text("upgrade")}})})}})})},
-                    {"cont_checks", list({map({{"cog_path", text("cont")}}), map({{"cog_path", text("cont2")}})})},
-                    {"pre_checks", list({map({{"cog_path", text("pre")}})})},
-                })})},
+      {"tasks",
+       list({map({
+           {"name", text("canary")},
+           {"concurrency", text("2.5%")},
+           {"tolerated_failures", whole(-1)},
+           {"strict", boolean(true)},
+           {"bake", text("P1DT30.5S")},
+           {"cont_check_interval", number(0.25)},
+           // Jobs before checks, and one kind of check before the other: the tables are in the order of the tree all the same.
+           {"sequences", list({map({{"target", text("edge-1")}, {"jobs", list({map({{"cog_path", text("upgrade")}})})}})})},
+           {"cont_checks", list({map({{"cog_path", text("cont")}}), map({{"cog_path", text("cont2")}})})},
+           {"pre_checks", list({map({{"cog_path", text("pre")}})})},
+       })})},
   }));
   EXPECT_TRUE(labor.id.is_nil());
   EXPECT_EQ(labor.name, "edge upgrade 2.1");
@@ -284,7 +287,8 @@ TEST(Submitted, M6_WhatIsAbsentOrNoneHasItsDefault) {
 }
 
 TEST(Submitted, ArgsAreKeptByteForByte) {
-  const auto args = map({{"host", text("edge-1")}, {"deep", list({map({}), nil(), number(1.5), binary(std::string("\x00\xff", 2))})}});
+  const auto args =
+      map({{"host", text("edge-1")}, {"deep", list({map({}), nil(), number(1.5), binary(std::string("\x00\xff", 2))})}});
   EXPECT_EQ(submitted(with_job({{"args", args}})).jobs[0].args, args);
 }
 
@@ -338,7 +342,8 @@ TEST(Submitted, WrongTypesAreFaultsThatSayWhatWasExpected) {
   EXPECT_EQ(fault_of(with_job({{"retry_backoff", number(-2)}})), job + "retry_backoff: must be 1 or more, is -2");
   EXPECT_EQ(fault_of(with_job({{"retry_backoff", number(std::numeric_limits<double>::infinity())}})),
             job + "retry_backoff: must be 1 or more, is inf");
-  EXPECT_EQ(fault_of(with_job({{"on_interrupt", text("maybe")}})), job + "on_interrupt: expected RETRY, FAIL or HOLD, got the text 'maybe'");
+  EXPECT_EQ(fault_of(with_job({{"on_interrupt", text("maybe")}})),
+            job + "on_interrupt: expected RETRY, FAIL or HOLD, got the text 'maybe'");
   EXPECT_EQ(fault_of(with_job({{"args", list({})}})), job + "args: expected a mapping from argument names to values, got a list");
   EXPECT_EQ(fault_of(with_job({{"name", binary("x")}})), job + "name: expected text, got bytes");
   EXPECT_EQ(fault_of(with_task({{"strict", whole(1)}})), "Task[0]: strict: expected True or False, got the number 1");
@@ -358,21 +363,25 @@ TEST(Submitted, WholeFloatsAreWholeNumbers) {
 }
 
 TEST(Submitted, OnInterruptIsAWordInEitherCase) {
-  const auto read = [](const char* word) { return submitted(with_job({{"on_interrupt", text(word)}})).jobs[0].options.on_interrupt; };
+  const auto read = [](const char* word) {
+    return submitted(with_job({{"on_interrupt", text(word)}})).jobs[0].options.on_interrupt;
+  };
   EXPECT_EQ(read("RETRY"), 0);
   EXPECT_EQ(read("fail"), 1);
   EXPECT_EQ(read("Hold"), 2);
 }
 
 TEST(Submitted, UnknownFieldsAreFaultsWithASuggestion) {
-  EXPECT_EQ(fault_of(with_job({{"timout", whole(3)}})), "Task[0].Sequence[0].Job[0]: a Job has no field 'timout' - did you mean 'timeout'?");
+  EXPECT_EQ(fault_of(with_job({{"timout", whole(3)}})),
+            "Task[0].Sequence[0].Job[0]: a Job has no field 'timout' - did you mean 'timeout'?");
   EXPECT_EQ(fault_of(with_task({{"colour", list({map({})})}})), "Task[0]: a Task has no field 'colour'");
   EXPECT_EQ(fault_of(map({{"nmae", text("x")}})), "a Labor has no field 'nmae' - did you mean 'name'?");
 }
 
 TEST(Submitted, AFieldThatIsGivenTwiceIsAFault) {
   EXPECT_EQ(fault_of(with_job({{"name", text("a")}, {"name", text("b")}})), "Task[0].Sequence[0].Job[0]: name: is given twice");
-  EXPECT_EQ(fault_of(with_task({{"pre_checks", list({})}, {"pre_checks", list({map({})})}})), "Task[0]: pre_checks: is given twice");
+  EXPECT_EQ(fault_of(with_task({{"pre_checks", list({})}, {"pre_checks", list({map({})})}})),
+            "Task[0]: pre_checks: is given twice");
   EXPECT_EQ(fault_of(with_job({{"timeout", nil()}, {"timeout", nil()}})), "Task[0].Sequence[0].Job[0]: timeout: is given twice");
 }
 
@@ -461,7 +470,12 @@ TEST(Submitted, LengthsThatCannotBeReserveNothing) {
     EXPECT_EQ(faults_of(head(0x81) + text("tasks") + head_of_list).size(), 1u);
     EXPECT_EQ(faults_of(with_job({{"args", head_of_list}})).size(), 1u);
   }
-  EXPECT_EQ(faults_of(head(0x81) + text("name") + Bytes("\xdb\xff\xff\xff\xff" "abc", 8)).size(), 1u);
+  EXPECT_EQ(faults_of(head(0x81) + text("name") +
+                      Bytes("\xdb\xff\xff\xff\xff"
+                            "abc",
+                            8))
+                .size(),
+            1u);
 }
 
 TEST(Submitted, DepthIsBounded) {
@@ -538,7 +552,8 @@ TEST(Filter, FaultsSayWhichField) {
   EXPECT_EQ(fault(map({{"states", whole(3)}})), "LaborFilter: states: expected a list of States, got the number 3");
   EXPECT_EQ(fault(map({{"tag", list({})}})), "LaborFilter: a LaborFilter has no field 'tag' - did you mean 'tags'?");
   EXPECT_EQ(fault(map({{"limit", whole(-1)}})), "LaborFilter: limit: -1 is below 0");
-  EXPECT_EQ(fault(map({{"submit_end", text("2024-01-01")}})), "LaborFilter: submit_end: expected a time, got the text '2024-01-01'");
+  EXPECT_EQ(fault(map({{"submit_end", text("2024-01-01")}})),
+            "LaborFilter: submit_end: expected a time, got the text '2024-01-01'");
 }
 
 }  // namespace

@@ -97,12 +97,15 @@ TEST(Garbage, RandomBytes) {
 
 /// Bytes that a random walk through the grammar makes: field names in the right places, values of the wrong kinds.
 std::string nonsense(Random& random, int depth) {
-  static const std::vector<std::string> kNames = {"tasks", "sequences", "jobs", "pre_checks", "cont_checks", "name", "id", "args",
-                                                  "state", "timeout", "attempts", "holds", "tags", "cogs", "concurrency", "output"};
+  static const std::vector<std::string> kNames = {"tasks", "sequences", "jobs",        "pre_checks", "cont_checks", "name",
+                                                  "id",    "args",      "state",       "timeout",    "attempts",    "holds",
+                                                  "tags",  "cogs",      "concurrency", "output"};
   switch (random.below(depth > 0 ? 12 : 7)) {
     case 0: return "\xc0";
     case 1: return std::string(1, static_cast<char>(random.below(128)));
-    case 2: return "\xa3" "abc";
+    case 2:
+      return "\xa3"
+             "abc";
     case 3: return "\xa2\xff\xfe";
     case 4: return std::string("\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00", 9);
     case 5: return std::string("\xc7\x0c\xff\x00\x00\x00\x00\x7f\xff\xff\xff\xff\xff\xff\xff", 15);

@@ -126,9 +126,9 @@ TEST(Validate, S2_EachTagIsOneWord) {
   labor.tags = {"edge", "straße", "a-b_c.d/e:f"};
   EXPECT_EQ(check(labor), Lines{});
   labor.tags = {"two words", "", "tab\t", "line\n", "no\u00a0break", "wide\u3000space"};
-  EXPECT_EQ(check(labor), (Lines{"tags: 'two words' is not one word", "tags: '' is not one word", "tags: 'tab\\x09' is not one word",
-                                 "tags: 'line\\x0a' is not one word", "tags: 'no\u00a0break' is not one word",
-                                 "tags: 'wide\u3000space' is not one word"}));
+  EXPECT_EQ(check(labor), (Lines{"tags: 'two words' is not one word", "tags: '' is not one word",
+                                 "tags: 'tab\\x09' is not one word", "tags: 'line\\x0a' is not one word",
+                                 "tags: 'no\u00a0break' is not one word", "tags: 'wide\u3000space' is not one word"}));
 }
 
 TEST(Validate, S2_NothingHasAnIdAStateOrAReason) {
@@ -139,12 +139,13 @@ TEST(Validate, S2_NothingHasAnIdAStateOrAReason) {
   labor.tasks[0].reason = Reason::MAX_FAILURES;
   labor.sequences[0].state = State::UNKNOWN;
   labor.jobs[0].state = State::COMPLETED;
-  EXPECT_EQ(check(labor), (Lines{"id: is set already; ids are given at submit (as_new() makes a copy)",
-                                 "state: is ADMIN_NOT_STARTED; only what is NOT_STARTED can be submitted",
-                                 "Task[0] ('rest'): reason: is MAX_FAILURES; only what has not failed can be submitted",
-                                 "Task[0].Sequence[0] ('rest', 'edge-0'): state: is UNKNOWN; only what is NOT_STARTED can be submitted",
-                                 "Task[0].Sequence[0].Job[0] ('rest', 'edge-0'): state: is COMPLETED; only what is NOT_STARTED can be "
-                                 "submitted"}));
+  EXPECT_EQ(check(labor),
+            (Lines{"id: is set already; ids are given at submit (as_new() makes a copy)",
+                   "state: is ADMIN_NOT_STARTED; only what is NOT_STARTED can be submitted",
+                   "Task[0] ('rest'): reason: is MAX_FAILURES; only what has not failed can be submitted",
+                   "Task[0].Sequence[0] ('rest', 'edge-0'): state: is UNKNOWN; only what is NOT_STARTED can be submitted",
+                   "Task[0].Sequence[0].Job[0] ('rest', 'edge-0'): state: is COMPLETED; only what is NOT_STARTED can be "
+                   "submitted"}));
 }
 
 TEST(Validate, S2_TheNumbersOfATask) {
@@ -159,11 +160,11 @@ TEST(Validate, S2_TheNumbersOfATask) {
   task.cont_check_interval = Duration(0);
   task.bake = -seconds(1);
   task.entry_delay = -Duration(1);
-  EXPECT_EQ(check(labor),
-            (Lines{"Task[0] ('rest'): concurrency: must be 1 or more, is 0",
-                   "Task[0] ('rest'): tolerated_failures: must be 0 or more, or -1 for no limit, is -2",
-                   "Task[0] ('rest'): cont_check_interval: must be longer than 0, is 0 s", "Task[0] ('rest'): bake: must not be negative, is -1 s",
-                   "Task[0] ('rest'): entry_delay: must not be negative, is -1e-06 s"}));
+  EXPECT_EQ(check(labor), (Lines{"Task[0] ('rest'): concurrency: must be 1 or more, is 0",
+                                 "Task[0] ('rest'): tolerated_failures: must be 0 or more, or -1 for no limit, is -2",
+                                 "Task[0] ('rest'): cont_check_interval: must be longer than 0, is 0 s",
+                                 "Task[0] ('rest'): bake: must not be negative, is -1 s",
+                                 "Task[0] ('rest'): entry_delay: must not be negative, is -1e-06 s"}));
 }
 
 TEST(Validate, S2_TheOptionsOfAJob) {
@@ -179,8 +180,9 @@ TEST(Validate, S2_TheOptionsOfAJob) {
   o.retry_max_delay = -seconds(3);
   o.retry_backoff = 0.5;
   const std::string job = "Task[0].Sequence[0].Job[0] ('rest', 'edge-0'): ";
-  EXPECT_EQ(check(labor), (Lines{job + "timeout: must be longer than 0, is 0 s", job + "retry_delay: must not be negative, is -2 s",
-                                 job + "retry_max_delay: must not be negative, is -3 s", job + "retry_backoff: must be 1 or more, is 0.5"}));
+  EXPECT_EQ(check(labor),
+            (Lines{job + "timeout: must be longer than 0, is 0 s", job + "retry_delay: must not be negative, is -2 s",
+                   job + "retry_max_delay: must not be negative, is -3 s", job + "retry_backoff: must be 1 or more, is 0.5"}));
 }
 
 TEST(Validate, S2_CogsLoadChecksIncluded) {
@@ -257,8 +259,26 @@ TEST(Share, X4a_IsOfTheWholeTask) {
 }
 
 TEST(Share, S2_WhatIsNoShareIsAFault) {
-  for (const char* bad : {"10", "%", "ten%", "-1%", "+1%", "101%", "100.1%", "100.000000001%", "1e1%", "1,5%", "1.%", ".5%", "1.2.3%", "0x1%",
-                          "10%%", "10 percent", "nan%", "99999999999999999999999999%", "0.0000000001%", "\xef\xbc\x91%"}) {
+  for (const char* bad : {"10",
+                          "%",
+                          "ten%",
+                          "-1%",
+                          "+1%",
+                          "101%",
+                          "100.1%",
+                          "100.000000001%",
+                          "1e1%",
+                          "1,5%",
+                          "1.%",
+                          ".5%",
+                          "1.2.3%",
+                          "0x1%",
+                          "10%%",
+                          "10 percent",
+                          "nan%",
+                          "99999999999999999999999999%",
+                          "0.0000000001%",
+                          "\xef\xbc\x91%"}) {
     auto labor = plain();
     labor.tasks[0].concurrency = {1, bad};
     EXPECT_EQ(check(labor), Lines{"Task[0] ('rest'): concurrency: '" + std::string(bad) + "' is no share from \"0%\" to \"100%\""});
@@ -308,7 +328,8 @@ TEST(Complete, R2_WhatMayBeRunAgainIs) {
   cogs["upgrade"].options.on_interrupt = static_cast<std::int8_t>(OnInterrupt::FAIL);
   labor = plain();
   complete(labor, cogs);
-  EXPECT_EQ(labor.jobs[0].options.on_interrupt, static_cast<int>(OnInterrupt::FAIL)) << "what is said counts more than what follows";
+  EXPECT_EQ(labor.jobs[0].options.on_interrupt, static_cast<int>(OnInterrupt::FAIL))
+      << "what is said counts more than what follows";
 }
 
 TEST(Complete, NumbersTheTree) {
@@ -355,10 +376,11 @@ TEST(Issues, S1_PlacesThatTheTablesDoNotHaveAreNamedAllTheSame) {
 TEST(Issues, S1_InTheOrderOfTheTree) {
   using enum Fault::Where;
   const auto labor = plain(2, 2, 2);
-  const std::vector<Fault> in_order = {fault(LABOR, 0, 0, 0, "a"),      fault(TASK, 0, 0, 0, "b"),     fault(PRE_CHECK, 0, 0, 1, "c"),
-                                       fault(CONT_CHECK, 0, 0, 0, "d"), fault(SEQUENCE, 0, 0, 0, "e"), fault(JOB, 0, 0, 1, "f"),
-                                       fault(SEQUENCE, 0, 1, 0, "g"),   fault(JOB, 0, 1, 0, "h"),      fault(JOB, 0, 1, 0, "second of one place"),
-                                       fault(TASK, 1, 0, 0, "i")};
+  const std::vector<Fault> in_order = {
+      fault(LABOR, 0, 0, 0, "a"),      fault(TASK, 0, 0, 0, "b"),     fault(PRE_CHECK, 0, 0, 1, "c"),
+      fault(CONT_CHECK, 0, 0, 0, "d"), fault(SEQUENCE, 0, 0, 0, "e"), fault(JOB, 0, 0, 1, "f"),
+      fault(SEQUENCE, 0, 1, 0, "g"),   fault(JOB, 0, 1, 0, "h"),      fault(JOB, 0, 1, 0, "second of one place"),
+      fault(TASK, 1, 0, 0, "i")};
   Random random(4);
   for (int i = 0; i < 50; ++i) {
     auto shuffled = in_order;
@@ -417,7 +439,7 @@ TEST(Issues, S1_FaultsOfSeveralFindersFoldTogether) {
 TEST(Issues, S1_AMillionFaultsTakeLittleTimeAndMemory) {
   auto labor = plain(500'000);
   for (std::uint32_t i = 0; i < labor.jobs.size(); ++i) {
-    labor.jobs[i].options.timeout = -Duration(i);    // each with a message of its own
+    labor.jobs[i].options.timeout = -Duration(i);     // each with a message of its own
     labor.jobs[i].options.retry_delay = -seconds(1);  // all the same
   }
   std::vector<Fault> faults;

@@ -75,7 +75,11 @@ TEST(Wire, AgreesWithMsgpackCAboutWhatIsWellFormed) {
 }
 
 TEST(Wire, AValueIsItsSpan) {
-  const std::string value("\x82\xa1" "a\x93\x01\x02\x90\xa1" "b\xc4\x02\x00\x00", 13);
+  const std::string value(
+      "\x82\xa1"
+      "a\x93\x01\x02\x90\xa1"
+      "b\xc4\x02\x00\x00",
+      13);
   const std::string bytes = value + "\x07";
   WireReader in(bytes);
   EXPECT_EQ(in.value(), value);
@@ -95,8 +99,10 @@ TEST(Wire, M2_TimestampsOfAllThreeForms) {
   // As msgspec writes them.
   EXPECT_EQ(read(std::string_view("\xd6\xff\x65\x92\x00\x80", 6)), from_micros(1'704'067'200'000'000));
   EXPECT_EQ(read(std::string_view("\xd7\xff\x00\x00\x4e\x20\x65\x92\x00\x80", 10)), from_micros(1'704'067'200'000'005));
-  EXPECT_EQ(read(std::string_view("\xc7\x0c\xff\x00\x00\x13\x88\xff\xff\xff\xff\xed\x30\x08\x80", 15)), from_micros(-315'619'199'999'995));
-  EXPECT_EQ(read(std::string_view("\xc7\x0c\xff\x00\x00\x00\x00\x00\x00\x00\x04\xa0\xfe\x72\x80", 15)), from_micros(19'880'899'200'000'000));
+  EXPECT_EQ(read(std::string_view("\xc7\x0c\xff\x00\x00\x13\x88\xff\xff\xff\xff\xed\x30\x08\x80", 15)),
+            from_micros(-315'619'199'999'995));
+  EXPECT_EQ(read(std::string_view("\xc7\x0c\xff\x00\x00\x00\x00\x00\x00\x00\x04\xa0\xfe\x72\x80", 15)),
+            from_micros(19'880'899'200'000'000));
   // And what is none.
   EXPECT_FALSE(read(std::string_view("\xd6\x05\x65\x92\x00\x80", 6))) << "another extension";
   EXPECT_FALSE(read(std::string_view("\xd4\xff\x65", 3))) << "one byte";
@@ -143,9 +149,36 @@ TEST(Duration, ReadsWhatPeopleWrite) {
 }
 
 TEST(Duration, RefusesTheRest) {
-  for (const char* text : {"", "P", "PT", "-", "1D", "P1", "PT1", "P1DT", "PT1D", "P1S", "PT1S1M", "PT1S1S", "P1D1W", "PT.5S", "PT1.S", "P-1D",
-                           "PT1S ", " PT1S", "PinfD", "PnanD", "PT1e3S", "P1Y", "P1M", "PTT1S", "--P1D", "P12000000D", "PT950400000001S",
-                           "PT99999999999999999999999999S", "P999999999DT86399.999999S", "PT0x1S"}) {
+  for (const char* text : {"",
+                           "P",
+                           "PT",
+                           "-",
+                           "1D",
+                           "P1",
+                           "PT1",
+                           "P1DT",
+                           "PT1D",
+                           "P1S",
+                           "PT1S1M",
+                           "PT1S1S",
+                           "P1D1W",
+                           "PT.5S",
+                           "PT1.S",
+                           "P-1D",
+                           "PT1S ",
+                           " PT1S",
+                           "PinfD",
+                           "PnanD",
+                           "PT1e3S",
+                           "P1Y",
+                           "P1M",
+                           "PTT1S",
+                           "--P1D",
+                           "P12000000D",
+                           "PT950400000001S",
+                           "PT99999999999999999999999999S",
+                           "P999999999DT86399.999999S",
+                           "PT0x1S"}) {
     EXPECT_FALSE(parse_duration(text)) << text;
   }
   std::string repeated = "P";
@@ -174,13 +207,19 @@ TEST(Duration, OfSecondsIsRoundedToTheMicrosecond) {
   EXPECT_EQ(duration_of(0.1), Duration(100'000));
   EXPECT_EQ(duration_of(1e-7), Duration(0));
   EXPECT_EQ(duration_of(-2.5), Duration(-2'500'000));
-  for (const double bad : {1e300, -1e300, 1e13, std::numeric_limits<double>::infinity(), std::nan("")}) EXPECT_FALSE(duration_of(bad));
+  for (const double bad : {1e300, -1e300, 1e13, std::numeric_limits<double>::infinity(), std::nan("")})
+    EXPECT_FALSE(duration_of(bad));
 }
 
 TEST(Wire, DescribesForMessages) {
   const auto describe = [](std::string_view bytes) { return WireReader(bytes).describe(); };
-  EXPECT_EQ(describe("\xa3" "abc"), "the text 'abc'");
-  EXPECT_EQ(describe(std::string_view("\xa3" "a\0b", 4)), "the text 'a\\x00b'");
+  EXPECT_EQ(describe("\xa3"
+                     "abc"),
+            "the text 'abc'");
+  EXPECT_EQ(describe(std::string_view("\xa3"
+                                      "a\0b",
+                                      4)),
+            "the text 'a\\x00b'");
   EXPECT_EQ(describe("\xa1\xff"), "text that is not UTF-8");
   EXPECT_EQ(describe("\xc0"), "None");
   EXPECT_EQ(describe("\x90"), "a list");

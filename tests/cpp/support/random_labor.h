@@ -58,7 +58,7 @@ class LaborMaker {
  private:
   Text pick(const std::vector<std::string>& from) { return Text(from[r_.below(from.size())]); }
   Text words() {
-    static const std::vector<std::string> kWords = {"",       "edge upgrade 2.1",    "rest", "Kante – 縁", "a\nb\t'c'",
+    static const std::vector<std::string> kWords = {"",      "edge upgrade 2.1",    "rest", "Kante – 縁", "a\nb\t'c'",
                                                     "🙂 ok", std::string(300, 'n'), "x"};
     return pick(kWords);
   }
@@ -100,7 +100,10 @@ class LaborMaker {
       case 1: return "\xc3";
       case 2: return std::string(1, static_cast<char>(r_.below(128)));
       case 3: return std::string("\xcb\x40\x09\x21\xfb\x54\x44\x2d\x18", 9);
-      case 4: return "\xa5" "h\xc3\xb6" "he";  // four letters, five bytes
+      case 4:
+        return "\xa5"
+               "h\xc3\xb6"
+               "he";  // four letters, five bytes
       case 5: return std::string("\xc4\x03\x00\xff\x80", 5);
       case 6: return std::string("\x92", 1) + value(depth - 1) + value(depth - 1);
       case 7: return args(depth - 1);
