@@ -40,6 +40,11 @@ void check_tables(const Labor& labor, const SqlitePlace& place) {
   }
 }
 
+const std::string& labor_sql() {
+  static const std::string sql = std::string("SELECT ") + kLaborSql.columns + " FROM labors WHERE key = ?1";
+  return sql;
+}
+
 HistoryRow history_from(const SqliteStatement& row) {
   HistoryRow out;
   out.first = static_cast<std::uint64_t>(row.number(0));
@@ -55,10 +60,8 @@ HistoryRow history_from(const SqliteStatement& row) {
 /// The conditions of a filter as SQL, and the values of its question marks.
 class SearchSql {
  public:
-  SearchSql(const LaborFilter& filter, const SearchPlace& place, std::size_t most) {
-    // The plus keeps this bound from being the way in; that is `submitted`, whose order is wanted.
-    sql_ = std::string("SELECT l.") + column_list() + " FROM labors AS l WHERE +l.key <= ?";
-    numbers(place.last_key);
+  explicit SearchSql(const LaborFilter& filter) {
+    sql_ = "SELECT l.key FROM labors AS l WHERE true";
     if (!filter.states.empty()) {
       sql_ += " AND l.state IN (";
       for (const auto state : filter.states) sql_ += std::to_string(static_cast<int>(state)) + ",";
@@ -78,13 +81,11 @@ class SearchSql {
       sql_ += " AND l.submitted < ?";
       numbers(to_micros(*filter.submit_end));
     }
-    if (place.begun) {
-      sql_ += filter.newest_first ? " AND (l.submitted, l.id) < (?, ?)" : " AND (l.submitted, l.id) > (?, ?)";
-      numbers(place.submitted);
-      blob({reinterpret_cast<const char*>(place.id.bytes.data()), place.id.bytes.size()});
+    sql_ += filter.newest_first ? " ORDER BY l.submitted DESC, l.id DESC" : " ORDER BY l.submitted, l.id";
+    if (filter.limit) {
+      sql_ += " LIMIT ?";
+      numbers(as_signed(*filter.limit));
     }
-    sql_ += filter.newest_first ? " ORDER BY l.submitted DESC, l.id DESC LIMIT ?" : " ORDER BY l.submitted, l.id LIMIT ?";
-    numbers(static_cast<std::int64_t>(most));
   }
 
   const std::string& sql() const { return sql_; }
@@ -107,11 +108,6 @@ class SearchSql {
     std::string bytes;
   };
 
-  static std::string column_list() {
-    std::string list = kLaborSql.columns;
-    for (std::size_t at = 0; (at = list.find(", ", at)) != list.npos; at += 4) list.replace(at, 2, ", l.");
-    return list;
-  }
   void numbers(std::int64_t value) { values_.push_back({Value::NUMBER, value, {}}); }
   void blob(std::string_view bytes) { values_.push_back({Value::BLOB, 0, std::string(bytes)}); }
   void affix(const std::string& bytes, std::int64_t size, const char* from) {
@@ -205,8 +201,7 @@ Labor SqliteReader::read_labor(const Id& id, bool full) {
   const Transaction transaction(connection_);
   const std::int64_t key = find_key(id);
   if (key == 0) not_found("Labor", id);
-  static const std::string labor_sql = std::string("SELECT ") + kLaborSql.columns + " FROM labors WHERE key = ?1";
-  auto& row = kept(labor_, labor_sql, "read a Labor from");
+  auto& row = kept(labor_, labor_sql(), "read a Labor from");
   const StatementGuard guard(row);
   row.bind(1, key);
   if (!row.step()) not_found("Labor", id);
@@ -287,19 +282,25 @@ Job SqliteReader::read_job(const Id& id, bool full) {
   return job;
 }
 
-std::vector<Labor> SqliteReader::search(const LaborFilter& filter, SearchPlace& place, std::size_t most) {
-  std::vector<Labor> found;
-  if (filter.submit_begin && filter.submit_end && *filter.submit_begin >= *filter.submit_end) return found;
-  const Transaction transaction(connection_);
-  if (!place.begun) place.last_key = connection_.number("SELECT coalesce(max(key), 0) FROM labors");
-  const SearchSql sql(filter, place, most);
+std::vector<std::int64_t> SqliteReader::search(const LaborFilter& filter) {
+  const SearchSql sql(filter);
   SqliteStatement rows(connection_, sql.sql(), "search");
   sql.bind(rows);
-  while (rows.step()) found.push_back(labor_from(rows));
-  if (!found.empty()) {
-    place.begun = true;
-    place.submitted = to_micros(found.back().submitted);
-    place.id = found.back().id;
+  std::vector<std::int64_t> keys;
+  while (rows.step()) keys.push_back(rows.number(0));
+  return keys;
+}
+
+std::vector<Labor> SqliteReader::labors(std::span<const std::int64_t> keys) {
+  const Transaction transaction(connection_);
+  auto& row = kept(labor_, labor_sql(), "read a Labor from");
+  const StatementGuard guard(row);
+  std::vector<Labor> found;
+  found.reserve(keys.size());
+  for (const auto key : keys) {
+    row.bind(1, key);
+    if (row.step()) found.push_back(labor_from(row));
+    row.reset();
   }
   return found;
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,14 +12,6 @@
 #include "cogwork/storage/storage.h"
 
 namespace cogwork {
-
-/// Where a search goes on: behind the last Labor that it returned.
-struct SearchPlace {
-  std::int64_t last_key = 0;  ///< Labors that came to the store later are not looked at.
-  bool begun = false;
-  std::int64_t submitted = 0;
-  Id id;
-};
 
 /// Whether the file has a log beside it: an engine has it open, or did not close it.
 bool has_sqlite_log(const SqlitePlace& place);
@@ -35,8 +28,10 @@ class SqliteReader {
   Sequence read_sequence(const Id& id);
   Job read_job(const Id& id, bool full);
 
-  /// The next Labors of a search, at most `most`. Fewer: it is at its end.
-  std::vector<Labor> search(const LaborFilter& filter, SearchPlace& place, std::size_t most);
+  /// The keys of the Labors that pass, in the order of the search.
+  std::vector<std::int64_t> search(const LaborFilter& filter);
+  /// Labors without tables, by key. One that is gone is left out.
+  std::vector<Labor> labors(std::span<const std::int64_t> keys);
   /// The next rows that hold a change above `since` and begin at `last` or below; at most `most`.
   std::vector<HistoryRow> history(const Id& labor, std::uint64_t since, std::uint64_t last, std::size_t most);
   std::uint64_t last_change();

@@ -6,6 +6,7 @@
 #include <deque>
 #include <filesystem>
 #include <mutex>
+#include <span>
 #include <system_error>
 #include <type_traits>
 
@@ -142,40 +143,40 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
 
  private:
   static constexpr std::size_t kHistoryPiece = 256;
+  static constexpr std::size_t kFirstPiece = 64;
   static constexpr std::size_t kSearchPiece = 1024;
   static constexpr std::size_t kIdleReaders = 4;
 
-  /// A search in pieces: a transaction for each, none in between, so that a caller who takes its time, or forgets the rest,
-  /// does not keep SQLite from reusing its log. Labors that come in meanwhile are left out.
+  /// A search finds the keys of its Labors at once, in one transaction, and then reads the Labors in pieces, each in one of its own:
+  /// a caller who takes his time, or forgets the rest, must not keep SQLite from reusing its log.
   class Stream final : public LaborStream {
    public:
-    Stream(std::shared_ptr<SqliteStore> store, LaborFilter filter) : store_(std::move(store)), filter_(std::move(filter)) {
-      if (filter_.limit) left_ = *filter_.limit;
+    Stream(std::shared_ptr<SqliteStore> store, const LaborFilter& filter) : store_(std::move(store)), states_(filter.states) {
+      keys_ = store_->reading([&](SqliteReader& reader) { return reader.search(filter); });
     }
     std::optional<Labor> next() override {
-      if (found_.empty() && !at_end_ && left_ > 0) {
+      while (piece_.empty() && place_ < keys_.size()) {
         // The first Labors come at once; who takes them all wants large pieces.
-        const auto most = static_cast<std::size_t>(std::min<std::uint64_t>(piece_, left_));
-        auto piece = store_->reading([&](SqliteReader& reader) { return reader.search(filter_, place_, most); });
-        piece_ = kSearchPiece;
-        at_end_ = piece.size() < most;
-        left_ -= piece.size();
-        found_.assign(std::make_move_iterator(piece.begin()), std::make_move_iterator(piece.end()));
+        const auto size = std::min(place_ == 0 ? kFirstPiece : kSearchPiece, keys_.size() - place_);
+        const auto keys = std::span(keys_).subspan(place_, size);
+        auto labors = store_->reading([&](SqliteReader& reader) { return reader.labors(keys); });
+        // Looked at again: a state may have changed since the Labor was found; the rest that a filter asks for does not.
+        if (!states_.empty()) std::erase_if(labors, [&](const Labor& labor) { return std::ranges::find(states_, labor.state) == states_.end(); });
+        piece_.assign(std::make_move_iterator(labors.begin()), std::make_move_iterator(labors.end()));
+        place_ += size;
       }
-      if (found_.empty()) return std::nullopt;
-      Labor labor = std::move(found_.front());
-      found_.pop_front();
+      if (piece_.empty()) return std::nullopt;
+      Labor labor = std::move(piece_.front());
+      piece_.pop_front();
       return labor;
     }
 
    private:
     std::shared_ptr<SqliteStore> store_;
-    LaborFilter filter_;
-    SearchPlace place_;
-    std::deque<Labor> found_;
-    std::size_t piece_ = 64;
-    std::uint64_t left_ = UINT64_MAX;
-    bool at_end_ = false;
+    std::vector<State> states_;
+    std::vector<std::int64_t> keys_;
+    std::size_t place_ = 0;
+    std::deque<Labor> piece_;
   };
 
   void open_for_writing() {

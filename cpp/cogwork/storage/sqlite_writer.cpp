@@ -49,6 +49,11 @@ SqliteWriter::SqliteWriter(const SqlitePlace& place)
 
 void SqliteWriter::apply(const Batch& batch) {
   if (batch.empty()) return;
+  // A commit into a file that has lost its name would be acknowledged and never seen again. Looking costs a microsecond.
+  int moved = 0;
+  if (sqlite3_file_control(connection_.handle(), "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved != 0) {
+    throw_sqlite(connection_.place(), "write to", SQLITE_READONLY_DBMOVED, "");
+  }
   begin_.run();
   try {
     for (const auto& op : batch.writes) {

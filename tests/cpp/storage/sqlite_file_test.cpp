@@ -293,6 +293,25 @@ TEST_F(SqliteFile, D6_a_lock_of_another_program_is_a_temporary_error) {
   sqlite3_close(other);
 }
 
+TEST_F(SqliteFile, D6_a_file_that_is_moved_away_is_missed) {
+  const auto store = open_sqlite_store(path, OpenMode::OWNER);
+  const Labor labor = make_labor();
+  fs::rename(path, folder / "elsewhere.db");
+  for (const bool replaced : {false, true}) {
+    if (replaced) write("another file");
+    try {
+      store->write_labor(labor);
+      FAIL() << "was stored where nobody finds it";
+    } catch (const StorageError& error) {
+      EXPECT_TRUE(error.temporary());
+      EXPECT_SAYS(std::string(error.what()), "put it back");
+    }
+  }
+  fs::rename(folder / "elsewhere.db", path);
+  store->write_labor(labor);
+  EXPECT_EQ(store->read_labor(labor.id, true), labor);
+}
+
 TEST_F(SqliteFile, D6_a_full_disk_is_temporary_and_leaves_nothing_behind) {
   // A limit on the size of files stands for the disk: in a child, since it is the whole process's.
   const pid_t child = fork();
