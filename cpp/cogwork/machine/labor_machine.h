@@ -80,6 +80,7 @@ class LaborMachine {
   bool round_under_way() const { return round_open_ > 0; }
   Time next_round() const { return round_at_; }
   std::size_t pending_acks() const { return pending_.size(); }
+  bool closing() const { return closing_; }
   /// The rank in force for an object: the highest of its own holds and those above it (G5a).
   Rank rank_in_force(ObjectRef object) const;
   /// Why nothing (more) starts in the current Task, in words; empty where all goes on.
