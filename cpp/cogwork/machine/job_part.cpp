@@ -112,7 +112,8 @@ void LaborMachine::ended(const input::Ended& in) {
   if (in.still_running) {
     attempt.marks |= Attempt::STILL_RUNNING;
     if (ending != Ending::TIMED_OUT) {
-      status = AttemptStatus::STOPPED;
+      // Nobody is told to wait no longer for a call that was never asked to end; if somebody is, it has failed.
+      status = ending == Ending::STOPPED ? AttemptStatus::STOPPED : AttemptStatus::FAILURE;
       attempt.output = {};
       attempt.error = "interrupted, still running";
     }

@@ -121,7 +121,8 @@ void LaborMachine::recover_round() {
   for (std::uint32_t i = first; i < last; ++i) {
     const auto& job = labor_.jobs[i];
     if (!job.attempts.empty() && job.attempts.back().round == round_) round_started = std::min(round_started, job.started);
-    if (job.rounds > 1) check_noted_[i - t.first_job] = false;
+    // What passing rounds, or the end of a failing one, left out of the history is entered at the Task's end (X11).
+    if (job.rounds > 1 || (round_ > 1 && job.state == State::STOPPED)) check_noted_[i - t.first_job] = false;
   }
   std::vector<std::uint32_t> open;
   for (std::uint32_t i = first; i < last; ++i) {
