@@ -220,14 +220,15 @@ def t2_write_job_never_touches_args(make: Make) -> None:
         read = store.read_job(job.id)
         _same(read.args, job.args, "T2", "args after write_job without them")
         _same(read.attempts, [first, second], "T2", "attempts")
-        second = Attempt(2, _START, _START, AttemptStatus.SUCCESS, output={"k": [1, b"x"]}, cut=True)
+        output = {"k": [1, b"x"]}
+        second = Attempt(2, _START, _START, AttemptStatus.SUCCESS, output=output, cut=True)
         store.write_job(
-            msgspec.structs.replace(job, args={}, state=State.COMPLETED, ended=_START, attempts=[first, second])
+            msgspec.structs.replace(
+                job, args={}, state=State.COMPLETED, ended=_START, attempts=[first, second], output=output
+            )
         )
         read = store.read_job(job.id)
-        _same(
-            (read.state, read.attempts, read.output), (State.COMPLETED, [first, second], {"k": [1, b"x"]}), "T2", "job"
-        )
+        _same((read.state, read.attempts, read.output), (State.COMPLETED, [first, second], output), "T2", "job")
         _same(store.read_job(job.id, full=False).output, None, "T1", "output of read_job(full=False)")
 
 
@@ -237,8 +238,9 @@ def t2_large_values(make: Make) -> None:
         labor.tasks[0].sequences[0].jobs[0].args = {"blob": b"\x00" * 5_000_000}
         store.write_labor(labor)
         job = labor.tasks[0].sequences[0].jobs[0]
-        attempt = Attempt(1, _START, _START, AttemptStatus.SUCCESS, output="x" * 3_000_000)
-        store.write_job(msgspec.structs.replace(job, args={}, attempts=[attempt], state=State.COMPLETED))
+        output = "x" * 3_000_000
+        attempt = Attempt(1, _START, _START, AttemptStatus.SUCCESS, output=output)
+        store.write_job(msgspec.structs.replace(job, args={}, attempts=[attempt], state=State.COMPLETED, output=output))
         read = store.read_job(job.id)
         _same(
             (len(read.args["blob"]), len(read.output)), (5_000_000, 3_000_000), "T2", "sizes of large args and outputs"
