@@ -319,7 +319,8 @@ int main(int argc, char** argv) {
     std::printf("[");
     const char* comma = "";
     for (const auto& figure : cogwork::figures) {
-      std::printf("%s\n  {\"name\": \"%s\", \"value\": %.1f, \"unit\": \"%s\"}", comma, figure.name.c_str(), figure.value, figure.unit.c_str());
+      std::printf("%s\n  {\"name\": \"%s\", \"value\": %.1f, \"unit\": \"%s\"}", comma, figure.name.c_str(), figure.value,
+                  figure.unit.c_str());
       comma = ",";
     }
     std::printf("\n]\n");

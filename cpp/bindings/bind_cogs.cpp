@@ -63,7 +63,8 @@ void bind_cogs(py::module_& m) {
   py::class_<CogRegistry, std::shared_ptr<CogRegistry>>(m, "CogRegistry", "The Cogs of a process, by name (C1).")
       .def(py::init<>())
       .def("add", &add_cog, py::arg("name"), py::arg("origin"), py::arg("is_async"), py::arg("idempotent"), py::arg("timeout"),
-           py::arg("retries"), py::arg("retry_delay"), py::arg("retry_backoff"), py::arg("retry_max_delay"), py::arg("on_interrupt"))
+           py::arg("retries"), py::arg("retry_delay"), py::arg("retry_backoff"), py::arg("retry_max_delay"),
+           py::arg("on_interrupt"))
       .def("names", &CogRegistry::names)
       .def("suggestion", &CogRegistry::suggestion, py::arg("name"))
       .def("crashes", &CogRegistry::crashes, py::arg("name"))
@@ -94,15 +95,20 @@ void bind_cogs(py::module_& m) {
       .def("enter", &PullQueue::enter)
       .def("leave", &PullQueue::leave)
       .def("next", &next_call, "Waits for a call: (call, cog, args, grow); None: end.")
-      .def("wait_for_leavers", [](PullQueue& q, double s) { return q.wait_for_leavers(seconds(s)); }, py::arg("seconds"),
-           py::call_guard<py::gil_scoped_release>())
+      .def(
+          "wait_for_leavers", [](PullQueue& q, double s) { return q.wait_for_leavers(seconds(s)); }, py::arg("seconds"),
+          py::call_guard<py::gil_scoped_release>())
       .def("fileno", &PullQueue::fd)
       .def("drain", &drain, "For an event loop: ([(call, cog, args)], [keys to cancel]).")
-      .def("finish", &finish, py::arg("call"), py::arg("status"), py::arg("output"), py::arg("error"), py::arg("log"), py::arg("marks"))
-      .def("progress", [](PullQueue& q, const Call& c, double fraction, const std::string& message) { q.progress(c, fraction, Text(message)); },
-           py::arg("call"), py::arg("fraction"), py::arg("message"))
-      .def("sleep", [](PullQueue& q, const Call& c, double s) { return q.sleep(c, seconds(std::min(s, 1e9))); },
-           py::arg("call"), py::arg("seconds"), py::call_guard<py::gil_scoped_release>());
+      .def("finish", &finish, py::arg("call"), py::arg("status"), py::arg("output"), py::arg("error"), py::arg("log"),
+           py::arg("marks"))
+      .def(
+          "progress",
+          [](PullQueue& q, const Call& c, double fraction, const std::string& message) { q.progress(c, fraction, Text(message)); },
+          py::arg("call"), py::arg("fraction"), py::arg("message"))
+      .def(
+          "sleep", [](PullQueue& q, const Call& c, double s) { return q.sleep(c, seconds(std::min(s, 1e9))); }, py::arg("call"),
+          py::arg("seconds"), py::call_guard<py::gil_scoped_release>());
 }
 
 }  // namespace cogwork::bindings

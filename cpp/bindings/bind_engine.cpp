@@ -21,8 +21,8 @@ py::dict to_python(const Progress& p) {
                           "reason"_a = static_cast<int>(t.reason), "started"_a = time_to_python(t.started),
                           "ended"_a = time_to_python(t.ended), "sequences"_a = t.sequences, "under_way"_a = t.sequences_under_way,
                           "completed"_a = t.completed, "failed"_a = t.failed, "stopped"_a = t.stopped, "failures"_a = t.failures,
-                          "tolerated"_a = t.tolerated, "concurrency"_a = t.concurrency, "checks"_a = t.checks, "rounds"_a = t.rounds,
-                          "next_round"_a = time_to_python(t.next_round), "waiting"_a = t.waiting));
+                          "tolerated"_a = t.tolerated, "concurrency"_a = t.concurrency, "checks"_a = t.checks,
+                          "rounds"_a = t.rounds, "next_round"_a = time_to_python(t.next_round), "waiting"_a = t.waiting));
   }
   for (const auto& f : p.in_flight) {
     flights.append(py::dict("job_id"_a = f.job.text(), "target"_a = to_str(f.target), "cog"_a = to_str(f.cog),
@@ -31,17 +31,17 @@ py::dict to_python(const Progress& p) {
                             "message"_a = to_str(f.message)));
   }
   for (const auto& l : p.losses) {
-    losses.append(py::dict("sequence_id"_a = l.sequence.text(), "target"_a = to_str(l.target), "state"_a = static_cast<int>(l.state),
-                           "error"_a = to_str(l.error)));
+    losses.append(py::dict("sequence_id"_a = l.sequence.text(), "target"_a = to_str(l.target),
+                           "state"_a = static_cast<int>(l.state), "error"_a = to_str(l.error)));
   }
   for (const auto& h : p.holds) {
     holds.append(py::dict("rank"_a = static_cast<int>(h.rank), "since"_a = time_to_python(h.since), "by"_a = to_str(h.by),
                           "note"_a = to_str(h.note)));
   }
   return py::dict("id"_a = p.id.text(), "name"_a = to_str(p.name), "state"_a = static_cast<int>(p.state),
-                  "reason"_a = static_cast<int>(p.reason), "started"_a = time_to_python(p.started), "ended"_a = time_to_python(p.ended),
-                  "holds"_a = holds, "tasks"_a = tasks, "in_flight"_a = flights, "in_flight_count"_a = p.in_flight_count,
-                  "losses"_a = losses);
+                  "reason"_a = static_cast<int>(p.reason), "started"_a = time_to_python(p.started),
+                  "ended"_a = time_to_python(p.ended), "holds"_a = holds, "tasks"_a = tasks, "in_flight"_a = flights,
+                  "in_flight_count"_a = p.in_flight_count, "losses"_a = losses);
 }
 
 py::dict to_python(const PullQueue::Figures& f) {
@@ -54,15 +54,17 @@ py::dict to_python(const Stats& s) {
   using namespace py::literals;
   const auto counter = [](const Stats::Counter& c) { return py::dict("executing"_a = c.executing, "processed"_a = c.processed); };
   py::list waiting, stuck;
-  for (const auto& w : s.waiting) waiting.append(py::dict("labor_id"_a = w.labor.text(), "name"_a = to_str(w.name), "why"_a = to_str(w.why)));
+  for (const auto& w : s.waiting)
+    waiting.append(py::dict("labor_id"_a = w.labor.text(), "name"_a = to_str(w.name), "why"_a = to_str(w.why)));
   for (const auto& id : s.store.stuck) stuck.append(id.text());
   return py::dict("labors"_a = counter(s.labors), "tasks"_a = counter(s.tasks), "sequences"_a = counter(s.sequences),
                   "jobs"_a = counter(s.jobs), "queued_jobs"_a = s.queued_jobs, "queued_checks"_a = s.queued_checks,
                   "workers"_a = to_python(s.workers), "check_workers"_a = to_python(s.check_workers),
-                  "async_calls"_a = to_python(s.async_calls), "degraded"_a = s.store.degraded, "degraded_reason"_a = to_str(s.store.reason),
-                  "degraded_since"_a = time_to_python(s.store.since), "failed_writes"_a = s.store.failed_writes, "stuck"_a = stuck,
-                  "commits"_a = s.commits.commits, "commit_units"_a = s.commits.units, "commit_queue"_a = s.commits.queued,
-                  "waiting"_a = waiting, "steps"_a = s.steps);
+                  "async_calls"_a = to_python(s.async_calls), "degraded"_a = s.store.degraded,
+                  "degraded_reason"_a = to_str(s.store.reason), "degraded_since"_a = time_to_python(s.store.since),
+                  "failed_writes"_a = s.store.failed_writes, "stuck"_a = stuck, "commits"_a = s.commits.commits,
+                  "commit_units"_a = s.commits.units, "commit_queue"_a = s.commits.queued, "waiting"_a = waiting,
+                  "steps"_a = s.steps);
 }
 
 py::dict to_python(const CloseReport& r) {
@@ -103,8 +105,8 @@ std::shared_ptr<Engine> make_engine(std::shared_ptr<Storage> store, std::shared_
 /// Faults that Python found: (where, task, sequence, job, message).
 using PyFault = std::tuple<int, std::uint32_t, std::uint32_t, std::uint32_t, std::string>;
 
-std::shared_ptr<Pending> submit(Engine& engine, const py::bytes& doc, const std::vector<PyFault>& faults, const std::string& fingerprint,
-                                bool start, const std::string& by) {
+std::shared_ptr<Pending> submit(Engine& engine, const py::bytes& doc, const std::vector<PyFault>& faults,
+                                const std::string& fingerprint, bool start, const std::string& by) {
   const auto pending = std::make_shared<Pending>();
   const std::string_view view(doc);
   const py::gil_scoped_release released;
@@ -128,23 +130,26 @@ std::shared_ptr<Pending> submit(Engine& engine, const py::bytes& doc, const std:
 
 void bind_engine(py::module_& m) {
   py::class_<Ack, std::shared_ptr<Ack>>(m, "Ack", "The acknowledgement of a signal (G1).")
-      .def_property_readonly("completion", [](const std::shared_ptr<Ack>& a) { return std::shared_ptr<Completion>(a, &a->completion()); })
+      .def_property_readonly("completion",
+                             [](const std::shared_ptr<Ack>& a) { return std::shared_ptr<Completion>(a, &a->completion()); })
       .def_property_readonly("done", &Ack::done)
       .def_property_readonly("state", [](const Ack& a) { return static_cast<int>(a.state()); })
       .def_property_readonly("applied", &Ack::applied)
       .def_property_readonly("closed", &Ack::closed);
   py::class_<LaborEnd, std::shared_ptr<LaborEnd>>(m, "LaborEnd", "The end of a Labor.")
-      .def_property_readonly("completion", [](const std::shared_ptr<LaborEnd>& e) { return std::shared_ptr<Completion>(e, &e->completion()); })
+      .def_property_readonly("completion",
+                             [](const std::shared_ptr<LaborEnd>& e) { return std::shared_ptr<Completion>(e, &e->completion()); })
       .def_property_readonly("closed", &LaborEnd::closed);
   py::class_<ChangeFeed>(m, "ChangeFeed", py::release_gil_before_calling_cpp_dtor(), "A place in the history.")
-      .def("poll", [](ChangeFeed& f) {
-        std::string doc;
-        {
-          const py::gil_scoped_release released;
-          doc = write_changes(f.poll());
-        }
-        return to_bytes(doc);
-      })
+      .def("poll",
+           [](ChangeFeed& f) {
+             std::string doc;
+             {
+               const py::gil_scoped_release released;
+               doc = write_changes(f.poll());
+             }
+             return to_bytes(doc);
+           })
       .def("ready", &ChangeFeed::ready)
       .def("over", &ChangeFeed::over, Released());
 
@@ -152,32 +157,47 @@ void bind_engine(py::module_& m) {
       .def(py::init(&make_engine), py::arg("store"), py::arg("cogs"), py::arg("workers"), py::arg("grace"), py::arg("max_crashes"),
            py::arg("max_output"), py::arg("recover"), py::arg("user"), py::arg("program"))
       .def("submit", &submit, py::arg("document"), py::arg("faults"), py::arg("fingerprint"), py::arg("start"), py::arg("by"))
-      .def("start", [](Engine& e, const std::string& id, const std::string& by, const std::string& note) {
-        const auto pending = std::make_shared<Pending>();
-        pending->id = to_id(id);
-        e.start_async(pending->id, by, note, [pending](std::exception_ptr error) {
-          pending->error = std::move(error);
-          pending->completion.set();
-        });
-        return pending;
-      }, py::arg("id"), py::arg("by"), py::arg("note"), Released())
-      .def("signal", [](Engine& e, const std::string& id, int signal, bool interrupt, const std::string& by, const std::string& note) {
-        return e.signal({to_id(id), static_cast<Signal>(signal), interrupt, by, note});
-      }, py::arg("id"), py::arg("signal"), py::arg("interrupt"), py::arg("by"), py::arg("note"), Released())
-      .def("state", [](Engine& e, const std::string& id) { return static_cast<int>(e.state(to_id(id))); }, py::arg("id"), Released())
-      .def("end_of", [](Engine& e, const std::string& id) { return e.end_of(to_id(id)); }, py::arg("id"), Released())
-      .def("progress", [](Engine& e, const std::string& id) { return ask([&] { return e.progress(to_id(id)); }); }, py::arg("id"))
-      .def("find_task", [](Engine& e, const std::string& id, const std::string& name) { return e.find_task(to_id(id), name).text(); },
-           py::arg("id"), py::arg("name"), Released())
-      .def("changes", [](Engine& e, const std::optional<std::string>& id, std::optional<std::uint64_t> since) {
-        return e.changes(id ? to_id(*id) : Id{}, since);
-      }, py::arg("id"), py::arg("since"), Released())
+      .def(
+          "start",
+          [](Engine& e, const std::string& id, const std::string& by, const std::string& note) {
+            const auto pending = std::make_shared<Pending>();
+            pending->id = to_id(id);
+            e.start_async(pending->id, by, note, [pending](std::exception_ptr error) {
+              pending->error = std::move(error);
+              pending->completion.set();
+            });
+            return pending;
+          },
+          py::arg("id"), py::arg("by"), py::arg("note"), Released())
+      .def(
+          "signal",
+          [](Engine& e, const std::string& id, int signal, bool interrupt, const std::string& by, const std::string& note) {
+            return e.signal({to_id(id), static_cast<Signal>(signal), interrupt, by, note});
+          },
+          py::arg("id"), py::arg("signal"), py::arg("interrupt"), py::arg("by"), py::arg("note"), Released())
+      .def(
+          "state", [](Engine& e, const std::string& id) { return static_cast<int>(e.state(to_id(id))); }, py::arg("id"), Released())
+      .def(
+          "end_of", [](Engine& e, const std::string& id) { return e.end_of(to_id(id)); }, py::arg("id"), Released())
+      .def(
+          "progress", [](Engine& e, const std::string& id) { return ask([&] { return e.progress(to_id(id)); }); }, py::arg("id"))
+      .def(
+          "find_task",
+          [](Engine& e, const std::string& id, const std::string& name) { return e.find_task(to_id(id), name).text(); },
+          py::arg("id"), py::arg("name"), Released())
+      .def(
+          "changes",
+          [](Engine& e, const std::optional<std::string>& id, std::optional<std::uint64_t> since) {
+            return e.changes(id ? to_id(*id) : Id{}, since);
+          },
+          py::arg("id"), py::arg("since"), Released())
       .def("stats", [](Engine& e) { return ask([&] { return e.stats(); }); })
-      .def("taken_up", [](const Engine& e) {
-        std::vector<std::string> ids;
-        for (const auto& id : e.taken_up()) ids.push_back(id.text());
-        return ids;
-      })
+      .def("taken_up",
+           [](const Engine& e) {
+             std::vector<std::string> ids;
+             for (const auto& id : e.taken_up()) ids.push_back(id.text());
+             return ids;
+           })
       .def("recheck_waiting", &Engine::recheck_waiting, Released())
       .def("begin_close", &Engine::begin_close, Released())
       .def("interrupt_calls", &Engine::interrupt_calls, Released())

@@ -33,7 +33,9 @@ bool wait_for(const std::shared_ptr<Completion>& completion, std::optional<doubl
   std::optional<Steady::time_point> deadline;
   if (seconds) {
     // A time-out of centuries is none; the cast below would overflow.
-    if (*seconds < 1e9) deadline = Steady::now() + std::chrono::duration_cast<Steady::duration>(std::chrono::duration<double>(std::max(0.0, *seconds)));
+    if (*seconds < 1e9)
+      deadline =
+          Steady::now() + std::chrono::duration_cast<Steady::duration>(std::chrono::duration<double>(std::max(0.0, *seconds)));
   }
   const auto event = std::make_shared<EventFd>();
   completion->on_done([event] { event->set(); });
@@ -81,11 +83,15 @@ void bind_waiting(py::module_& m) {
       .def("drain", &Bridge::drain, "Tokens of completions that are done.")
       .def("watch", &Bridge::watch, py::arg("completion"), py::arg("token"));
   py::class_<Pending, std::shared_ptr<Pending>>(m, "Pending", "An answer that comes later.")
-      .def_property_readonly("completion", [](const std::shared_ptr<Pending>& p) { return std::shared_ptr<Completion>(p, &p->completion); })
-      .def("result", [](const Pending& p) {
-        if (p.error) std::rethrow_exception(p.error);
-        return p.id.text();
-      }, "The id, once it is complete; raises the error it ended with.");
+      .def_property_readonly("completion",
+                             [](const std::shared_ptr<Pending>& p) { return std::shared_ptr<Completion>(p, &p->completion); })
+      .def(
+          "result",
+          [](const Pending& p) {
+            if (p.error) std::rethrow_exception(p.error);
+            return p.id.text();
+          },
+          "The id, once it is complete; raises the error it ended with.");
 }
 
 }  // namespace cogwork::bindings

@@ -99,7 +99,9 @@ py::tuple op_to_python(const WriteOp& op) {
     py::tuple operator()(const WriteSequence& w) const {
       return py::make_tuple(int{SEQUENCE}, to_bytes(write_sequence(w.labor, w.sequence)));
     }
-    py::tuple operator()(const WriteJob& w) const { return py::make_tuple(int{JOB}, to_bytes(write_job(w.labor, w.job, false, true))); }
+    py::tuple operator()(const WriteJob& w) const {
+      return py::make_tuple(int{JOB}, to_bytes(write_job(w.labor, w.job, false, true)));
+    }
   };
   return std::visit(Visitor{}, op);
 }
@@ -209,7 +211,8 @@ void PyStorage::apply(const Batch& batch) {
 
 void PyStorage::history(const Id& labor, std::uint64_t since, const std::function<bool(const HistoryRow&)>& row) {
   const auto iterator = with_python([&] {
-    return hold(py::iter(adapter_->attr("history")(labor.is_nil() ? py::object(py::none()) : py::object(py::str(labor.text())), since)));
+    return hold(
+        py::iter(adapter_->attr("history")(labor.is_nil() ? py::object(py::none()) : py::object(py::str(labor.text())), since)));
   });
   while (true) {
     const auto next = with_python([&]() -> std::optional<HistoryRow> {
@@ -245,7 +248,8 @@ std::vector<Record> PyStorage::records(RecordKind kind) {
 
 std::unique_ptr<StoreLock> PyStorage::lock(const Owner& owner) {
   return with_python([&]() -> std::unique_ptr<StoreLock> {
-    return std::make_unique<PyLock>(adapter_->attr("lock")(owner.pid, owner.host, owner.user, owner.program, to_micros(owner.since)));
+    return std::make_unique<PyLock>(
+        adapter_->attr("lock")(owner.pid, owner.host, owner.user, owner.program, to_micros(owner.since)));
   });
 }
 

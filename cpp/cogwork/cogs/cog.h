@@ -75,7 +75,7 @@ struct AttemptRequest {
   Text job_name;
   Text target;  ///< Empty for a check.
   Text real_user;
-  Text args;          ///< msgpack map
+  Text args;           ///< msgpack map
   Duration timeout{};  ///< Of this attempt, from the moment that the Cog is called.
   /// Outputs of the Jobs before it in its Sequence (X7), in order: Job name (else Cog name), msgpack (empty: none).
   std::vector<std::pair<Text, Text>> outputs;

@@ -104,8 +104,7 @@ void PullQueue::interrupt(AttemptKey key) {
         signal = fd_is_to_be_signalled();
       }
     } else {
-      const auto waits =
-          std::find_if(queue_.begin(), queue_.end(), [key](const auto& c) { return c->request_.key == key; });
+      const auto waits = std::find_if(queue_.begin(), queue_.end(), [key](const auto& c) { return c->request_.key == key; });
       if (waits == queue_.end()) return;
       unbegun = std::move(*waits);
       queue_.erase(waits);

@@ -212,7 +212,8 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
   }
   bool flush() {
     while (true) {
-      if (committer->flush(std::chrono::steady_clock::now() + std::max(options.grace, Duration(std::chrono::seconds(1))))) return true;
+      if (committer->flush(std::chrono::steady_clock::now() + std::max(options.grace, Duration(std::chrono::seconds(1)))))
+        return true;
       if (committer->health().degraded) return false;  // a store that merely takes its time is waited for
     }
   }
@@ -279,8 +280,8 @@ void Engine::start_async(const Id& labor, const std::string& by, const std::stri
                          std::function<void(std::exception_ptr)> done) {
   if (!impl_->ask([&](Core& core) { return core.knows(labor); })) {
     const auto found = impl_->stored(labor);
-    const std::string help = has_ended(found.state) ? "it has ended: submit a new one (as_new() makes a copy)"
-                                                    : impl_->why_not_running(found.labor);
+    const std::string help =
+        has_ended(found.state) ? "it has ended: submit a new one (as_new() makes a copy)" : impl_->why_not_running(found.labor);
     throw SignalNotAllowed("cannot start a Labor that is " + std::string(name_of(found.state)) + "; " + help, -1,
                            static_cast<int>(found.state));
   }
@@ -308,8 +309,7 @@ void Engine::start(const Id& labor, const std::string& by, const std::string& no
 }
 
 std::shared_ptr<Ack> Engine::signal(const SignalOrder& order) {
-  const auto [ack, error] =
-      impl_->ask_ack([order](Core& core, Core::AckReply reply) { core.signal(order, std::move(reply)); });
+  const auto [ack, error] = impl_->ask_ack([order](Core& core, Core::AckReply reply) { core.signal(order, std::move(reply)); });
   if (error) std::rethrow_exception(error);
   if (ack) return ack;
 

@@ -23,7 +23,7 @@ struct EngineOptions {
   int max_crashes = 3;
   std::int64_t max_output = std::int64_t{1} << 20;
   bool recover = true;
-  std::string user;     ///< Shown as the store's owner, with the program.
+  std::string user;  ///< Shown as the store's owner, with the program.
   std::string program;
 };
 
@@ -76,9 +76,9 @@ class ChangeFeed {
 };
 
 struct Submission {
-  Labor labor;                 ///< As read_submitted gives it.
-  std::vector<Fault> faults;   ///< What reading it, and the Cogs, found wrong already.
-  std::string fingerprint;     ///< S3: equal for equal contents. Looked at where there is a client_id.
+  Labor labor;                ///< As read_submitted gives it.
+  std::vector<Fault> faults;  ///< What reading it, and the Cogs, found wrong already.
+  std::string fingerprint;    ///< S3: equal for equal contents. Looked at where there is a client_id.
   bool start = true;
   std::string by;
 };

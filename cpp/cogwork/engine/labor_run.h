@@ -43,8 +43,8 @@ struct LaborRun {
   AfterCommit after;
   bool dirty = false;
 
-  std::array<std::uint8_t, 16> link{};  // of its last row of history
-  Time wake = never;                    // its place in the engine's timers
+  std::array<std::uint8_t, 16> link{};                     // of its last row of history
+  Time wake = never;                                       // its place in the engine's timers
   std::unordered_map<std::uint32_t, AttemptRun> attempts;  // by Job
   std::shared_ptr<LaborEnd> end = std::make_shared<LaborEnd>();
 

@@ -57,9 +57,9 @@ class Loop final : public OutcomeSink {
   std::thread thread_;
 
   std::mutex mutex_;
-  Inbox inbox_;          // guarded by mutex_
-  bool woken_ = false;   // guarded by mutex_: a turn is on its way
-  Inbox taken_;          // the thread's own; swapped, so that both keep their capacity
+  Inbox inbox_;         // guarded by mutex_
+  bool woken_ = false;  // guarded by mutex_: a turn is on its way
+  Inbox taken_;         // the thread's own; swapped, so that both keep their capacity
 };
 
 }  // namespace cogwork

@@ -20,8 +20,8 @@ void Effects::clear() {
 }
 
 bool Effects::empty() const {
-  return writes.empty() && changes.empty() && ready.empty() && handed.empty() && interrupted.empty() && closed.empty() && refusals.empty() &&
-         taken.empty() && ended_sequences.empty() && opened.empty() && acks.empty() && !labor_ended;
+  return writes.empty() && changes.empty() && ready.empty() && handed.empty() && interrupted.empty() && closed.empty() &&
+         refusals.empty() && taken.empty() && ended_sequences.empty() && opened.empty() && acks.empty() && !labor_ended;
 }
 
 }  // namespace cogwork

@@ -30,8 +30,8 @@ struct Effects {
     std::uint32_t job = 0;
     bool check = false;
   };
-  std::vector<ReadyJob> ready;          ///< Wants a worker: answered by Begin, sooner or later (X13).
-  std::vector<std::uint32_t> handed;    ///< Call the Cog now.
+  std::vector<ReadyJob> ready;             ///< Wants a worker: answered by Begin, sooner or later (X13).
+  std::vector<std::uint32_t> handed;       ///< Call the Cog now.
   std::vector<std::uint32_t> interrupted;  ///< Ask the call of this Job to end; answered by Ended (G3a, X8a).
   std::vector<std::uint32_t> closed;       ///< The open attempt of this Job was closed: its worker is free.
   struct Refusal {
@@ -40,8 +40,8 @@ struct Effects {
     State state = State::UNKNOWN;
     std::string message;
   };
-  std::vector<Refusal> refusals;  ///< G2: not allowed for a Labor.
-  std::vector<Ticket> taken;      ///< G1: signals that were taken; each is acknowledged in time.
+  std::vector<Refusal> refusals;               ///< G2: not allowed for a Labor.
+  std::vector<Ticket> taken;                   ///< G1: signals that were taken; each is acknowledged in time.
   std::vector<std::uint32_t> ended_sequences;  ///< Nobody will ask for their args and outputs any more.
   Counts counts;
 

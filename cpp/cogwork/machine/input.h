@@ -62,7 +62,7 @@ struct Recovered {};
 
 }  // namespace input
 
-using Input = std::variant<input::Start, input::Signalled, input::Begin, input::Recorded, input::Ended, input::Tick,
-                           input::Closing, input::Recovered>;
+using Input = std::variant<input::Start, input::Signalled, input::Begin, input::Recorded, input::Ended, input::Tick, input::Closing,
+                           input::Recovered>;
 
 }  // namespace cogwork

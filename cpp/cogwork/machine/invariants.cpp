@@ -57,14 +57,16 @@ class Checker {
         ++open;
       }
       expect(open <= 1, "M1", sequence_name + " has two attempts at once");
-      expect(!executing || sequence.state == State::RUNNING || sequence.state == State::PAUSING || sequence.state == State::STOPPING,
-             "G4", sequence_name + " executes");
+      expect(
+          !executing || sequence.state == State::RUNNING || sequence.state == State::PAUSING || sequence.state == State::STOPPING,
+          "G4", sequence_name + " executes");
       expect(!executing || is_under_way(t.state), "G4", name + " has something executing below it");
       shows({ObjectKind::SEQUENCE, t.first_sequence + s}, sequence.state, executing, sequence_name);
       if (has_ended(t.state)) {
         expect(has_ended(sequence.state) || sequence.state == State::NOT_STARTED, "X1", sequence_name + " outlives its Task");
       }
-      if (t.state == State::NOT_STARTED) expect(sequence.state == State::NOT_STARTED, "X1", sequence_name + " began before its Task");
+      if (t.state == State::NOT_STARTED)
+        expect(sequence.state == State::NOT_STARTED, "X1", sequence_name + " began before its Task");
     }
     expect(under_way <= static_cast<std::uint64_t>(t.concurrency.number), "X3", name + " runs more than its concurrency");
     expect(t.failures >= lost, "X4", name + " counts fewer failures than it has");
@@ -100,12 +102,14 @@ class Checker {
       }
       if (j.is_check()) continue;
       if (a.status == AttemptStatus::SUCCESS) ++successes;
-      if (a.status == AttemptStatus::FAILURE || a.status == AttemptStatus::TIMED_OUT || a.status == AttemptStatus::CRASHED) ++counted;
+      if (a.status == AttemptStatus::FAILURE || a.status == AttemptStatus::TIMED_OUT || a.status == AttemptStatus::CRASHED)
+        ++counted;
     }
     if (j.is_check()) return;
     expect(counted <= 1 + static_cast<std::uint32_t>(j.options.retries), "X8", name + " was tried too often");
     if (j.state == State::COMPLETED && has_attempts(j)) {
-      expect(successes == 1 && j.attempts.back().status == AttemptStatus::SUCCESS, "R5", name + " has not exactly one success at its end");
+      expect(successes == 1 && j.attempts.back().status == AttemptStatus::SUCCESS, "R5",
+             name + " has not exactly one success at its end");
     } else {
       expect(successes == 0, "R5", name + " has succeeded");
     }

@@ -187,19 +187,19 @@ class LaborMachine {
   // The Task under way.
   std::optional<std::uint32_t> current_;
   Phase phase_ = Phase::NONE;
-  Time entry_at_ = never;          // when its entry begins, holds aside
+  Time entry_at_ = never;            // when its entry begins, holds aside
   std::uint32_t next_sequence_ = 0;  // index in the Labor's table of the first that has not started
   std::uint32_t running_ = 0;        // Sequences started and not ended
   bool any_cut_ = false;             // some Sequence of it ended STOPPED
   Time sequences_ended_ = never;
-  std::uint32_t executing_ = 0;      // open attempts, checks included
-  std::uint32_t round_open_ = 0;     // checks of the round under way that have not ended
-  std::uint32_t round_ = 0;          // number of the round under way, or of the last
+  std::uint32_t executing_ = 0;   // open attempts, checks included
+  std::uint32_t round_open_ = 0;  // checks of the round under way that have not ended
+  std::uint32_t round_ = 0;       // number of the round under way, or of the last
   bool check_failed_ = false;
   bool round_is_last_ = false;
   bool last_round_passed_ = false;
-  Time round_at_ = never;            // when the next round is due
-  std::vector<bool> check_noted_;    // by check: its state is in the history
+  Time round_at_ = never;          // when the next round is due
+  std::vector<bool> check_noted_;  // by check: its state is in the history
 
   std::vector<Run> runs_;
   std::vector<std::uint32_t> slot_;  // by Job: its place in runs_, or kNoSlot
@@ -207,7 +207,7 @@ class LaborMachine {
   std::vector<PendingAck> pending_;
   std::uint32_t next_serial_ = 1;
   bool closing_ = false;
-  Text stop_by_, stop_note_;         // who stopped the Labor or the Task under way
+  Text stop_by_, stop_note_;  // who stopped the Labor or the Task under way
 
   // Only within a step.
   Time now_ = never;

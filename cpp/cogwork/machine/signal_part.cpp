@@ -177,7 +177,8 @@ void LaborMachine::show(ObjectRef object, bool executing) {
 void LaborMachine::show_sequence(std::uint32_t index) {
   bool executing = false;
   const auto& sequence = labor_.sequences[index];
-  if (sequence.state == State::RUNNING && sequence.holds.empty() && rank_in_force({ObjectKind::TASK, sequence.task}) == Rank::NONE) {
+  if (sequence.state == State::RUNNING && sequence.holds.empty() &&
+      rank_in_force({ObjectKind::TASK, sequence.task}) == Rank::NONE) {
     return;  // the common case, without a look at its Jobs
   }
   for (std::uint32_t j = 0; j < sequence.job_count; ++j) {

@@ -12,8 +12,8 @@ using Row = std::array<SignalRule, kSignals>;
 // Columns: STOP, PAUSE, CRISIS_PAUSE, ADMIN_PAUSE, RESUME, CRISIS_RESUME, ADMIN_RESUME.
 constexpr Row kNothing = {R::REFUSED, R::REFUSED, R::REFUSED, R::REFUSED, R::REFUSED, R::REFUSED, R::REFUSED};
 constexpr Row kUnstartedLabor = {R::ENDS_UNSTARTED, R::REFUSED, R::REFUSED, R::REFUSED, R::REFUSED, R::REFUSED, R::REFUSED};
-constexpr Row kUnstartedBelow = {R::REFUSED,  R::HOLDS_WHEN_ENTERED, R::HOLDS_WHEN_ENTERED, R::HOLDS_WHEN_ENTERED,
-                                 R::RELEASES, R::RELEASES,           R::RELEASES};
+constexpr Row kUnstartedBelow = {
+    R::REFUSED, R::HOLDS_WHEN_ENTERED, R::HOLDS_WHEN_ENTERED, R::HOLDS_WHEN_ENTERED, R::RELEASES, R::RELEASES, R::RELEASES};
 constexpr Row kRunning = {R::STOPS, R::HOLDS, R::HOLDS, R::HOLDS, R::REFUSED, R::REFUSED, R::REFUSED};
 // Which rank is pending does not show in PAUSING itself: HOLDS and RELEASES ask the holds.
 constexpr Row kPausing = {R::STOPS, R::HOLDS, R::HOLDS, R::HOLDS, R::RELEASES, R::RELEASES, R::RELEASES};
@@ -23,12 +23,10 @@ constexpr Row kCrisisPaused = {R::STOPS, R::REFUSED, R::REFUSED, R::REFUSED, R::
 constexpr Row kStopping = {R::STOPS, R::REFUSED, R::REFUSED, R::REFUSED, R::REFUSED, R::REFUSED, R::REFUSED};
 
 // By state, in the order of M3's numbers.
-constexpr std::array<Row, kStates> kLaborRules = {
-    kNothing,     kUnstartedLabor, kUnstartedLabor, kRunning, kPausing,  kPaused,
-    kAdminPaused, kCrisisPaused,   kNothing,        kNothing, kStopping, kNothing};
-constexpr std::array<Row, kStates> kBelowRules = {
-    kNothing,     kUnstartedBelow, kNothing, kRunning, kPausing,  kPaused,
-    kAdminPaused, kCrisisPaused,   kNothing, kNothing, kStopping, kNothing};
+constexpr std::array<Row, kStates> kLaborRules = {kNothing,     kUnstartedLabor, kUnstartedLabor, kRunning, kPausing,  kPaused,
+                                                  kAdminPaused, kCrisisPaused,   kNothing,        kNothing, kStopping, kNothing};
+constexpr std::array<Row, kStates> kBelowRules = {kNothing,     kUnstartedBelow, kNothing, kRunning, kPausing,  kPaused,
+                                                  kAdminPaused, kCrisisPaused,   kNothing, kNothing, kStopping, kNothing};
 
 std::string_view call_of(Signal signal) {
   switch (signal) {
@@ -118,9 +116,7 @@ Rank rank_of(Signal signal) {
   return Rank::NONE;
 }
 
-bool is_pause(Signal signal) {
-  return signal == Signal::PAUSE || signal == Signal::ADMIN_PAUSE || signal == Signal::CRISIS_PAUSE;
-}
+bool is_pause(Signal signal) { return signal == Signal::PAUSE || signal == Signal::ADMIN_PAUSE || signal == Signal::CRISIS_PAUSE; }
 
 bool is_resume(Signal signal) {
   return signal == Signal::RESUME || signal == Signal::ADMIN_RESUME || signal == Signal::CRISIS_RESUME;

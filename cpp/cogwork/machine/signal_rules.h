@@ -13,12 +13,12 @@ namespace cogwork {
 
 /// What a signal does to an object in a state.
 enum class SignalRule : std::uint8_t {
-  REFUSED,           ///< A Labor: an error. A Task or Sequence: ignored, acknowledged with applied=false.
-  STOPS,             ///< STOPPING, then its end (G6, G7).
-  ENDS_UNSTARTED,    ///< A Labor that never ran: STOPPED at once (S6).
-  HOLDS,             ///< A pause that takes effect, where its rank is above the one in force (G5).
-  HOLDS_WHEN_ENTERED,///< Kept: it holds the object as soon as that is entered, rank as before (X2a).
-  RELEASES,          ///< A Resume of the rank in force, where the object has a hold of it of its own (G5a).
+  REFUSED,             ///< A Labor: an error. A Task or Sequence: ignored, acknowledged with applied=false.
+  STOPS,               ///< STOPPING, then its end (G6, G7).
+  ENDS_UNSTARTED,      ///< A Labor that never ran: STOPPED at once (S6).
+  HOLDS,               ///< A pause that takes effect, where its rank is above the one in force (G5).
+  HOLDS_WHEN_ENTERED,  ///< Kept: it holds the object as soon as that is entered, rank as before (X2a).
+  RELEASES,            ///< A Resume of the rank in force, where the object has a hold of it of its own (G5a).
 };
 
 /// `labor`: the object is a Labor; else a Task or a Sequence, which obey the same rules.

@@ -22,9 +22,8 @@ void LaborMachine::enter_task(std::uint32_t index) {
   if (index > 0 && labor_.tasks[index - 1].pass_failures) t.failures = labor_.tasks[index - 1].failures;  // X5
   if (t.pause_on_entry && !std::any_of(t.holds.begin(), t.holds.end(), [](const Hold& h) { return h.rank == Rank::ADMIN; })) {
     const Hold own{Rank::ADMIN, now_, "pause_on_entry", {}};
-    t.holds.insert(std::upper_bound(t.holds.begin(), t.holds.end(), own,
-                                    [](const Hold& a, const Hold& b) { return a.rank < b.rank; }),
-                   own);
+    t.holds.insert(
+        std::upper_bound(t.holds.begin(), t.holds.end(), own, [](const Hold& a, const Hold& b) { return a.rank < b.rank; }), own);
   }
   entry_at_ = now_ + t.entry_delay;
   ++out_->counts.executing[static_cast<int>(ObjectKind::TASK)];
@@ -198,7 +197,8 @@ void LaborMachine::end_round() {
 
 bool LaborMachine::round_is_due() const {
   const auto& t = task();
-  return !closing_ && t.cont_check_count > 0 && t.state == State::RUNNING && !check_failed_ && is_set(round_at_) && now_ >= round_at_;
+  return !closing_ && t.cont_check_count > 0 && t.state == State::RUNNING && !check_failed_ && is_set(round_at_) &&
+         now_ >= round_at_;
 }
 
 void LaborMachine::fail_check(std::uint32_t index) {

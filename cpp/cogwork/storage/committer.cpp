@@ -103,8 +103,8 @@ class Merged {
 
 class ThreadCommitter final : public Committer {
  public:
-  ThreadCommitter(std::shared_ptr<Storage> store, std::function<void(std::vector<CommitResult>)> done, std::function<void()> trouble,
-                  Backoff backoff, std::size_t most_units)
+  ThreadCommitter(std::shared_ptr<Storage> store, std::function<void(std::vector<CommitResult>)> done,
+                  std::function<void()> trouble, Backoff backoff, std::size_t most_units)
       : store_(std::move(store)),
         done_(std::move(done)),
         trouble_(std::move(trouble)),

@@ -29,10 +29,10 @@ struct CommitResult {
 /// Whether writing works, and why not (D6).
 struct StoreHealth {
   bool degraded = false;
-  std::string reason;             ///< The last error, in words.
-  Time since = never;             ///< When the trouble began.
+  std::string reason;               ///< The last error, in words.
+  Time since = never;               ///< When the trouble began.
   std::uint64_t failed_writes = 0;  ///< Since the engine opened.
-  std::vector<Id> stuck;          ///< Labors whose own writes fail for good while others go on.
+  std::vector<Id> stuck;            ///< Labors whose own writes fail for good while others go on.
 };
 
 /// Makes what the engine gives it durable (D5, D6). A seam: the simulation has one without a thread.

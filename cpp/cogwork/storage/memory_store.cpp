@@ -74,9 +74,8 @@ class MemoryStore final : public Storage {
       if (matches(filter, labor)) found.push_back(&labor);
     }
     const auto place = [](const Labor* labor) { return std::pair(labor->submitted, labor->id); };
-    std::sort(found.begin(), found.end(), [&](const Labor* a, const Labor* b) {
-      return filter.newest_first ? place(b) < place(a) : place(a) < place(b);
-    });
+    std::sort(found.begin(), found.end(),
+              [&](const Labor* a, const Labor* b) { return filter.newest_first ? place(b) < place(a) : place(a) < place(b); });
     if (filter.limit && found.size() > *filter.limit) found.resize(*filter.limit);
     std::vector<Labor> copies;
     copies.reserve(found.size());

@@ -32,13 +32,13 @@ Verdict judge(int extended_code) {
       return {true, "the file, or its -wal or -shm file beside it, cannot be opened",
               "look whether its folder exists and who may read and write there"};
     case SQLITE_PERM:
-    case SQLITE_READONLY:
-      return {true, "the file or its folder may not be written", "give this user the right to write both"};
+    case SQLITE_READONLY: return {true, "the file or its folder may not be written", "give this user the right to write both"};
     case SQLITE_NOMEM: return {true, "there is no memory left", "free some"};
     case SQLITE_INTERRUPT: return {true, "it was interrupted", "try again"};
     case SQLITE_PROTOCOL: return {true, "the locks of the file are contended", "try again"};
     case SQLITE_TOOBIG:
-      return {false, "a value is too large for SQLite, which holds 1,000,000,000 bytes in one row", "keep large data in a file and store its name"};
+      return {false, "a value is too large for SQLite, which holds 1,000,000,000 bytes in one row",
+              "keep large data in a file and store its name"};
     case SQLITE_CORRUPT:
       return {false, "the file is damaged", "restore a copy, or save what can be read with the sqlite3 shell's .recover"};
     case SQLITE_NOTADB: return {false, "the file is not an SQLite database", "give another file"};
@@ -52,7 +52,8 @@ std::string uri_of(const std::string& path) {
   std::string uri = "file://";
   for (const char c : path) {
     const auto byte = static_cast<unsigned char>(c);
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c != '\0' && std::strchr("/-_.~", c) != nullptr)) {
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+        (c != '\0' && std::strchr("/-_.~", c) != nullptr)) {
       uri += c;
     } else {
       uri += {'%', hex[byte >> 4], hex[byte & 15]};
@@ -84,8 +85,8 @@ void throw_sqlite(const SqlitePlace& place, std::string_view doing, int extended
 
 SqliteConnection::SqliteConnection(const SqlitePlace& place, Kind kind) : place_(place) {
   try {
-    database_ = std::make_unique<SQLite::Database>(
-        kind == Kind::SNAPSHOT ? uri_of(place.real) + "?immutable=1" : place.real, open_flags(kind));
+    database_ = std::make_unique<SQLite::Database>(kind == Kind::SNAPSHOT ? uri_of(place.real) + "?immutable=1" : place.real,
+                                                   open_flags(kind));
   } catch (const SQLite::Exception& error) {
     throw_sqlite(place_, "open", error.getExtendedErrorCode(), error.what());
   }
@@ -190,7 +191,8 @@ Id SqliteStatement::id(int column) const {
   const auto value = bytes(column);
   Id id;
   if (value.size() != id.bytes.size()) {
-    throw StorageError("cannot read " + connection_->place().shown + ": an id in it is not of 16 bytes; the file is damaged", false);
+    throw StorageError("cannot read " + connection_->place().shown + ": an id in it is not of 16 bytes; the file is damaged",
+                       false);
   }
   std::memcpy(id.bytes.data(), value.data(), value.size());
   return id;

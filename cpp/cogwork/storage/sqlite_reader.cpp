@@ -210,8 +210,8 @@ Labor SqliteReader::read_labor(const Id& id, bool full) {
 
   Interner intern;
   const auto each = [&](std::unique_ptr<SqliteStatement>& slot, const char* table, const char* columns, const auto& take) {
-    const auto sql = slot ? std::string()
-                          : std::string("SELECT ") + columns + " FROM " + table + " WHERE key BETWEEN ?1 AND ?2 ORDER BY key";
+    const auto sql =
+        slot ? std::string() : std::string("SELECT ") + columns + " FROM " + table + " WHERE key BETWEEN ?1 AND ?2 ORDER BY key";
     auto& rows = kept(slot, sql, "read a Labor from");
     const StatementGuard rows_guard(rows);
     rows.bind(1, row_key(key, 0)).bind(2, row_key(key, UINT32_MAX));
@@ -222,7 +222,8 @@ Labor SqliteReader::read_labor(const Id& id, bool full) {
     const auto& last = labor.tasks.back();
     labor.sequences.reserve(std::size_t{last.first_sequence} + last.sequence_count);
   }
-  each(sequences_, "sequences", kSequenceSql.columns, [&](const auto& rows) { labor.sequences.push_back(sequence_from(rows, intern)); });
+  each(sequences_, "sequences", kSequenceSql.columns,
+       [&](const auto& rows) { labor.sequences.push_back(sequence_from(rows, intern)); });
   if (!labor.sequences.empty()) {
     const auto& last = labor.sequences.back();
     labor.jobs.reserve(std::size_t{last.first_job} + last.job_count);
@@ -239,7 +240,8 @@ Labor SqliteReader::read_labor(const Id& id, bool full) {
   return labor;
 }
 
-SqliteStatement& SqliteReader::row_of(std::unique_ptr<SqliteStatement>& slot, const std::string& sql, const Id& id, const char* what) {
+SqliteStatement& SqliteReader::row_of(std::unique_ptr<SqliteStatement>& slot, const std::string& sql, const Id& id,
+                                      const char* what) {
   const std::int64_t key = find_key(id.labor());
   if (key == 0) not_found(what, id);
   auto& row = kept(slot, sql, "read");
@@ -321,13 +323,15 @@ std::vector<HistoryRow> SqliteReader::history(const Id& labor, std::uint64_t sin
   if (labor.is_nil()) {
     read(kept(history_all_,
               "SELECT h.first, l.id, h.at, h.count, h.changes, h.link FROM history AS h JOIN labors AS l ON l.key = h.labor "
-              "WHERE h.first BETWEEN coalesce((SELECT max(first) FROM history WHERE first <= ?1), 0) AND ?2 ORDER BY h.first LIMIT ?3 + 1",
+              "WHERE h.first BETWEEN coalesce((SELECT max(first) FROM history WHERE first <= ?1), 0) AND ?2 ORDER BY h.first LIMIT "
+              "?3 + 1",
               "read the history of"),
          0);
   } else if (const std::int64_t key = find_key(labor); key != 0) {
     read(kept(history_labor_,
               "SELECT h.first, l.id, h.at, h.count, h.changes, h.link FROM history AS h JOIN labors AS l ON l.key = h.labor "
-              "WHERE h.labor = ?4 AND h.first BETWEEN coalesce((SELECT max(first) FROM history WHERE labor = ?4 AND first <= ?1), 0) AND ?2 "
+              "WHERE h.labor = ?4 AND h.first BETWEEN coalesce((SELECT max(first) FROM history WHERE labor = ?4 AND first <= ?1), "
+              "0) AND ?2 "
               "ORDER BY h.first LIMIT ?3 + 1",
               "read the history of"),
          key);
@@ -343,9 +347,9 @@ std::uint64_t SqliteReader::last_change() {
 
 std::array<std::uint8_t, 16> SqliteReader::last_link(const Id& labor) {
   std::array<std::uint8_t, 16> link{};
-  auto& row = kept(last_link_,
-                   "SELECT link FROM history WHERE labor = (SELECT key FROM labors WHERE id = ?1) ORDER BY first DESC LIMIT 1",
-                   "read the history of");
+  auto& row =
+      kept(last_link_, "SELECT link FROM history WHERE labor = (SELECT key FROM labors WHERE id = ?1) ORDER BY first DESC LIMIT 1",
+           "read the history of");
   const StatementGuard guard(row);
   row.bind_id(1, labor);
   if (row.step()) {

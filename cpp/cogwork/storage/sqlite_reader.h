@@ -62,8 +62,8 @@ class SqliteReader {
   SqliteConnection::Kind kind_;
   Signature signature_;
   SqliteConnection connection_;
-  std::unique_ptr<SqliteStatement> find_labor_, labor_, task_, sequence_, job_, job_args_, tasks_, sequences_, jobs_, args_, history_all_,
-      history_labor_, last_change_, last_link_, records_;
+  std::unique_ptr<SqliteStatement> find_labor_, labor_, task_, sequence_, job_, job_args_, tasks_, sequences_, jobs_, args_,
+      history_all_, history_labor_, last_change_, last_link_, records_;
 };
 
 }  // namespace cogwork

@@ -37,7 +37,8 @@ template <typename Enum>
 Enum enum_from(const SqliteStatement& row, int column, Enum last) {
   const std::int64_t value = row.number(column);
   if (value < 0 || value > static_cast<std::int64_t>(last)) {
-    throw StorageError("a row holds the number " + std::to_string(value) + " where a state, reason or kind belongs; the file is damaged", false);
+    throw StorageError(
+        "a row holds the number " + std::to_string(value) + " where a state, reason or kind belongs; the file is damaged", false);
   }
   return static_cast<Enum>(value);
 }
@@ -88,7 +89,8 @@ std::vector<Text> unpack_words(std::string_view packed) {
   while (at < packed.size()) {
     std::size_t size = 0;
     for (unsigned shift = 0;; shift += 7) {
-      if (at == packed.size() || shift > 28) throw StorageError("the tags or cogs of a Labor cannot be read; the file is damaged", false);
+      if (at == packed.size() || shift > 28)
+        throw StorageError("the tags or cogs of a Labor cannot be read; the file is damaged", false);
       const auto byte = static_cast<unsigned char>(packed[at++]);
       size |= std::size_t{byte & 0x7fU} << shift;
       if (byte < 0x80) break;
@@ -156,7 +158,8 @@ Labor labor_from(const SqliteStatement& row) {
 }
 
 const RowSql kTaskSql = {
-    "INSERT INTO tasks(key, first_job, pre_checks, cont_checks, first_sequence, sequences, state, reason, started, ended, failures, "
+    "INSERT INTO tasks(key, first_job, pre_checks, cont_checks, first_sequence, sequences, state, reason, started, ended, "
+    "failures, "
     "strict, pass_failures, pause_on_entry, concurrency, concurrency_share, tolerated_failures, tolerated_share, "
     "cont_check_interval, bake, entry_delay, name, desc, holds) "
     "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)",
@@ -165,7 +168,8 @@ const RowSql kTaskSql = {
     "concurrency_share = ?16, tolerated_failures = ?17, tolerated_share = ?18, cont_check_interval = ?19, bake = ?20, "
     "entry_delay = ?21, name = ?22, desc = ?23, holds = ?24 WHERE key = ?1",
     "key, first_job, pre_checks, cont_checks, first_sequence, sequences, state, reason, started, ended, failures, strict, "
-    "pass_failures, pause_on_entry, concurrency, concurrency_share, tolerated_failures, tolerated_share, cont_check_interval, bake, "
+    "pass_failures, pause_on_entry, concurrency, concurrency_share, tolerated_failures, tolerated_share, cont_check_interval, "
+    "bake, "
     "entry_delay, name, desc, holds"};
 
 void bind_task(SqliteStatement& statement, std::int64_t key, const Task& task, RowScratch& scratch) {
@@ -248,7 +252,8 @@ Sequence sequence_from(const SqliteStatement& row, Interner& intern) {
 }
 
 const RowSql kJobSql = {
-    "INSERT INTO jobs(key, task, sequence, kind, state, held, rounds, started, ended, name, desc, cog, timeout, retries, retry_delay, "
+    "INSERT INTO jobs(key, task, sequence, kind, state, held, rounds, started, ended, name, desc, cog, timeout, retries, "
+    "retry_delay, "
     "retry_max_delay, retry_backoff, on_interrupt, attempts, room) "
     "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
     "UPDATE jobs SET state = ?5, held = ?6, rounds = ?7, started = ?8, ended = ?9, name = ?10, "

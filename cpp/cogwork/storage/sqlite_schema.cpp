@@ -163,7 +163,8 @@ void check_schema(const SqliteFileKind& kind, const SqlitePlace& place, bool may
     throw StorageError("cannot use " + place.shown + ": " + versions + "; use the newer cogwork that wrote it", false);
   }
   if (kind.version < kSqliteSchema && !may_migrate) {
-    throw StorageError("cannot read " + place.shown + ": " + versions + "; open it once with an engine, which brings it up to date", false);
+    throw StorageError("cannot read " + place.shown + ": " + versions + "; open it once with an engine, which brings it up to date",
+                       false);
   }
 }
 

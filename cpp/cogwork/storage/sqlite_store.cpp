@@ -37,7 +37,9 @@ fs::path resolve(fs::path path) {
   return error ? fs::absolute(path) : parent / path.filename();
 }
 
-[[noreturn]] void refuse(const std::string& path, const std::string& why) { throw StorageError("cannot open " + path + ": " + why, false); }
+[[noreturn]] void refuse(const std::string& path, const std::string& why) {
+  throw StorageError("cannot open " + path + ": " + why, false);
+}
 
 /// What SQLite would say less well.
 SqlitePlace look_at_file(const std::string& path, OpenMode mode) {
@@ -64,10 +66,13 @@ SqlitePlace look_at_file(const std::string& path, OpenMode mode) {
   } else if (!S_ISREG(about.st_mode)) {
     refuse(path, "it is not a plain file");
   } else if (about.st_nlink > 1 && mode == OpenMode::OWNER) {
-    refuse(path, "the file has " + std::to_string(about.st_nlink) +
-                     " names (hard links), and SQLite would keep a log for each of them, which damages it; copy the file and use the copy");
+    refuse(
+        path,
+        "the file has " + std::to_string(about.st_nlink) +
+            " names (hard links), and SQLite would keep a log for each of them, which damages it; copy the file and use the copy");
   } else if (access(real.c_str(), mode == OpenMode::OWNER ? R_OK | W_OK : R_OK) != 0) {
-    refuse(path, std::string("this user may not ") + (mode == OpenMode::OWNER ? "read and write" : "read") + " the file; change its permissions");
+    refuse(path, std::string("this user may not ") + (mode == OpenMode::OWNER ? "read and write" : "read") +
+                     " the file; change its permissions");
   }
   return {path, real.string()};
 }
@@ -104,7 +109,8 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
   }
 
   void apply(const Batch& batch) override {
-    if (mode_ == OpenMode::READER) throw StorageError("cannot write to " + place_.shown + ": it was opened for reading only", false);
+    if (mode_ == OpenMode::READER)
+      throw StorageError("cannot write to " + place_.shown + ": it was opened for reading only", false);
     if (!writer_ || writer_->broken()) {
       writer_.reset();
       open_for_writing();
@@ -161,7 +167,8 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
         const auto keys = std::span(keys_).subspan(place_, size);
         auto labors = store_->reading([&](SqliteReader& reader) { return reader.labors(keys); });
         // Looked at again: a state may have changed since the Labor was found; the rest that a filter asks for does not.
-        if (!states_.empty()) std::erase_if(labors, [&](const Labor& labor) { return std::ranges::find(states_, labor.state) == states_.end(); });
+        if (!states_.empty())
+          std::erase_if(labors, [&](const Labor& labor) { return std::ranges::find(states_, labor.state) == states_.end(); });
         piece_.assign(std::make_move_iterator(labors.begin()), std::make_move_iterator(labors.end()));
         place_ += size;
       }
@@ -181,7 +188,8 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
 
   void open_for_writing() {
     SqliteConnection connection(place_, SqliteConnection::Kind::WRITER);
-    if (sqlite3_db_readonly(connection.handle(), "main") == 1) refuse(place_.shown, "this user may not write the file; change its permissions");
+    if (sqlite3_db_readonly(connection.handle(), "main") == 1)
+      refuse(place_.shown, "this user may not write the file; change its permissions");
     const auto kind = look_at(connection);
     check_schema(kind, place_, true, true);
     if (const auto mode = connection.word("PRAGMA journal_mode = WAL"); mode != "wal") {
@@ -250,7 +258,8 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
         }
       }
       if (tries == kTries) {
-        throw StorageError("cannot read " + place_.shown + ": it changes while it is read, without SQLite's log; is it being copied over?", true);
+        throw StorageError(
+            "cannot read " + place_.shown + ": it changes while it is read, without SQLite's log; is it being copied over?", true);
       }
     }
   }

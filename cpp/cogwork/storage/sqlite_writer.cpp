@@ -69,7 +69,7 @@ void SqliteWriter::apply(const Batch& batch) {
 }
 
 void SqliteWriter::roll_back() {
-  keys_.clear();  // some may be of Labors that this batch was to bring
+  keys_.clear();                              // some may be of Labors that this batch was to bring
   if (!connection_.in_transaction()) return;  // SQLite has rolled it back by itself
   sqlite3_exec(connection_.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
   broken_ = connection_.in_transaction();
@@ -108,7 +108,8 @@ void SqliteWriter::put(const WriteLabor& write) {
     key = next_key_.number(0);
     next_key_.reset();
     if (key > kMostLabors) {
-      throw StorageError("cannot write a Labor to " + connection_.place().shown + ": it holds as many as it can; take another file", false);
+      throw StorageError("cannot write a Labor to " + connection_.place().shown + ": it holds as many as it can; take another file",
+                         false);
     }
   }
   bind_labor(insert_labor_, key, labor, scratch_);
@@ -159,7 +160,8 @@ void SqliteWriter::remove_tree(std::int64_t key) {
   for (const char* sql : {
            "DELETE FROM labor_tags WHERE labor = ?1",
            "DELETE FROM labor_cogs WHERE labor = ?1 AND cog IN (SELECT coalesce(cog, '') FROM jobs WHERE key BETWEEN ?2 AND ?3)",
-           "DELETE FROM labor_targets WHERE labor = ?1 AND target IN (SELECT coalesce(target, '') FROM sequences WHERE key BETWEEN ?2 AND ?3)",
+           "DELETE FROM labor_targets WHERE labor = ?1 AND target IN (SELECT coalesce(target, '') FROM sequences WHERE key BETWEEN "
+           "?2 AND ?3)",
            "DELETE FROM tasks WHERE key BETWEEN ?2 AND ?3",
            "DELETE FROM sequences WHERE key BETWEEN ?2 AND ?3",
            "DELETE FROM jobs WHERE key BETWEEN ?2 AND ?3",

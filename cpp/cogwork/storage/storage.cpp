@@ -43,7 +43,8 @@ std::string in_use_message(std::string_view store, const Owner& owner) {
   if (!owner.user.empty()) text += ", of " + owner.user;
   if (!owner.host.empty()) text += ", on " + owner.host;
   if (is_set(owner.since)) text += ", since " + in_words(owner.since);
-  text += "; one engine at a time owns a store. Close that one first, or work through it with cogwork.connect (reading needs neither).";
+  text +=
+      "; one engine at a time owns a store. Close that one first, or work through it with cogwork.connect (reading needs neither).";
   return text;
 }
 

@@ -77,9 +77,8 @@ std::size_t distance(std::string_view a, std::string_view b) {
 std::string unknown_store(std::string_view name, std::string_view spec) {
   const auto names = registered_stores();
   std::string text = "there is no store called '" + std::string(name) + "'";
-  const auto nearest = std::min_element(names.begin(), names.end(), [&](const auto& a, const auto& b) {
-    return distance(name, a) < distance(name, b);
-  });
+  const auto nearest = std::min_element(names.begin(), names.end(),
+                                        [&](const auto& a, const auto& b) { return distance(name, a) < distance(name, b); });
   if (nearest != names.end() && distance(name, *nearest) <= std::max<std::size_t>(1, name.size() / 3)) {
     text += " - did you mean '" + *nearest + ":'?";
   }

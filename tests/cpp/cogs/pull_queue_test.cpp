@@ -423,7 +423,7 @@ TEST_F(PullQueueTest, AnInterruptMarksTheCallAndWakesItsSleep) {
   EXPECT_EQ(sink.count(), 0u) << "the call itself reports";
   queue.finish(one, success());
   EXPECT_EQ(sink.of(1).size(), 1u);
-  queue.interrupt(1);  // over
+  queue.interrupt(1);   // over
   queue.interrupt(77);  // never was
 }
 

@@ -48,8 +48,9 @@ TEST(EngineDurability, D3WhatDependsOnAnOutcomeStartsAfterItIsDurable) {
   auto store = std::make_shared<FaultyStore>(make_memory_store());
   Gate gate;
   std::atomic<int> second{0};
-  EngineWorld w(store, {},
-                {{"first", [&](const Call&) { return gate.enter(), Outcome{}; }}, {"second", [&](const Call&) { return ++second, Outcome{}; }}});
+  EngineWorld w(store, {}, {{"first", [&](const Call&) { return gate.enter(), Outcome{}; }}, {"second", [&](const Call&) {
+                                                                                                return ++second, Outcome{};
+                                                                                              }}});
   auto labor = tree_of(2);
   labor.jobs[0].cog_path = "first";
   labor.jobs[1].cog_path = "second";
@@ -281,7 +282,9 @@ TEST(EngineRecovery, R1R3WhatWasUnfinishedGoesOn) {
   const auto done = w.wait(running);
   EXPECT_EQ(done.state, S::COMPLETED);
   for (const auto& job : done.jobs) {  // ended objects are not run again; what the close withdrew had not begun
-    EXPECT_EQ(std::count_if(job.attempts.begin(), job.attempts.end(), [](const Attempt& a) { return a.status != AttemptStatus::WITHDRAWN; }), 1);
+    EXPECT_EQ(std::count_if(job.attempts.begin(), job.attempts.end(),
+                            [](const Attempt& a) { return a.status != AttemptStatus::WITHDRAWN; }),
+              1);
   }
   EXPECT_EQ(w.engine->state(unstarted), S::ADMIN_NOT_STARTED);
   EXPECT_EQ(w.engine->state(paused), S::PAUSED);
@@ -296,8 +299,9 @@ TEST(EngineRecovery, R2R4WhatCannotGoOnYetSaysWhy) {
   {
     EngineOptions options;
     options.grace = 10ms;
-    EngineWorld w(store, options,
-                  {{"block", [&](const Call&) { return gate.enter(), Outcome{}; }}, {"other", [](const Call&) { return Outcome{}; }}});
+    EngineWorld w(
+        store, options,
+        {{"block", [&](const Call&) { return gate.enter(), Outcome{}; }}, {"other", [](const Call&) { return Outcome{}; }}});
     auto labor = tree_of(1, "block");
     labor.jobs[0].options.on_interrupt = static_cast<std::int8_t>(OnInterrupt::HOLD);
     risky = w.submit(labor);
@@ -362,9 +366,9 @@ TEST(EngineEnd, DroppedAtAnyMoment) {
     EngineOptions options;
     options.grace = 1ms;
     EngineWorld w(make_memory_store(), options, {{"nap", [](const Call&) {
-                    std::this_thread::sleep_for(200us);
-                    return Outcome{};
-                  }}});
+                                                    std::this_thread::sleep_for(200us);
+                                                    return Outcome{};
+                                                  }}});
     w.submit(tree_of(200, "nap", 8));
     std::this_thread::sleep_for(std::chrono::microseconds(i * 100));
   }
@@ -377,9 +381,9 @@ TEST(EngineStress, RandomSignalsAgainstManyLabors) {
   EngineOptions options;
   options.workers = 8;
   options.grace = 50ms;
-  EngineWorld w(store, options, {{"maybe", [](const Call& call) {
-                  return call.request().key % 7 == 0 ? answer(AttemptStatus::FAILURE, "no") : Outcome{};
-                }}});
+  EngineWorld w(
+      store, options,
+      {{"maybe", [](const Call& call) { return call.request().key % 7 == 0 ? answer(AttemptStatus::FAILURE, "no") : Outcome{}; }}});
   std::vector<Id> ids;
   for (int i = 0; i < 40; ++i) {
     auto labor = tree_of(20, "maybe", 4);

@@ -21,8 +21,8 @@ Labor random_tree(Random& r) {
   LaborBuilder b(r.next());
   const auto tasks = 1 + r.below(3);
   for (std::uint64_t t = 0; t < tasks; ++t) {
-    b.task(static_cast<std::uint32_t>(1 + r.below(6)), static_cast<std::uint32_t>(1 + r.below(3)), static_cast<std::uint32_t>(r.below(3)),
-           static_cast<std::uint32_t>(r.below(3)));
+    b.task(static_cast<std::uint32_t>(1 + r.below(6)), static_cast<std::uint32_t>(1 + r.below(3)),
+           static_cast<std::uint32_t>(r.below(3)), static_cast<std::uint32_t>(r.below(3)));
     b.with([&](Task& task) {
       task.concurrency.number = static_cast<std::int64_t>(1 + r.below(4));
       task.tolerated_failures.number = static_cast<std::int64_t>(r.below(6)) - 1;

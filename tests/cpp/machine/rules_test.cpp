@@ -63,7 +63,8 @@ TEST(Executing, X2TheFirstCheckToFailDecidesTheReason) {
 }
 
 TEST(Executing, X2ACheckThatWaitsForItsRetryEndsStoppedAndOneThatNeverBeganStays) {
-  MachineWorld w(LaborBuilder().task(1, 1, 3, 0).jobs([](Job& j) { j.options.retries = 1, j.options.retry_delay = 10s; }).build(), 2);
+  MachineWorld w(LaborBuilder().task(1, 1, 3, 0).jobs([](Job& j) { j.options.retries = 1, j.options.retry_delay = 10s; }).build(),
+                 2);
   w.start();
   ASSERT_EQ(w.handed.size(), 2u);
   w.durable = false;
@@ -276,10 +277,8 @@ TEST(Checks, X6aARoundUnderWayIsWaitedForAndCounts) {
 }
 
 TEST(Checks, X6bTheFirstCauseIsKeptAndRoundsGoOn) {
-  MachineWorld w(LaborBuilder()
-                     .task(3, 2, 0, 1)
-                     .with([](Task& t) { t.cont_check_interval = 10s, t.concurrency.number = 2; })
-                     .build());
+  MachineWorld w(
+      LaborBuilder().task(3, 2, 0, 1).with([](Task& t) { t.cont_check_interval = 10s, t.concurrency.number = 2; }).build());
   w.start();
   w.finish(0);
   w.finish(1, A::FAILURE);

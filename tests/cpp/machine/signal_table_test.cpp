@@ -86,9 +86,7 @@ struct Case {
       case State::COMPLETED:
         for (int i = 0; i < 4; ++i) w.finish_all();
         return;
-      case State::FAILED:
-        w.finish_all(AttemptStatus::FAILURE);
-        return;
+      case State::FAILED: w.finish_all(AttemptStatus::FAILURE); return;
       default: return;
     }
   }

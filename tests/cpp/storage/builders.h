@@ -125,10 +125,11 @@ inline Labor make_full_labor() {
         job.options.retry_max_delay = std::chrono::seconds(90);
         job.options.retry_backoff = 1.5;
         job.options.retries = 4;
-        job.attempts = {
-            {1, 0, kNoon + Duration(6), kNoon + Duration(7), AttemptStatus::TIMED_OUT, Attempt::STILL_RUNNING, "", "too slow", "line\nline"},
-            {2, 0, kNoon + Duration(8), kNoon + Duration(9), AttemptStatus::SUCCESS, Attempt::CUT | Attempt::REPR, "\xa2hi", "", ""},
-            {3, 0, kNoon + Duration(9), never, AttemptStatus::OPEN, 0, "", "", ""}};
+        job.attempts = {{1, 0, kNoon + Duration(6), kNoon + Duration(7), AttemptStatus::TIMED_OUT, Attempt::STILL_RUNNING, "",
+                         "too slow", "line\nline"},
+                        {2, 0, kNoon + Duration(8), kNoon + Duration(9), AttemptStatus::SUCCESS, Attempt::CUT | Attempt::REPR,
+                         "\xa2hi", "", ""},
+                        {3, 0, kNoon + Duration(9), never, AttemptStatus::OPEN, 0, "", "", ""}};
         labor.jobs.push_back(job);
       }
     }

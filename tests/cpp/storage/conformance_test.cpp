@@ -271,9 +271,8 @@ TEST_P(Conformance, T3_streams_by_submitted_then_id_without_data) {
   std::vector<Labor> shuffled = labors;
   std::shuffle(shuffled.begin(), shuffled.end(), std::mt19937(7));
   for (const auto& labor : shuffled) store->write_labor(labor);
-  std::sort(labors.begin(), labors.end(), [](const Labor& a, const Labor& b) {
-    return std::pair(a.submitted, a.id) < std::pair(b.submitted, b.id);
-  });
+  std::sort(labors.begin(), labors.end(),
+            [](const Labor& a, const Labor& b) { return std::pair(a.submitted, a.id) < std::pair(b.submitted, b.id); });
   std::vector<Labor> expected;
   for (const auto& labor : labors) expected.push_back(without_tables(labor));
   EXPECT_EQ(all_of(*store->labors({})), expected);
@@ -399,7 +398,8 @@ TEST_P(Conformance, T5_a_batch_is_stored_whole_or_not_at_all) {
   Job stray = labor.jobs[1];
   stray.ordinal = 99;
   Batch batch;
-  batch.writes = {WriteJob{labor.id, changed.jobs[0]}, write_of(fresh), WriteSequence{labor.id, changed.sequences[0]}, WriteJob{labor.id, stray}};
+  batch.writes = {WriteJob{labor.id, changed.jobs[0]}, write_of(fresh), WriteSequence{labor.id, changed.sequences[0]},
+                  WriteJob{labor.id, stray}};
   batch.history = {history_row(labor.id, 2, 1), history_row(fresh.id, 3, 1)};
   batch.records = {{RecordKind::LATCH, "l", Text("new")}};
   expect_refused(batch);
@@ -500,8 +500,11 @@ TEST_P(Conformance, T5_records_by_kind_and_key) {
   EXPECT_TRUE(store->records(RecordKind::LATCH).empty());
   const std::string binary("\0\xff\x80value", 8);
   Batch batch;
-  batch.records = {{RecordKind::CLIENT_ID, "b", Text("2")}, {RecordKind::CLIENT_ID, "a", Text(binary)}, {RecordKind::LATCH, "a", Text("latch")},
-                   {RecordKind::CLIENT_ID, "Ä", Text("")},  {RecordKind::CLIENT_ID, "", Text("no key")}};
+  batch.records = {{RecordKind::CLIENT_ID, "b", Text("2")},
+                   {RecordKind::CLIENT_ID, "a", Text(binary)},
+                   {RecordKind::LATCH, "a", Text("latch")},
+                   {RecordKind::CLIENT_ID, "Ä", Text("")},
+                   {RecordKind::CLIENT_ID, "", Text("no key")}};
   store->apply(batch);
   const auto found = store->records(RecordKind::CLIENT_ID);
   ASSERT_EQ(found.size(), 4U);
@@ -509,7 +512,10 @@ TEST_P(Conformance, T5_records_by_kind_and_key) {
   EXPECT_EQ(found[1], (Record{RecordKind::CLIENT_ID, "a", Text(binary)}));
   EXPECT_EQ(found[2], (Record{RecordKind::CLIENT_ID, "b", Text("2")}));
   EXPECT_EQ(found[3], (Record{RecordKind::CLIENT_ID, "Ä", Text("")}));
-  store->apply({{}, {}, {{RecordKind::CLIENT_ID, "a", {}}, {RecordKind::CLIENT_ID, "not there", {}}, {RecordKind::CLIENT_ID, "b", Text("3")}}});
+  store->apply(
+      {{},
+       {},
+       {{RecordKind::CLIENT_ID, "a", {}}, {RecordKind::CLIENT_ID, "not there", {}}, {RecordKind::CLIENT_ID, "b", Text("3")}}});
   EXPECT_EQ(store->records(RecordKind::CLIENT_ID).size(), 3U);
   EXPECT_EQ(store->records(RecordKind::CLIENT_ID)[1].value, Text("3"));
   EXPECT_EQ(store->records(RecordKind::LATCH).size(), 1U);
@@ -520,11 +526,14 @@ TEST_P(Conformance, T5_values_of_many_megabytes) {
   labor.jobs[0].args = std::string(20'000'000, 'a');
   store->write_labor(labor);
   for (std::uint32_t i = 1; i <= 3; ++i) {
-    labor.jobs[1].attempts.push_back({i, 0, kNoon, kNoon, AttemptStatus::FAILURE, Attempt::CUT, std::string("\xc6\x00\x98\x96\x80", 5) + std::string(10'000'000, 'o'),
+    labor.jobs[1].attempts.push_back({i, 0, kNoon, kNoon, AttemptStatus::FAILURE, Attempt::CUT,
+                                      std::string("\xc6\x00\x98\x96\x80", 5) + std::string(10'000'000, 'o'),
                                       std::string(100'000, 'e'), "log"});
     store->write_job(labor.id, labor.jobs[1]);
   }
-  store->apply({{}, {history_row(labor.id, 1, 1, std::string(5'000'000, 'h'))}, {{RecordKind::HELD_JOB, "big", Text(std::string(5'000'000, 'r'))}}});
+  store->apply({{},
+                {history_row(labor.id, 1, 1, std::string(5'000'000, 'h'))},
+                {{RecordKind::HELD_JOB, "big", Text(std::string(5'000'000, 'r'))}}});
   EXPECT_TRUE(store->read_labor(labor.id, true) == labor);
   const auto bare = store->read_job(labor.id.with_ordinal(5), false);
   EXPECT_EQ(bare.attempts.size(), 3U);

@@ -92,9 +92,7 @@ class TwoStores {
           return write_of(labor);
         }
         [[fallthrough]];
-      case 1:
-        other.id = id;
-        return WriteLaborState{std::make_shared<const Labor>(without_tables(other))};
+      case 1: other.id = id; return WriteLaborState{std::make_shared<const Labor>(without_tables(other))};
       case 2: {
         Task task = other.tasks[0];
         task.ordinal = labor.tasks[random_.below(labor.tasks.size())].ordinal;
@@ -115,7 +113,9 @@ class TwoStores {
     }
   }
 
-  static std::optional<std::uint32_t> index_of(const Labor& labor, std::uint32_t ordinal) { return find_ordinal(labor, ordinal)->index; }
+  static std::optional<std::uint32_t> index_of(const Labor& labor, std::uint32_t ordinal) {
+    return find_ordinal(labor, ordinal)->index;
+  }
 
   LaborFilter random_filter() {
     LaborFilter filter;

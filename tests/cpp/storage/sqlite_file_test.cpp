@@ -34,7 +34,9 @@ class SqliteFile : public testing::Test {
     sqlite3_close(database);
   }
 
-  std::string refusal(OpenMode mode) { return refusal([&] { open_sqlite_store(path, mode); }); }
+  std::string refusal(OpenMode mode) {
+    return refusal([&] { open_sqlite_store(path, mode); });
+  }
   static std::string refusal(const std::function<void()>& call) {
     try {
       call();
@@ -222,7 +224,8 @@ TEST_F(SqliteFile, R1_a_reader_creates_nothing) {
   EXPECT_TRUE(files().empty());
   const Labor labor = make_labor();
   open_sqlite_store(path, OpenMode::OWNER)->write_labor(labor);
-  struct stat before {}, after {};
+  struct stat before {
+  }, after{};
   ASSERT_EQ(stat(path.c_str(), &before), 0);
   {
     const auto reader = open_sqlite_store(path, OpenMode::READER);
@@ -364,12 +367,13 @@ TEST_F(SqliteFile, D6_which_errors_of_sqlite_waiting_may_mend) {
       return error.temporary();
     }
   };
-  for (const int code : {SQLITE_FULL, SQLITE_IOERR, SQLITE_IOERR_FSYNC, SQLITE_IOERR_NOMEM, SQLITE_BUSY, SQLITE_BUSY_SNAPSHOT, SQLITE_LOCKED,
-                         SQLITE_CANTOPEN, SQLITE_READONLY, SQLITE_READONLY_DBMOVED, SQLITE_NOMEM, SQLITE_INTERRUPT, SQLITE_PROTOCOL}) {
+  for (const int code :
+       {SQLITE_FULL, SQLITE_IOERR, SQLITE_IOERR_FSYNC, SQLITE_IOERR_NOMEM, SQLITE_BUSY, SQLITE_BUSY_SNAPSHOT, SQLITE_LOCKED,
+        SQLITE_CANTOPEN, SQLITE_READONLY, SQLITE_READONLY_DBMOVED, SQLITE_NOMEM, SQLITE_INTERRUPT, SQLITE_PROTOCOL}) {
     EXPECT_TRUE(temporary(code)) << code;
   }
-  for (const int code : {SQLITE_TOOBIG, SQLITE_MISMATCH, SQLITE_CONSTRAINT, SQLITE_CONSTRAINT_UNIQUE, SQLITE_CORRUPT, SQLITE_NOTADB, SQLITE_SCHEMA,
-                         SQLITE_ERROR, SQLITE_MISUSE}) {
+  for (const int code : {SQLITE_TOOBIG, SQLITE_MISMATCH, SQLITE_CONSTRAINT, SQLITE_CONSTRAINT_UNIQUE, SQLITE_CORRUPT, SQLITE_NOTADB,
+                         SQLITE_SCHEMA, SQLITE_ERROR, SQLITE_MISUSE}) {
     EXPECT_FALSE(temporary(code)) << code;
   }
 }

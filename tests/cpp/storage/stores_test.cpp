@@ -29,8 +29,9 @@ TEST(Stores, T4_memory_and_sqlite_are_built_in) {
 
 TEST(Stores, T4_a_name_is_registered_once) {
   register_store("once", [](const std::string&, OpenMode) { return make_memory_store(); });
-  EXPECT_NE(refusal([] { register_store("once", [](const std::string&, OpenMode) { return make_memory_store(); }); }).find("'once'"),
-            std::string::npos);
+  EXPECT_NE(
+      refusal([] { register_store("once", [](const std::string&, OpenMode) { return make_memory_store(); }); }).find("'once'"),
+      std::string::npos);
   EXPECT_THROW(register_store("sqlite", [](const std::string&, OpenMode) { return make_memory_store(); }), Error);
   for (const char* name : {"", "c", "two words", "a:b", "7up", "sl/ash", "umläut"}) {
     EXPECT_THROW(register_store(name, [](const std::string&, OpenMode) { return make_memory_store(); }), Error) << name;
@@ -67,7 +68,8 @@ TEST(Stores, T4_a_path_or_sqlite_with_a_path_is_a_file) {
   open_store(folder / "a.db", OpenMode::OWNER)->write_labor(labor);
   EXPECT_EQ(open_store("sqlite:" + (folder / "a.db"), OpenMode::OWNER)->read_labor(labor.id, true), labor);
   // Names that could confuse: a colon, spaces, signs that are special in URIs and to SQLite, a drive letter.
-  for (const char* name : {"12:30.db", "c:x.db", "with space.db", "a?mode=ro&x#y%20.db", "file:x", "'quote'.db", "ünï.db", ":memory: not"}) {
+  for (const char* name :
+       {"12:30.db", "c:x.db", "with space.db", "a?mode=ro&x#y%20.db", "file:x", "'quote'.db", "ünï.db", ":memory: not"}) {
     open_store(folder / name, OpenMode::OWNER)->write_labor(labor);
     EXPECT_TRUE(std::filesystem::exists(folder / name)) << name;
     EXPECT_EQ(open_store(folder / name, OpenMode::READER)->read_labor(labor.id, true), labor) << name;

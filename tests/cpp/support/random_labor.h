@@ -58,7 +58,7 @@ class LaborMaker {
  private:
   Text pick(const std::vector<std::string>& from) { return Text(from[r_.below(from.size())]); }
   Text words() {
-    static const std::vector<std::string> kWords = {"",      "edge upgrade 2.1",    "rest", "Kante – 縁", "a\nb\t'c'",
+    static const std::vector<std::string> kWords = {"",        "edge upgrade 2.1",    "rest", "Kante – 縁", "a\nb\t'c'",
                                                     "🙂 ok", std::string(300, 'n'), "x"};
     return pick(kWords);
   }
