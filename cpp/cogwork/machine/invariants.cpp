@@ -5,6 +5,9 @@
 namespace cogwork {
 namespace {
 
+using RunPhase = LaborMachine::RunPhase;
+
+/// Walks the whole tree once. Texts are made only where something is broken: the walks call this after each of millions of steps.
 class Checker {
  public:
   explicit Checker(const LaborMachine& machine) : m_(machine), l_(machine.labor()) {}
@@ -12,131 +15,257 @@ class Checker {
   std::vector<std::string> run() {
     for (std::uint32_t t = 0; t < l_.tasks.size(); ++t) task(t);
     for (std::uint32_t j = 0; j < l_.jobs.size(); ++j) job(j);
+    runs();
     labor();
     return std::move(broken_);
   }
 
  private:
-  void expect(bool holds, const char* rule, const std::string& what) {
-    if (!holds) broken_.push_back(std::string(rule) + ": " + what);
-  }
-  static std::string at(const char* kind, std::uint32_t index, State state) {
-    return std::string(kind) + " " + std::to_string(index) + " (" + std::string(name_of(state)) + ")";
+  void expect(bool holds, const char* rule, ObjectRef object, const char* what) {
+    if (holds) return;
+    static constexpr const char* kKinds[] = {"Labor", "Task", "Sequence", "Job"};
+    broken_.push_back(std::string(rule) + ": " + kKinds[static_cast<int>(object.kind)] + " " + std::to_string(object.index) + " (" +
+                      std::string(name_of(state_of(l_, object))) + ") " + what);
   }
   static bool executes(const Job& job) { return !job.attempts.empty() && job.attempts.back().open(); }
+  static bool unstarted(State s) { return s == State::NOT_STARTED || s == State::ADMIN_NOT_STARTED; }
+  static bool counts_as_try(AttemptStatus s) {
+    return s != AttemptStatus::OPEN && s != AttemptStatus::WITHDRAWN && s != AttemptStatus::INTERRUPTED &&
+           s != AttemptStatus::STOPPED;
+  }
 
   /// G4, G5a: a state shows the rank in force, and PAUSING only while something executes.
-  void shows(ObjectRef object, State state, bool executing, const std::string& name) {
+  void shows(ObjectRef object, State state, bool executing) {
     if (!is_under_way(state) || state == State::STOPPING) return;
     const Rank rank = m_.rank_in_force(object);
     const State wanted = rank == Rank::NONE ? State::RUNNING : executing ? State::PAUSING : paused_state(rank);
-    expect(state == wanted, "G5a", name + " should show " + std::string(name_of(wanted)));
+    expect(state == wanted, "G5a", object, "does not show what holds it");
+  }
+
+  template <typename Object>
+  void times(ObjectRef ref, const Object& object) {
+    expect(is_set(object.ended) == has_ended(object.state), "M2", ref, "has an end where it has none, or none where it has one");
+    // Only a Labor ends without having started (S6).
+    if (!has_ended(object.state))
+      expect(is_set(object.started) != unstarted(object.state), "M2", ref, "has not the start of its state");
+    expect(!is_set(object.ended) || object.ended >= object.started, "M2", ref, "ended before it started");
+  }
+
+  void holds(ObjectRef ref, const Holds& own) {
+    for (std::size_t i = 0; i < own.size(); ++i) {
+      expect(own[i].rank != Rank::NONE && (i == 0 || own[i - 1].rank < own[i].rank), "G5", ref, "has holds out of order");
+    }
+  }
+
+  void sequence(const Task& t, std::uint32_t task_index, std::uint32_t index) {
+    const ObjectRef ref{ObjectKind::SEQUENCE, index};
+    const auto& s = l_.sequences[index];
+    times(ref, s);
+    holds(ref, s.holds);
+    expect(s.reason == Reason::NO_FAILURE, "M4", ref, "has a reason, which only Labors and Tasks have");
+    expect(s.task == task_index, "M1", ref, "names another Task");
+
+    std::uint32_t open = 0, at_work = 0, failed = 0, stopped = 0, completed = 0;
+    for (std::uint32_t j = 0; j < s.job_count; ++j) {
+      const auto& job = l_.jobs[s.first_job + j];
+      if (executes(job)) ++open;
+      if (m_.run_of(s.first_job + j)) ++at_work;
+      // Jobs in order: what has begun stands behind nothing that has not completed.
+      expect(job.state == State::NOT_STARTED || completed == j, "X7", ref, "began a Job before the one before it completed");
+      if (job.state == State::COMPLETED) ++completed;
+      if (job.state == State::FAILED) ++failed;
+      if (job.state == State::STOPPED) ++stopped;
+    }
+    expect(open <= 1, "M1", ref, "has two attempts at once");
+    expect(at_work == (is_under_way(s.state) ? 1u : 0u), "X7", ref, "has not one Job at work while it is under way, and none else");
+    expect(open == 0 || s.state == State::RUNNING || s.state == State::PAUSING || s.state == State::STOPPING, "G4", ref,
+           "executes");
+    expect(open == 0 || is_under_way(t.state), "G4", {ObjectKind::TASK, task_index}, "has something executing below it");
+    if (s.state == State::COMPLETED) expect(completed == s.job_count, "X7", ref, "completed without its Jobs");
+    if (s.state == State::FAILED) expect(failed == 1, "X7", ref, "failed without a Job that did");
+    if (s.state == State::STOPPED) expect(failed == 0 && completed < s.job_count, "G7", ref, "has a true end of its own");
+    if (is_under_way(s.state)) expect(failed + stopped == 0 && completed < s.job_count, "X7", ref, "should have ended");
+    shows(ref, s.state, open > 0);
+    if (has_ended(t.state)) expect(has_ended(s.state) || unstarted(s.state), "X1", ref, "outlives its Task");
+    if (unstarted(t.state)) expect(unstarted(s.state), "X1", ref, "began before its Task");
   }
 
   void task(std::uint32_t index) {
+    const ObjectRef ref{ObjectKind::TASK, index};
     const auto& t = l_.tasks[index];
-    const auto name = at("Task", index, t.state);
-    std::uint32_t under_way = 0;
-    std::uint32_t lost = 0;
-    bool unstarted = false;
-    for (std::uint32_t s = 0; s < t.sequence_count; ++s) {
-      const auto& sequence = l_.sequences[t.first_sequence + s];
-      const auto sequence_name = at("Sequence", t.first_sequence + s, sequence.state);
-      if (sequence.state == State::NOT_STARTED) {
-        unstarted = true;
+    times(ref, t);
+    holds(ref, t.holds);
+    std::uint32_t under_way = 0, lost = 0, started = 0;
+    bool cut = false, gap = false;
+    for (std::uint32_t i = 0; i < t.sequence_count; ++i) {
+      sequence(t, index, t.first_sequence + i);
+      const State s = l_.sequences[t.first_sequence + i].state;
+      if (unstarted(s)) {
+        gap = true;
       } else {
-        expect(!unstarted, "X3", sequence_name + " started before one that stands before it");
+        ++started;
+        expect(!gap, "X3", {ObjectKind::SEQUENCE, t.first_sequence + i}, "started before one that stands before it");
       }
-      if (is_under_way(sequence.state)) ++under_way;
-      if (sequence.state == State::FAILED || sequence.state == State::STOPPED) ++lost;
-      bool executing = false;
-      std::uint32_t open = 0;
-      for (std::uint32_t j = 0; j < sequence.job_count; ++j) {
-        if (!executes(l_.jobs[sequence.first_job + j])) continue;
-        executing = true;
-        ++open;
-      }
-      expect(open <= 1, "M1", sequence_name + " has two attempts at once");
-      expect(
-          !executing || sequence.state == State::RUNNING || sequence.state == State::PAUSING || sequence.state == State::STOPPING,
-          "G4", sequence_name + " executes");
-      expect(!executing || is_under_way(t.state), "G4", name + " has something executing below it");
-      shows({ObjectKind::SEQUENCE, t.first_sequence + s}, sequence.state, executing, sequence_name);
+      if (is_under_way(s)) ++under_way;
+      if (s == State::FAILED || s == State::STOPPED) ++lost;
+      if (s == State::STOPPED || unstarted(s)) cut = true;
+    }
+    bool check_failed = false, entry_passed = true;
+    for (std::uint32_t c = 0; c < t.check_count(); ++c) {
+      const auto& check = l_.jobs[t.first_job + c];
+      if (check.state == State::FAILED) check_failed = true;
+      if (check.rounds == 0) entry_passed = false;
       if (has_ended(t.state)) {
-        expect(has_ended(sequence.state) || sequence.state == State::NOT_STARTED, "X1", sequence_name + " outlives its Task");
+        expect(has_ended(check.state) || unstarted(check.state), "X1", {ObjectKind::JOB, t.first_job + c}, "outlives its Task");
       }
-      if (t.state == State::NOT_STARTED)
-        expect(sequence.state == State::NOT_STARTED, "X1", sequence_name + " began before its Task");
     }
-    expect(under_way <= static_cast<std::uint64_t>(t.concurrency.number), "X3", name + " runs more than its concurrency");
-    expect(t.failures >= lost, "X4", name + " counts fewer failures than it has");
-    const std::uint32_t passed = t.failures - lost;
-    expect(passed == 0 || (index > 0 && l_.tasks[index - 1].pass_failures), "X5", name + " has failures from nowhere");
+    expect(started == 0 || entry_passed, "X2", ref, "has started Sequences before all of its checks had completed once");
+    expect(under_way <= static_cast<std::uint64_t>(t.concurrency.number), "X3", ref, "runs more than its concurrency");
+
+    // The budget.
+    expect(t.failures >= lost, "X4", ref, "counts fewer failures than it has");
+    const std::uint32_t passed = t.failures - std::min(t.failures, lost);
+    const bool passes = index > 0 && l_.tasks[index - 1].pass_failures && !unstarted(t.state);
+    expect(passed == (passes ? l_.tasks[index - 1].failures : 0), "X5", ref, "has not the failures that were passed to it");
     const auto tolerated = t.tolerated_failures.number;
-    if (t.strict && tolerated >= 0 && passed <= tolerated) {
-      expect(std::int64_t{t.failures} <= tolerated + 1, "X3", name + " lost more than strict allows");
+    const bool over = tolerated >= 0 && std::int64_t{t.failures} > tolerated;
+    if (t.strict && tolerated >= 0) {
+      const auto most = std::max<std::int64_t>(tolerated + 1, passed);
+      expect(t.failures <= most, "X3", ref, "lost more than strict allows");
+      expect(passed <= tolerated || started == 0, "X6b", ref, "has started a Sequence with its budget gone");
+      if (!over) expect(std::int64_t{t.failures} + under_way <= tolerated + 1, "X3", ref, "has more in flight than strict allows");
     }
-    if (t.state == State::COMPLETED || t.state == State::STOPPED) {
-      expect(t.reason == Reason::NO_FAILURE, "X6b", name + " has a reason");
-    }
-    if (t.state == State::FAILED) expect(t.reason != Reason::NO_FAILURE, "X6b", name + " has no reason");
-    if (t.state == State::COMPLETED && tolerated >= 0) expect(t.failures <= tolerated, "X3", name + " is over its budget");
+
+    // States and reasons.
+    if (t.state == State::COMPLETED || t.state == State::STOPPED)
+      expect(t.reason == Reason::NO_FAILURE, "X6b", ref, "has a reason");
+    if (t.state == State::FAILED) expect(t.reason != Reason::NO_FAILURE, "X6b", ref, "has no reason");
+    if (t.state == State::COMPLETED)
+      expect(!over && !check_failed && started == t.sequence_count, "X3", ref, "cannot have completed");
+    if (t.state == State::STOPPED) expect(cut, "G7", ref, "was not really stopped");
+    if (t.reason == Reason::MAX_FAILURES) expect(over, "X6b", ref, "has not lost more than it tolerates");
+    if (t.reason == Reason::PRE_CHECK_FAILURE) expect(check_failed && started == 0, "X2", ref, "has no pre-check that failed");
+    if (t.reason == Reason::CONT_CHECK_FAILURE) expect(check_failed, "X6", ref, "has no check that failed");
+    if (unstarted(t.state)) expect(t.reason == Reason::NO_FAILURE && t.failures == 0, "X1", ref, "has results before it began");
     if (is_under_way(t.state)) {
-      expect(m_.current_task() == index, "X1", name + " is not the current one");
-      shows({ObjectKind::TASK, index}, t.state, m_.executing() > 0, name);
+      ++tasks_under_way_;
+      expect(m_.current_task() == index, "M1", ref, "is not the current one");
+      expect(m_.sequences_under_way() == under_way, "X3", ref, "has miscounted what runs");
+      shows(ref, t.state, m_.executing() > 0);
+      goes_on(ref, t, under_way, started, over, check_failed);
+      if (has_ended(l_.state)) expect(false, "X1", ref, "outlives its Labor");
     }
-    if (index > 0 && t.state != State::NOT_STARTED) {
-      expect(l_.tasks[index - 1].state == State::COMPLETED, "X1", name + " began although the one before did not complete");
+    if (index > 0 && !unstarted(t.state)) {
+      expect(l_.tasks[index - 1].state == State::COMPLETED, "X1", ref, "began although the one before did not complete");
     }
+  }
+
+  /// What is due has begun: nothing is left to somebody's next input (design: nothing polls).
+  void goes_on(ObjectRef ref, const Task& t, std::uint32_t under_way, std::uint32_t started, bool over, bool check_failed) {
+    if (t.state == State::STOPPING) expect(m_.executing() > 0, "G6", ref, "is not ended although nothing executes");
+    if (check_failed) expect(m_.executing() > 0, "X6", ref, "is not ended although nothing executes");
+    if (t.state != State::RUNNING || m_.closing()) return;
+    if (m_.phase() == LaborMachine::Phase::ROLLING && !over && !check_failed && t.reason == Reason::NO_FAILURE &&
+        started < t.sequence_count && under_way < static_cast<std::uint64_t>(t.concurrency.number)) {
+      const bool waits_for_strict =
+          t.strict && t.tolerated_failures.number >= 0 && std::int64_t{t.failures} + under_way > t.tolerated_failures.number;
+      expect(waits_for_strict, "X3", ref, "has room for a Sequence, and starts none");
+    }
+    expect(!m_.runs().empty() || m_.next_wake(), "X1", ref, "is stuck");
   }
 
   void job(std::uint32_t index) {
+    const ObjectRef ref{ObjectKind::JOB, index};
     const auto& j = l_.jobs[index];
-    const auto name = at("Job", index, j.state);
-    expect(j.state == State::NOT_STARTED || j.state == State::RUNNING || has_ended(j.state), "M3", name + " cannot be that");
-    std::uint32_t successes = 0, counted = 0;
+    expect(j.state == State::NOT_STARTED || j.state == State::RUNNING || has_ended(j.state), "M3", ref, "cannot be that");
+    times(ref, j);
+    std::uint32_t successes = 0, counted = 0, number = 0, round = 0;
     for (const auto& a : j.attempts) {
+      if (a.round != round) number = counted = 0;
+      expect(a.round >= round, "X11", ref, "has rounds out of order");
+      round = a.round;
+      expect(a.number == ++number, "X8", ref, "has attempts that are not numbered from 1");
+      expect(a.open() != is_set(a.ended) && a.ended >= (a.open() ? never : a.started), "X8", ref,
+             "has an attempt with a wrong end");
       if (a.open()) {
         ++open_;
-        expect(&a == &j.attempts.back() && j.state == State::RUNNING, "X8", name + " has an open attempt");
+        expect(&a == &j.attempts.back() && j.state == State::RUNNING, "X8", ref, "has an open attempt");
       }
-      if (j.is_check()) continue;
       if (a.status == AttemptStatus::SUCCESS) ++successes;
-      if (a.status == AttemptStatus::FAILURE || a.status == AttemptStatus::TIMED_OUT || a.status == AttemptStatus::CRASHED)
-        ++counted;
+      if (counts_as_try(a.status)) ++counted;
+      expect(counted <= 1 + static_cast<std::uint32_t>(j.options.retries), "X8", ref, "was tried too often");
     }
-    if (j.is_check()) return;
-    expect(counted <= 1 + static_cast<std::uint32_t>(j.options.retries), "X8", name + " was tried too often");
-    if (j.state == State::COMPLETED && has_attempts(j)) {
-      expect(successes == 1 && j.attempts.back().status == AttemptStatus::SUCCESS, "R5",
-             name + " has not exactly one success at its end");
-    } else {
-      expect(successes == 0, "R5", name + " has succeeded");
-    }
-  }
-  static bool has_attempts(const Job& j) { return !j.attempts.empty(); }
-
-  void labor() {
-    const auto name = "Labor (" + std::string(name_of(l_.state)) + ")";
-    expect(open_ == m_.executing(), "X12", "open attempts are miscounted");
-    shows({}, l_.state, m_.executing() > 0, name);
-    if (has_ended(l_.state)) {
-      expect(m_.runs().empty() && !m_.next_wake() && m_.pending_acks() == 0, "X1", name + " has left something to do");
+    if (j.is_check()) {
+      // X11: the first round, and the last ten.
+      std::uint32_t rounds = 0, last = 0;
+      for (const auto& a : j.attempts) {
+        if (a.round != last) ++rounds;
+        last = a.round;
+      }
+      expect(rounds <= 11 && (j.attempts.empty() || j.attempts.front().round == 1), "X11", ref, "keeps the wrong rounds");
+      expect(j.rounds <= last, "X11", ref, "has passed rounds that it never began");
       return;
     }
-    if (l_.state == State::NOT_STARTED || l_.state == State::ADMIN_NOT_STARTED) return;
-    // Not stuck: somebody is going to say something, or somebody holds it.
-    bool moving = m_.next_wake().has_value();
-    for (const auto& run : m_.runs()) moving |= run.phase != LaborMachine::RunPhase::WAITING;
-    bool held = !l_.holds.empty();
-    for (const auto& t : l_.tasks) held |= !t.holds.empty();
-    for (const auto& s : l_.sequences) held |= !s.holds.empty();
-    expect(moving || held || m_.closing(), "X1", name + " is stuck");
+    expect(j.rounds == 0 && round == 0, "X11", ref, "has rounds, which only checks have");
+    if (j.state == State::COMPLETED && !j.attempts.empty()) {
+      expect(successes == 1 && j.attempts.back().status == AttemptStatus::SUCCESS, "R5", ref,
+             "has not exactly one success at its end");
+    } else {
+      expect(successes == 0, "R5", ref, "has succeeded");
+    }
+  }
+
+  void runs() {
+    const auto wake = m_.next_wake();
+    for (const auto& run : m_.runs()) {
+      const ObjectRef ref{ObjectKind::JOB, run.job};
+      const auto& j = l_.jobs[run.job];
+      expect(m_.run_of(run.job) == &run, "X13", ref, "has two runs");
+      const bool called = run.phase == RunPhase::OPENING || run.phase == RunPhase::HANDED;
+      expect(called == executes(j), "X13", ref, "has an attempt that does not fit where it stands");
+      expect((run.phase != RunPhase::DELAY && !(run.phase == RunPhase::HANDED && run.ending == LaborMachine::Ending::NO)) ||
+                 (is_set(run.due) && wake && *wake <= run.due),
+             "X8", ref, "has no timer for its retry or its time-out");
+      if (run.phase != RunPhase::WAITING) continue;
+      // It waits because it is held, and for nothing else.
+      const State above = j.is_check() ? l_.tasks[j.task].state : l_.sequences[j.sequence].state;
+      expect(m_.closing() || above == State::PAUSING || is_paused(above), "X13", ref, "waits for nothing");
+    }
+  }
+
+  void labor() {
+    const ObjectRef ref;
+    times(ref, l_);
+    holds(ref, l_.holds);
+    expect(open_ == m_.executing(), "X12", ref, "has miscounted its open attempts");
+    expect(tasks_under_way_ <= 1, "M1", ref, "has two Tasks under way");
+    shows(ref, l_.state, m_.executing() > 0);
+    const Task* failed = nullptr;
+    for (const auto& t : l_.tasks) {
+      if (t.state == State::FAILED) failed = &t;
+    }
+    if (has_ended(l_.state)) {
+      expect(m_.runs().empty() && !m_.next_wake() && m_.pending_acks() == 0 && open_ == 0, "X1", ref, "has left something to do");
+      expect((l_.state == State::FAILED) == (failed != nullptr), "G7", ref, "does not fail with its Task");
+      expect(l_.reason == (failed ? failed->reason : Reason::NO_FAILURE), "X1", ref, "has not its Task's reason");
+      const State last = l_.tasks.back().state;
+      if (l_.state == State::COMPLETED) expect(last == State::COMPLETED, "X1", ref, "has not completed its Tasks");
+      if (l_.state == State::STOPPED) expect(last == State::STOPPED || unstarted(last), "G7", ref, "was not really stopped");
+      return;
+    }
+    expect(l_.reason == Reason::NO_FAILURE && !failed, "X1", ref, "should have ended");
+    if (unstarted(l_.state)) {
+      expect(m_.runs().empty() && !m_.next_wake() && tasks_under_way_ == 0, "S5", ref, "does something before it is started");
+      return;
+    }
+    if (l_.state == State::STOPPING) expect(open_ > 0, "G6", ref, "is not ended although nothing executes");
+    if (l_.state == State::RUNNING && !m_.closing()) expect(tasks_under_way_ == 1, "X1", ref, "has entered no Task");
   }
 
   const LaborMachine& m_;
   const Labor& l_;
   std::uint32_t open_ = 0;
+  std::uint32_t tasks_under_way_ = 0;
   std::vector<std::string> broken_;
 };
 
