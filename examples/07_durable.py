@@ -43,18 +43,22 @@ def second_process(db: str, labor_id: str) -> None:
     assert 0 < by_us < len(jobs)
 
 
+def done_in(labor: cw.Labor) -> int:
+    return sum(sequence.state is cw.State.COMPLETED for sequence in labor.tasks[0].sequences)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         db = str(pathlib.Path(folder) / "labors.db")
         child = subprocess.Popen([sys.executable, __file__, db], stdout=subprocess.PIPE, text=True)
         assert child.stdout is not None
         labor_id = child.stdout.readline().strip()
-        time.sleep(0.4)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
-
-        with cw.open_store(db) as store:
+        with cw.open_store(db) as store:  # reads beside the engine that works
+            while done_in(store.read_labor(labor_id)) < 8:
+                time.sleep(0.02)
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            child.stdout.close()
             print("killed; the store says", store.read_labor(labor_id, full=False).state.name)
         second_process(db, labor_id)
 

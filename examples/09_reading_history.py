@@ -40,7 +40,10 @@ def main() -> None:
 
             print("what happened on tuesday:")
             for change in store.changes(handle.id):
-                print("  ", change)
+                if change.kind is cw.ChangeKind.SIGNAL and change.signal is not None:
+                    print(f"   {change.at:%H:%M:%S} {change.signal.name} by {change.by}: {change.note}")
+                else:
+                    print(f"   {change.at:%H:%M:%S} {change.from_state.name} -> {change.to_state.name}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ stored Labors after the engine has closed.
 import argparse
 import collections
 import pathlib
+import signal
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -66,18 +67,33 @@ def heading(console: Console, title: str, *lines: str) -> None:
 
 def follow(handle: cw.LaborHandle, plain: bool) -> cw.Labor:
     """Shows the Labor while it runs, and returns it as it ended."""
-    if not plain:
+    if plain:
+        follow_in_lines(handle)
+    else:
         handle.watch()
     return handle.wait()
 
 
+def follow_in_lines(handle: cw.LaborHandle) -> None:
+    """Every change of state is there to be read as it becomes durable; this prints what a log would hold."""
+    labor = handle.read()
+    names = {labor.id: f"Labor {labor.name!r}"}
+    for task in labor.tasks:
+        names[task.id] = f"Task {task.name!r}"
+        names |= {sequence.id: f"  {sequence.target}" for sequence in task.sequences}
+    for change in handle.changes(since=0):
+        name = names.get(change.object_id)
+        if name and change.kind is cw.ChangeKind.STATE and (change.to_state.ended or not name.startswith(" ")):
+            print(f"  {change.at.astimezone():%H:%M:%S} {name} {change.to_state.name}", flush=True)
+
+
 def summary(console: Console, labor: cw.Labor) -> None:
     took = (labor.ended - labor.started).total_seconds() if labor.ended and labor.started else 0.0
-    table = Table(title=f"{labor.name}: {labor.state.name} after {took:.1f} s", title_justify="left")
+    table = Table(title=f"{labor.name}: {labor.state.name} after {took:.1f} s", title_justify="left", padding=(0, 1))
     for column in ("Task", "state", "reason"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for column in ("done", "failed", "stopped", "untouched", "budget used"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", overflow="fold")
     for task in labor.tasks:
         counts = Counts.of(task)
         table.add_row(
@@ -85,7 +101,7 @@ def summary(console: Console, labor: cw.Labor) -> None:
             task.state.name,
             "" if task.reason is cw.Reason.NO_FAILURE else task.reason.name,
             *(str(n) for n in (counts.done, counts.failed, counts.stopped, counts.untouched)),
-            f"{task.failures} of {task.tolerated_failures}",
+            budget_of(task),
         )
     console.print(table)
     for task in labor.tasks:
@@ -97,12 +113,18 @@ def summary(console: Console, labor: cw.Labor) -> None:
             console.print(f"  stopped by its continuous check after {at:.1f} s: {error_of(task.cont_checks)}")
 
 
+def budget_of(task: cw.Task) -> str:
+    share = f" ({task.tolerated_failures})" if isinstance(task.tolerated_failures, str) else ""
+    return f"{task.failures} of {task.tolerated_number}{share}"
+
+
 def error_of(jobs: list[cw.Job]) -> str:
-    """The last line of the last error; a traceback stands before it."""
+    """What the last error said: the last line of its traceback, without the exception's class."""
     for job in reversed(jobs):
         for attempt in reversed(job.attempts):
             if attempt.error:
-                return attempt.error.strip().splitlines()[-1]
+                line = attempt.error.strip().splitlines()[-1]
+                return line.partition(": ")[2] or line
     return "no error was recorded"
 
 
@@ -195,23 +217,22 @@ def look_again(console: Console, db: pathlib.Path, shown: list[cw.Labor], seen: 
                 stored.state is labor.state and Counts.of(*stored.tasks) == Counts.of(*labor.tasks),
             )
     console.print("\n  To look into it again:\n")
-    console.print(f"    cogwork ls --db {db}", highlight=False)
-    console.print("    python", highlight=False)
+    console.print("    $ python")
     for line in (
         "import cogwork as cw",
         f'store = cw.open_store("{db}")',
         f'print(store.read_labor("{shown[1].id}"))',
     ):
-        console.print(f"    >>> {line}", highlight=False)
+        console.print(f"    >>> {line}")
 
 
 def play(console: Console, size: int, pace: float, db: pathlib.Path, plain: bool) -> int:
     seen = Findings(console)
     heading(console, "The fleet", f"{size} services, each a process of its own on loopback, all at version {OLD}.")
-    rate = min(6.0 * size, 300.0)
+    rate = min(8.0 * size, 300.0)
     with (
         Fleet(size, OLD, warm_up=0.4 * pace, broken=BROKEN) as fleet,
-        Traffic(fleet, per_second=rate, window=1.5) as traffic,
+        Traffic(fleet, per_second=rate, window=max(0.8, 1.5 * pace)) as traffic,
     ):
         rollout.work_on(rollout.World(fleet, traffic, pace))
         served(console, fleet)
@@ -245,11 +266,14 @@ def main() -> int:
     if options.fleet < 20:
         parser.error("--fleet: at least 20, or a share of it says little")
     db = options.db or pathlib.Path(tempfile.mkdtemp(prefix="cogwork-demo-")) / "labors.db"
-    console = Console(soft_wrap=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: in order
+    console = Console(soft_wrap=True, highlight=False)
+    if not console.is_terminal:
+        console = Console(soft_wrap=True, highlight=False, width=110)
     try:
-        return play(console, options.fleet, 0.25 if options.fast else 1.0, db, options.plain)
+        return play(console, options.fleet, 0.3 if options.fast else 1.0, db, options.plain)
     except KeyboardInterrupt:
-        console.print("\n[bold]Interrupted.[/] The fleet is stopped.")
+        console.print(f"\n[bold]Interrupted.[/] The fleet is stopped; what had happened is stored in {db}.")
         return 130
 
 

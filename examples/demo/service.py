@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 REFUSES_OLD_SETTINGS = {"2.1.0", "2.1.1"}
 LEAKS_HANDLES = {"2.1.1"}
-HANDLES = 6
+HANDLES = 5
 
 
 class Service(ThreadingHTTPServer):
