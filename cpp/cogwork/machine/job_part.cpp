@@ -63,6 +63,9 @@ void LaborMachine::begin(const input::Begin& in) {
   }
   auto& job = labor_.jobs[in.job];
   const std::uint32_t round = job.is_check() ? round_ : 0;
+  if (round > 1) {  // X11: the first round's are kept, and those of the last ten
+    std::erase_if(job.attempts, [round](const Attempt& a) { return a.round > 1 && a.round + 10 <= round; });
+  }
   Attempt attempt;
   attempt.number = job.attempts.empty() || job.attempts.back().round != round ? 1 : job.attempts.back().number + 1;
   attempt.round = round;

@@ -111,18 +111,21 @@ void LaborMachine::recover_round() {
   round_ = 1;
   Time round_started = Time::max();
   Time round_ended = never;
+  // The entry's round ended with the entry: its pre-checks count, and later rounds end later (X6).
+  for (std::uint32_t i = t.first_job; i < last; ++i) round_ended = std::max(round_ended, labor_.jobs[i].ended);
   for (std::uint32_t i = first; i < last; ++i) {
     const auto& job = labor_.jobs[i];
     round_ = std::max(round_, job.rounds);
     if (!job.attempts.empty()) round_ = std::max(round_, job.attempts.back().round);
     if (job.state == State::FAILED) check_failed_ = true;
-    round_ended = std::max(round_ended, job.ended);
   }
   for (std::uint32_t i = first; i < last; ++i) {
     const auto& job = labor_.jobs[i];
     if (!job.attempts.empty() && job.attempts.back().round == round_) round_started = std::min(round_started, job.started);
     // What passing rounds, or the end of a failing one, left out of the history is entered at the Task's end (X11).
-    if (job.rounds > 1 || (round_ > 1 && job.state == State::STOPPED)) check_noted_[i - t.first_job] = false;
+    // A check that failed has been entered at once.
+    const bool left_out = job.rounds > 1 || (round_ > 1 && job.state == State::STOPPED);
+    if (left_out && job.state != State::FAILED) check_noted_[i - t.first_job] = false;
   }
   std::vector<std::uint32_t> open;
   for (std::uint32_t i = first; i < last; ++i) {

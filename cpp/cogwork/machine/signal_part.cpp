@@ -83,7 +83,8 @@ void LaborMachine::signalled(const input::Signalled& in) {
     case SignalRule::HOLDS_WHEN_ENTERED: hold(in); break;
     case SignalRule::RELEASES:
       release_hold(in.object, rank);
-      out_->acks.push_back({in.ticket, state_of(labor_, in.object), true});
+      pending_.push_back(
+          {in.ticket, in.object, in.signal});  // what follows from it may even end the object: told at the step's end
       break;
     case SignalRule::STOPS:
     case SignalRule::ENDS_UNSTARTED: stop(in); break;
@@ -212,6 +213,10 @@ void LaborMachine::show_task_and_labor() {
 void LaborMachine::acknowledge_pending() {
   std::erase_if(pending_, [this](const PendingAck& ack) {
     const State state = state_of(labor_, ack.object);
+    if (is_resume(ack.signal)) {
+      out_->acks.push_back({ack.ticket, state, true});
+      return true;
+    }
     if (ack.signal == Signal::STOP) {
       if (!has_ended(state)) return false;
       out_->acks.push_back({ack.ticket, state, state == State::STOPPED});

@@ -179,11 +179,7 @@ void LaborMachine::begin_round(bool entry) {
   const std::uint32_t first = t.first_job + (entry ? 0 : t.pre_check_count);
   const std::uint32_t last = t.first_job + t.check_count();
   round_open_ = last - first;
-  for (std::uint32_t i = first; i < last; ++i) {
-    auto& attempts = labor_.jobs[i].attempts;  // X11: the first round's, and those of the last ten
-    std::erase_if(attempts, [this](const Attempt& a) { return a.round > 1 && a.round + 10 <= round_; });
-    add_run(i);
-  }
+  for (std::uint32_t i = first; i < last; ++i) add_run(i);
   for (std::uint32_t i = first; i < last; ++i) pump(*find_run(i));
 }
 
