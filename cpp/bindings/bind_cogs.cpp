@@ -85,7 +85,7 @@ void bind_cogs(py::module_& m) {
       .def_property_readonly("cancelled", &Call::cancelled)
       .def_property_readonly("outputs", [](const Call& c) {
         py::list outputs;
-        for (const auto& [name, output] : c.request().outputs) outputs.append(py::make_tuple(to_str(name), to_bytes(output)));
+        for (const auto& [name, output] : c.request().outputs()) outputs.append(py::make_tuple(to_str(name), to_bytes(output)));
         return outputs;
       });
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -64,6 +65,30 @@ class CogRegistry : public CogLookup {
 /// Names an attempt for as long as its engine lives; never used twice.
 using AttemptKey = std::uint64_t;
 
+/// Outputs of the Jobs of one Sequence (X7), in order: Job name (else Cog name), msgpack (empty: none). It grows while the Sequence runs, and the
+/// calls of all its Jobs share it: a chain of n Jobs would else hand n * n / 2 of them about. Any thread.
+class SequenceOutputs {
+ public:
+  using Output = std::pair<Text, Text>;
+
+  std::size_t size() const {
+    const std::lock_guard lock(mutex_);
+    return outputs_.size();
+  }
+  void add(Text name, Text output) {
+    const std::lock_guard lock(mutex_);
+    outputs_.emplace_back(std::move(name), std::move(output));
+  }
+  std::vector<Output> first(std::size_t count) const {
+    const std::lock_guard lock(mutex_);
+    return {outputs_.begin(), outputs_.begin() + static_cast<std::ptrdiff_t>(std::min(count, outputs_.size()))};
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<Output> outputs_;
+};
+
 /// Everything that a call of a Cog needs. Immutable once it was handed over.
 struct AttemptRequest {
   AttemptKey key = 0;
@@ -77,8 +102,12 @@ struct AttemptRequest {
   Text real_user;
   Text args;           ///< msgpack map
   Duration timeout{};  ///< Of this attempt, from the moment that the Cog is called.
-  /// Outputs of the Jobs before it in its Sequence (X7), in order: Job name (else Cog name), msgpack (empty: none).
-  std::vector<std::pair<Text, Text>> outputs;
+  std::shared_ptr<const SequenceOutputs> sequence_outputs;  ///< Null: there is no Job before it in its Sequence.
+  std::uint32_t outputs_before = 0;                         ///< How many of them are of the Jobs before it.
+
+  std::vector<SequenceOutputs::Output> outputs() const {
+    return sequence_outputs ? sequence_outputs->first(outputs_before) : std::vector<SequenceOutputs::Output>();
+  }
 };
 
 /// Carries out attempts. One of the engine's seams. All three are called on the scheduler thread and return at once;

@@ -385,10 +385,16 @@ void Core::hand_over(const std::shared_ptr<LaborRun>& run, std::uint32_t index) 
   if (!job.is_check()) {
     const auto& sequence = labor.sequences[job.sequence];
     request.target = sequence.target;
-    for (auto before = sequence.first_job; before < index; ++before) {  // X7
-      const auto& earlier = labor.jobs[before];
-      request.outputs.emplace_back(earlier.name.empty() ? earlier.cog_path : earlier.name,
-                                   earlier.attempts.empty() ? Text() : earlier.attempts.back().output);
+    if (index > sequence.first_job) {  // X7
+      auto& outputs = run->outputs[job.sequence];
+      if (!outputs) outputs = std::make_shared<SequenceOutputs>();
+      for (auto before = sequence.first_job + static_cast<std::uint32_t>(outputs->size()); before < index; ++before) {
+        const auto& earlier = labor.jobs[before];
+        outputs->add(earlier.name.empty() ? earlier.cog_path : earlier.name,
+                     earlier.attempts.empty() ? Text() : earlier.attempts.back().output);
+      }
+      request.sequence_outputs = outputs;
+      request.outputs_before = index - sequence.first_job;
     }
   }
   executor_of(*attempt.cog, attempt.check).start(std::move(request));
@@ -405,6 +411,7 @@ void Core::note_ended_sequences(LaborRun& run) {
   const auto& labor = run.machine.labor();
   for (const auto index : effects_.ended_sequences) {
     run.ended_sequences.push_back(index);
+    run.outputs.erase(index);
     const auto& sequence = labor.sequences[index];
     auto& counts = run.counts[sequence.task];
     if (sequence.state == State::COMPLETED) {
