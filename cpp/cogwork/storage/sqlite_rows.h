@@ -12,8 +12,8 @@ namespace cogwork {
 
 // How values of the model are rows of SQLite, both ways: the one place that knows the order of columns.
 //
-// Keys. A Task, Sequence or Job is found under its Labor's key << 32 | its ordinal, so a Labor's rows lie together, in the order of the
-// tree, and its objects need no index by id.
+// Keys. A Task, Sequence or Job is found under its Labor's key << 32 | its ordinal, so a Labor's rows lie together, in the
+// order of the tree, and its objects need no index by id.
 //
 // Room. SQLite overwrites a row in place where its size stays the same, and else moves its neighbours about and splits pages.
 // So the rows that change on every start and end are written at their final size from the beginning: a time that is not set is a

@@ -46,7 +46,7 @@ SqlitePlace look_at_file(const std::string& path, OpenMode mode) {
   if (path.empty()) refuse("a store", "its path is empty; give a file, or 'memory:'");
   if (path.find('\0') != path.npos) refuse("a store", "its path holds a zero byte");
   const auto real = resolve(path);
-  struct stat about {};
+  struct stat about{};
   if (real.filename().empty()) refuse(path, "it is a folder; give a file in it, 'labors.db' say");
   if (stat(real.c_str(), &about) != 0) {
     if (errno == ENOTDIR) {
@@ -89,7 +89,8 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
     }
   }
 
-  // The writer's connection is declared before the readers', so it closes after them and as the last one moves the log into the file.
+  // The writer's connection is declared before the readers', so it closes after them, and as the last one moves the log into
+  // the file.
 
   Labor read_labor(const Id& id, bool full) override {
     return reading([&](SqliteReader& reader) { return reader.read_labor(id, full); });
@@ -153,8 +154,8 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
   static constexpr std::size_t kSearchPiece = 1024;
   static constexpr std::size_t kIdleReaders = 4;
 
-  /// A search finds the keys of its Labors at once, in one transaction, and then reads the Labors in pieces, each in one of its own:
-  /// a caller who takes his time, or forgets the rest, must not keep SQLite from reusing its log.
+  /// A search finds the keys of its Labors at once, in one transaction, and then reads the Labors in pieces, each in one of its
+  /// own: a caller who takes his time, or forgets the rest, must not keep SQLite from reusing its log.
   class Stream final : public LaborStream {
    public:
     Stream(std::shared_ptr<SqliteStore> store, const LaborFilter& filter) : store_(std::move(store)), states_(filter.states) {

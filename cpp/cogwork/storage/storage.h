@@ -98,8 +98,8 @@ class LaborStream {
   virtual std::optional<Labor> next() = 0;
 };
 
-/// T3. Ordered by `submitted`, then id; earliest first unless the filter says newest_first. Which Labors are returned, and in which order,
-/// is settled by the call; each is as it is when it is read.
+/// T3. Ordered by `submitted`, then id; earliest first unless the filter says newest_first. Which Labors are returned, and in which
+/// order, is settled by the call; each is as it is when it is read.
 class Searcher {
  public:
   virtual ~Searcher() = default;
@@ -127,8 +127,8 @@ class Storage : public Reader, public Writer, public Searcher {
   virtual void apply(const Batch& batch) = 0;
 
   /// Rows of the history, lowest number first: of one Labor (nil: of all), those that hold a change numbered above `since`.
-  /// Calls `row` for each until it returns false; `row` may use the store. No number is stored twice, but numbers need not go up from
-  /// commit to commit: a Labor whose writes were held up (D6) brings its own later.
+  /// Calls `row` for each until it returns false; `row` may use the store. No number is stored twice, but numbers need not go up
+  /// from commit to commit: a Labor whose writes were held up (D6) brings its own later.
   virtual void history(const Id& labor, std::uint64_t since, const std::function<bool(const HistoryRow&)>& row) = 0;
   /// The highest number of a change in the store; 0 where there is none.
   virtual std::uint64_t last_change() = 0;
