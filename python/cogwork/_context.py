@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import contextvars
 import logging
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Generator, Iterator, Mapping
 from typing import Any
 
 from . import _core
@@ -62,11 +64,12 @@ class Outputs(Mapping[str, Any]):
 class Running:
     """A call while it goes on: what the logging of its thread or task belongs to."""
 
-    __slots__ = ("call", "log", "queue")
+    __slots__ = ("call", "is_async", "log", "queue")
 
-    def __init__(self, queue: _core.PullQueue, call: _core.Call) -> None:
+    def __init__(self, queue: _core.PullQueue, call: _core.Call, is_async: bool = False) -> None:
         self.queue = queue
         self.call = call
+        self.is_async = is_async
         self.log: CallLog | None = None
 
     def add_log(self, line: str) -> None:
@@ -142,64 +145,58 @@ class Context:
         """Says how far the call is, 0 to 1, for those who watch. It is not stored."""
         self._running.queue.progress(self._call, float(fraction), message)
 
-    def sleep(self, seconds: float) -> bool:
-        """Sleeps; wakes at once when the call is cancelled. Returns whether the time was slept out. In an async Cog use `asleep`."""
-        return self._running.queue.sleep(self._call, float(seconds))
-
-    def asleep(self, seconds: float) -> Awaitable[None]:
-        """`asyncio.sleep`, for async Cogs: cancelling the call cancels it."""
-        import asyncio
-
-        return asyncio.sleep(seconds)
+    def sleep(self, seconds: float) -> Slept:
+        """Sleeps, and wakes at once when the call is cancelled; true where the time was slept out. In an async Cog it is awaited:
+        `await ctx.sleep(5)`, which the cancelling of the call cancels."""
+        if self._running.is_async:
+            return Slept(float(seconds), False)
+        return Slept(0, self._running.queue.sleep(self._call, float(seconds)))
 
 
-class AttemptLogHandler(logging.Handler):
-    """Puts what a Cog logs by the standard logging on its attempt."""
+class Slept(Awaitable[bool]):
+    """How `ctx.sleep` ended: true where the time was slept out, and not cut short by a cancel. In an async Cog, what to await."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    __slots__ = ("_out", "_seconds")
 
-    def emit(self, record: logging.LogRecord) -> None:
-        running = current.get()
-        if running is None:
-            return
-        try:
-            running.add_log(self.format(record))
-        except Exception:  # a record that cannot be formatted: the Cog's affair, never a crash
-            self.handleError(record)
+    def __init__(self, seconds: float, out: bool) -> None:
+        self._seconds = seconds
+        self._out = out
 
+    def __bool__(self) -> bool:
+        return self._out
 
-class AttemptFilter(logging.Filter):
-    """Gives log records the attributes labor, target and attempt, so that a format may name them."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return tag(record)
+    def __await__(self) -> Generator[Any, None, bool]:
+        yield from asyncio.sleep(self._seconds).__await__()
+        return True
 
 
-def tag(record: logging.LogRecord) -> bool:
-    running = current.get()
-    record.labor = running.call.labor_name if running else ""
-    record.target = running.call.target if running else ""
-    record.attempt = running.call.number if running else 0
-    return True
-
-
+_format = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
 _installed = False
 
 
 def install_logging() -> None:
-    """Once in a process, when its first engine opens."""
+    """What a Cog logs by the standard logging lands on its attempt, and log records carry labor, target and attempt.
+
+    Once in a process, when its first engine opens. It is done where records are made, not by a handler: a handler of ours on the
+    root logger would keep `logging.basicConfig` from doing anything, and warnings from reaching stderr.
+    """
     global _installed
     if _installed:
         return
     _installed = True
-    logging.getLogger().addHandler(AttemptLogHandler())
     make = logging.getLogRecordFactory()
 
     def make_tagged(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = make(*args, **kwargs)
-        tag(record)
+        running = current.get()
+        if running is None:
+            record.labor, record.target, record.attempt = "", "", 0
+            return record
+        call = running.call
+        record.labor, record.target, record.attempt = call.labor_name, call.target, call.number
+        # A record that cannot be formatted is for its own handlers to complain about.
+        with contextlib.suppress(Exception):
+            running.add_log(_format.format(record))
         return record
 
     logging.setLogRecordFactory(make_tagged)

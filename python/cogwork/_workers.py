@@ -229,7 +229,7 @@ class AsyncRunner:
                 running.cancel()
 
     async def _call(self, call: _core.Call, name: str, args: bytes) -> None:
-        running = Running(self._queue, call)
+        running = Running(self._queue, call, is_async=True)
         current.set(running)  # a task has a context of its own
         status, output, error, marks = await self._run(running, find_cog(name), name, args)
         log = running.log.text() if running.log is not None else ""

@@ -216,6 +216,28 @@ def test_context_and_logging_land_on_the_attempt(engine, make_cog):
     assert {(r.labor, r.target, r.attempt) for r in seen} == {("talkative", f"host-{n}", 1) for n in range(8)}
 
 
+def test_logging_elsewhere_is_left_as_it_is(tmp_path):
+    import subprocess
+
+    script = (
+        "import logging, cogwork as cw\n"
+        "with cw.Engine('memory:'):\n"
+        "    logging.getLogger('x').warning('to stderr as ever')\n"
+        "    logging.basicConfig(format='%(labor)s|%(message)s', level=logging.INFO, force=False)\n"
+        "    logging.info('basicConfig works')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "to stderr as ever" in done.stderr
+    assert "|basicConfig works" in done.stderr
+
+
+def test_async_sleep_is_awaited_and_says_that_it_was_slept_out(engine, make_cog):
+    async def nap(ctx: cw.Context) -> bool:
+        return await ctx.sleep(0.01) is True
+
+    assert run_one(engine, make_cog(nap).job()).output is True
+
+
 def test_a_flood_of_log_lines_is_bounded(engine, make_cog):
     def flood(ctx: cw.Context) -> None:
         for n in range(100_000):

@@ -24,7 +24,7 @@ def with_options(host: str) -> bool:
 async def with_context(ctx: cw.Context, host: str) -> int:
     ctx.log("%s", host)
     ctx.progress(0.4, "copying")
-    await ctx.asleep(1)
+    assert_type(await ctx.sleep(1), bool)
     return ctx.attempt
 
 
