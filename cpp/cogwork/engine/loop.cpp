@@ -82,12 +82,10 @@ void Loop::turn() {
 }
 
 void Loop::rearm(std::optional<Time> next) {
-  if (next == armed_) return;
+  // One that is armed for earlier stays: most deadlines are time-outs that are never reached, and each new one would cost the kernel's timer
+  // a call or three. It then goes off once for nothing.
+  if (!next || (armed_ && *armed_ <= *next)) return;
   armed_ = next;
-  if (!next) {
-    timer_.cancel();
-    return;
-  }
   timer_.expires_after(std::max(Duration(0), *next - clock_.now()));
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
