@@ -107,22 +107,32 @@ def single_labor(folder: Path, sizes: Sizes) -> Iterator[Figure]:
 
 def chain(folder: Path, sizes: Sizes) -> Iterator[Figure]:
     """One Sequence of many Jobs: the end of one and the start of the next share a commit."""
-    per_job, commits = [], []
+    per_job, per_commit, commits = [], [], 0
     store = bare.BareStore(folder / "bare.db", 1000)
+    jobs = sizes.chain_jobs
     with _engine(folder, "chain.db") as engine:
         for _ in range(sizes.chain_repeats):
-            commits += [store.commit() for _ in range(sizes.chain_jobs // 2)]
-            per_job.append(_run(engine, cogs.chain(cogs.no_op, sizes.chain_jobs))[1] / sizes.chain_jobs)
-            commits += [store.commit() for _ in range(sizes.chain_jobs // 2)]
+            # Sums beside sums: both hold what SQLite does now and then, moving its log into the file.
+            per_commit.append(sum(store.commit() for _ in range(jobs)) / jobs)
+            before = engine.stats().commits
+            per_job.append(_run(engine, cogs.chain(cogs.no_op, jobs))[1] / jobs)
+            commits += engine.stats().commits - before
     store.close()
     yield Figure(
         "chain",
-        f"chain of {sizes.chain_jobs:,} Jobs, time for each",
+        f"chain of {jobs:,} Jobs, time for each",
         median(per_job) * 1e6,
         "us",
-        median(commits) * 1e6,
+        median(per_commit) * 1e6,
         "one commit",
         Budget(1.5, "at most", "ratio"),
+    )
+    yield Figure(
+        "chain_commits",
+        f"chain of {jobs:,} Jobs, commits for each",
+        commits / jobs / sizes.chain_repeats,
+        "commits",
+        budget=Budget(1.5, "at most", "measured"),
     )
 
 
