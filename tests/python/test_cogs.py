@@ -378,7 +378,7 @@ def test_a_call_that_blocks_holds_up_no_other_even_of_a_cog_known_as_short(engin
     assert handle.wait(30).state == State.COMPLETED
 
 
-def test_plain_cogs_run_in_threads_of_their_own(engine, make_cog):
+def test_c2_plain_cogs_run_in_threads_of_their_own(engine, make_cog):
     def where() -> str:
         return threading.current_thread().name
 

@@ -47,3 +47,31 @@ def test_every_error_is_a_cogwork_error():
         "EngineClosed",
     ):
         assert issubclass(getattr(cw, name), cw.CogworkError)
+
+
+def test_m3_m4_m5_numbers_are_the_contracts():
+    assert {s.name: int(s) for s in cw.State} == {
+        "UNKNOWN": 0,
+        "NOT_STARTED": 1,
+        "ADMIN_NOT_STARTED": 2,
+        "RUNNING": 3,
+        "PAUSING": 4,
+        "PAUSED": 5,
+        "ADMIN_PAUSED": 6,
+        "CRISIS_PAUSED": 7,
+        "COMPLETED": 8,
+        "FAILED": 9,
+        "STOPPING": 10,
+        "STOPPED": 11,
+    }
+    assert [r.name for r in cw.Reason] == ["NO_FAILURE", "PRE_CHECK_FAILURE", "CONT_CHECK_FAILURE", "MAX_FAILURES"]
+    assert [r.value for r in cw.Reason] == [0, 1, 2, 3]
+    assert [s.name for s in sorted(cw.Signal)] == [
+        "STOP",
+        "PAUSE",
+        "CRISIS_PAUSE",
+        "ADMIN_PAUSE",
+        "RESUME",
+        "CRISIS_RESUME",
+        "ADMIN_RESUME",
+    ]

@@ -15,8 +15,6 @@ ValidationError other_contents(const Text& client_id, const Id& labor) {
                                         ", whose contents differ; give this one a client_id of its own"}});
 }
 
-constexpr std::size_t kMostLosses = 100;
-
 }  // namespace
 
 std::string last_line(const Text& text) {
@@ -419,16 +417,7 @@ void Core::note_ended_sequences(LaborRun& run) {
       continue;
     }
     ++(sequence.state == State::FAILED ? counts.failed : counts.stopped);
-    Progress::Loss loss;
-    loss.sequence = labor.id.with_ordinal(sequence.ordinal);
-    loss.target = sequence.target;
-    loss.state = sequence.state;
-    for (std::uint32_t j = 0; j < sequence.job_count; ++j) {
-      const auto& job = labor.jobs[sequence.first_job + j];
-      if (job.state == State::COMPLETED || job.attempts.empty()) continue;
-      loss.error = Text(last_line(job.attempts.back().error));
-    }
-    run.losses.push_back(std::move(loss));
+    run.losses.push_back(loss_of(labor, sequence));
     if (run.losses.size() > kMostLosses) run.losses.pop_front();
   }
 }

@@ -23,6 +23,11 @@ namespace cogwork {
 /// Of a traceback, the line that says what happened.
 std::string last_line(const Text& text);
 
+/// What displays are told of a Labor, running or stored, that its rows say by themselves; and of a Sequence that was lost.
+Progress outline_of(const Labor& labor);
+Progress::Loss loss_of(const Labor& labor, const Sequence& sequence);
+inline constexpr std::size_t kMostLosses = 100;
+
 /// What the core reaches the world through. In an engine: the system's clock, a storage thread, workers; in a simulation:
 /// whatever it likes, in one thread.
 struct CoreSeams {

@@ -48,12 +48,7 @@ std::optional<Id> Core::find_named(const Id& id, const std::string& name, std::s
   return Id{};
 }
 
-std::optional<Progress> Core::progress(const Id& id) const {
-  const auto found = runs_.find(id);
-  if (found == runs_.end()) return std::nullopt;
-  const auto& run = *found->second;
-  const auto& machine = run.machine;
-  const auto& labor = machine.labor();
+Progress outline_of(const Labor& labor) {
   Progress p;
   p.id = labor.id;
   p.name = labor.name;
@@ -62,9 +57,7 @@ std::optional<Progress> Core::progress(const Id& id) const {
   p.started = labor.started;
   p.ended = labor.ended;
   p.holds = labor.holds;
-  const Time now = seams_.clock->now();
-  for (std::uint32_t i = 0; i < labor.tasks.size(); ++i) {
-    const auto& task = labor.tasks[i];
+  for (const auto& task : labor.tasks) {
     Progress::TaskProgress t;
     t.id = labor.id.with_ordinal(task.ordinal);
     t.name = task.name;
@@ -73,20 +66,46 @@ std::optional<Progress> Core::progress(const Id& id) const {
     t.started = task.started;
     t.ended = task.ended;
     t.sequences = task.sequence_count;
-    t.completed = run.counts[i].completed;
-    t.failed = run.counts[i].failed;
-    t.stopped = run.counts[i].stopped;
     t.failures = task.failures;
     t.tolerated = task.tolerated_failures.number;
     t.concurrency = static_cast<std::uint32_t>(task.concurrency.number);
     t.checks = task.check_count();
     for (std::uint32_t c = 0; c < task.check_count(); ++c) t.rounds = std::max(t.rounds, labor.jobs[task.first_job + c].rounds);
+    p.tasks.push_back(std::move(t));
+  }
+  return p;
+}
+
+Progress::Loss loss_of(const Labor& labor, const Sequence& sequence) {
+  Progress::Loss loss;
+  loss.sequence = labor.id.with_ordinal(sequence.ordinal);
+  loss.target = sequence.target;
+  loss.state = sequence.state;
+  for (std::uint32_t j = 0; j < sequence.job_count; ++j) {
+    const auto& job = labor.jobs[sequence.first_job + j];
+    if (job.state != State::COMPLETED && !job.attempts.empty()) loss.error = Text(last_line(job.attempts.back().error));
+  }
+  return loss;
+}
+
+std::optional<Progress> Core::progress(const Id& id) const {
+  const auto found = runs_.find(id);
+  if (found == runs_.end()) return std::nullopt;
+  const auto& run = *found->second;
+  const auto& machine = run.machine;
+  const auto& labor = machine.labor();
+  auto p = outline_of(labor);
+  const Time now = seams_.clock->now();
+  for (std::uint32_t i = 0; i < p.tasks.size(); ++i) {
+    auto& t = p.tasks[i];
+    t.completed = run.counts[i].completed;
+    t.failed = run.counts[i].failed;
+    t.stopped = run.counts[i].stopped;
     if (machine.current_task() == i) {
       t.sequences_under_way = machine.sequences_under_way();
       t.next_round = machine.next_round();
       t.waiting = machine.waiting_for(now);
     }
-    p.tasks.push_back(std::move(t));
   }
   p.in_flight_count = run.attempts.size();
   for (const auto& [index, attempt] : run.attempts) {

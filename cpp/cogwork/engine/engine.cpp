@@ -350,45 +350,14 @@ Progress Engine::progress(const Id& labor) {
   if (auto progress = impl_->ask([&](Core& core) { return core.progress(labor); })) return std::move(*progress);
   // It does not run here: the same figures from what is stored.
   const auto stored = impl_->store->read_labor(labor, true);
-  Progress p;
-  p.id = stored.id;
-  p.name = stored.name;
-  p.state = stored.state;
-  p.reason = stored.reason;
-  p.started = stored.started;
-  p.ended = stored.ended;
-  p.holds = stored.holds;
-  for (const auto& task : stored.tasks) {
-    Progress::TaskProgress t;
-    t.id = stored.id.with_ordinal(task.ordinal);
-    t.name = task.name;
-    t.state = task.state;
-    t.reason = task.reason;
-    t.started = task.started;
-    t.ended = task.ended;
-    t.sequences = task.sequence_count;
-    t.failures = task.failures;
-    t.tolerated = task.tolerated_failures.number;
-    t.concurrency = static_cast<std::uint32_t>(task.concurrency.number);
-    t.checks = task.check_count();
-    for (std::uint32_t c = 0; c < task.check_count(); ++c) t.rounds = std::max(t.rounds, stored.jobs[task.first_job + c].rounds);
-    for (std::uint32_t s = 0; s < task.sequence_count; ++s) {
-      const auto& sequence = stored.sequences[task.first_sequence + s];
-      if (sequence.state == State::COMPLETED) ++t.completed;
-      if (sequence.state == State::FAILED) ++t.failed;
-      if (sequence.state == State::STOPPED) ++t.stopped;
-      if (sequence.state != State::FAILED || p.losses.size() >= 100) continue;
-      Progress::Loss loss;
-      loss.sequence = stored.id.with_ordinal(sequence.ordinal);
-      loss.target = sequence.target;
-      loss.state = sequence.state;
-      for (std::uint32_t j = 0; j < sequence.job_count; ++j) {
-        const auto& job = stored.jobs[sequence.first_job + j];
-        if (job.state != State::COMPLETED && !job.attempts.empty()) loss.error = last_line(job.attempts.back().error);
-      }
-      p.losses.push_back(std::move(loss));
-    }
-    p.tasks.push_back(std::move(t));
+  auto p = outline_of(stored);
+  for (const auto& sequence : stored.sequences) {
+    auto& t = p.tasks[sequence.task];
+    if (sequence.state == State::COMPLETED) ++t.completed;
+    if (sequence.state == State::FAILED) ++t.failed;
+    if (sequence.state == State::STOPPED) ++t.stopped;
+    const bool lost = sequence.state == State::FAILED || sequence.state == State::STOPPED;
+    if (lost && p.losses.size() < kMostLosses) p.losses.push_back(loss_of(stored, sequence));
   }
   return p;
 }

@@ -43,9 +43,9 @@ struct LaborRun {
   AfterCommit after;
   bool dirty = false;
 
-  std::array<std::uint8_t, 16> link{};                     // of its last row of history
-  Time wake = never;                                       // its place in the engine's timers
-  std::unordered_map<std::uint32_t, AttemptRun> attempts;  // by Job
+  std::array<std::uint8_t, 16> link{};                                          // of its last row of history
+  Time wake = never;                                                            // its place in the engine's timers
+  std::unordered_map<std::uint32_t, AttemptRun> attempts;                       // by Job
   std::unordered_map<std::uint32_t, std::shared_ptr<SequenceOutputs>> outputs;  // by Sequence, of more than one Job and under way
   std::shared_ptr<LaborEnd> end = std::make_shared<LaborEnd>();
 
