@@ -203,7 +203,8 @@ void LaborMachine::end_job(std::uint32_t index, State state) {
   if (job.is_check() && state == State::COMPLETED) ++job.rounds;
   ++out_->counts.processed[static_cast<int>(ObjectKind::JOB)];
   if (state == State::STOPPED) {
-    set_state({ObjectKind::JOB, index}, state, stop_by_, stop_note_);
+    const auto& stop = stop_of(job.sequence);
+    set_state({ObjectKind::JOB, index}, state, stop.by, stop.note);
   } else {
     set_state({ObjectKind::JOB, index}, state);
   }

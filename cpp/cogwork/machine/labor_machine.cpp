@@ -121,7 +121,11 @@ bool LaborMachine::advance_labor() {
 void LaborMachine::end_labor(State state, Reason reason) {
   labor_.reason = reason;
   labor_.ended = now_;
-  set_state({}, state, stop_by_, stop_note_);
+  if (state == State::STOPPED) {
+    set_state({}, state, stop_.by, stop_.note);
+  } else {
+    set_state({}, state);
+  }
   --out_->counts.executing[static_cast<int>(ObjectKind::LABOR)];
   ++out_->counts.processed[static_cast<int>(ObjectKind::LABOR)];
   out_->labor_ended = true;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -160,12 +161,22 @@ class LaborMachine {
   void show_below(ObjectRef object);
   void show_task_and_labor();
   void acknowledge_pending();
+  /// Who sent a STOP, for the history and for refusals. Not known any more after a recovery.
+  struct Stop {
+    Text by;
+    Text note;
+    Time since = never;
+  };
+  /// The STOP that ends what belongs to that Sequence, or (kNoSequence) to the Task; none where a check that failed does.
+  const Stop& stop_of(std::uint32_t sequence) const;
 
   // ---- recovery_part.cpp ----
   void recover();
   void recover_task();
-  void recover_run(std::uint32_t job);
-  void recover_round();
+  /// The runs of the round that was under way; adds the checks that fail by their on_interrupt.
+  void recover_round(std::vector<std::uint32_t>& failing);
+  /// Closes an attempt that was executing. True: by its on_interrupt the Job fails.
+  bool recover_run(std::uint32_t job);
 
   struct Timer {
     Time at;
@@ -207,15 +218,15 @@ class LaborMachine {
   std::vector<PendingAck> pending_;
   std::uint32_t next_serial_ = 1;
   bool closing_ = false;
-  Text stop_by_, stop_note_;  // who stopped the Labor or the Task under way
+  Stop stop_;                            // of the Labor, or the Task under way
+  std::map<std::uint32_t, Stop> stops_;  // of Sequences that were stopped by themselves, until they end
 
   // Only within a step.
   Time now_ = never;
   Effects* out_ = nullptr;
 };
 
-/// R2: whether a stored Labor has an attempt that was executing when its engine died, and that its on_interrupt does not simply
-/// repeat.
+/// R2, HOLD: whether a stored Labor has a Job of which a person must decide what became of it.
 bool needs_decision(const Labor& labor);
 
 std::string_view name_of(LaborMachine::Phase phase);

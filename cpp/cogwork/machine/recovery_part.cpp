@@ -9,11 +9,22 @@ namespace {
 
 bool has_open_attempt(const Job& job) { return !job.attempts.empty() && job.attempts.back().open(); }
 
+/// Whether the Task is being stopped, by a STOP or by a check that failed.
+bool is_cut_short(const Labor& labor, const Task& task) {
+  const auto first = labor.jobs.begin() + task.first_job;
+  return task.state == State::STOPPING ||
+         std::any_of(first, first + task.check_count(), [](const Job& check) { return check.state == State::FAILED; });
+}
+
 }  // namespace
 
 bool needs_decision(const Labor& labor) {
-  return std::any_of(labor.jobs.begin(), labor.jobs.end(), [](const Job& job) {
-    return job.held || (has_open_attempt(job) && job.options.on_interrupt != static_cast<std::int8_t>(OnInterrupt::RETRY));
+  return std::any_of(labor.jobs.begin(), labor.jobs.end(), [&labor](const Job& job) {
+    if (job.held) return true;
+    if (!has_open_attempt(job) || job.options.on_interrupt != static_cast<std::int8_t>(OnInterrupt::HOLD)) return false;
+    // What stops is not asked about: it ends STOPPED.
+    if (is_cut_short(labor, labor.tasks[job.task])) return false;
+    return job.is_check() || labor.sequences[job.sequence].state != State::STOPPING;
   });
 }
 
@@ -72,19 +83,21 @@ void LaborMachine::recover_task() {
     return;
   }
   phase_ = entry_over ? Phase::ROLLING : Phase::CHECKING;
-  recover_round();
-
+  std::vector<std::uint32_t> failing;
+  recover_round(failing);
   for (const auto s : under_way) {
     const auto& sequence = labor_.sequences[s];
     std::uint32_t index = sequence.first_job;
     while (labor_.jobs[index].state == State::COMPLETED) ++index;
     add_run(index);
-    recover_run(index);
+    if (recover_run(index)) failing.push_back(index);
   }
-  if (phase_ == Phase::ROLLING && running_ == 0 && (next_sequence_ == end || t.reason != Reason::NO_FAILURE)) {
+  if (phase_ == Phase::ROLLING && under_way.empty() && (next_sequence_ == end || t.reason != Reason::NO_FAILURE)) {
     phase_ = Phase::CLOSING;
     if (!is_set(sequences_ended_)) sequences_ended_ = now_;
   }
+  // R2, FAIL: only now, as a check that fails stops whatever else was under way.
+  for (const auto job : failing) end_job(job, State::FAILED);
   if (cut_short()) cut_all(false);
   for (const auto s : under_way) {  // stopped by itself
     const auto& sequence = labor_.sequences[s];
@@ -99,7 +112,7 @@ void LaborMachine::recover_task() {
   pump_all();
 }
 
-void LaborMachine::recover_round() {
+void LaborMachine::recover_round(std::vector<std::uint32_t>& failing) {
   const auto& t = task();
   const std::uint32_t first = t.first_job + (phase_ == Phase::CHECKING ? 0 : t.pre_check_count);
   const std::uint32_t last = t.first_job + t.check_count();
@@ -141,7 +154,7 @@ void LaborMachine::recover_round() {
                    phase_ == Phase::ROLLING && round_started >= sequences_ended_ + t.bake;
   for (const auto i : open) add_run(i);
   for (const auto i : open) {
-    if (find_run(i)) recover_run(i);
+    if (recover_run(i)) failing.push_back(i);
   }
   if (round_open_ == 0 && phase_ == Phase::ROLLING && t.cont_check_count > 0 && !is_set(round_at_)) {
     round_at_ = round_ended + t.cont_check_interval;
@@ -149,7 +162,7 @@ void LaborMachine::recover_round() {
   }
 }
 
-void LaborMachine::recover_run(std::uint32_t index) {
+bool LaborMachine::recover_run(std::uint32_t index) {
   auto& run = *find_run(index);
   auto& job = labor_.jobs[index];
   const std::uint32_t round = job.is_check() ? round_ : 0;
@@ -159,7 +172,7 @@ void LaborMachine::recover_run(std::uint32_t index) {
       ++run.tries;
     }
   }
-  if (job.state != State::RUNNING) return;
+  if (job.state != State::RUNNING) return false;
 
   auto& attempt = job.attempts.back();
   if (attempt.open()) {
@@ -167,17 +180,18 @@ void LaborMachine::recover_run(std::uint32_t index) {
     attempt.ended = now_;
     attempt.error = "the engine ended while this attempt was executing";
     write({ObjectKind::JOB, index});
-    // R2: while something is stopping, RETRY ends it STOPPED (cut_all sees to it); FAIL ends it FAILED.
-    if (job.options.on_interrupt == static_cast<std::int8_t>(OnInterrupt::FAIL)) end_job(index, State::FAILED);
-    return;
+    if (job.options.on_interrupt != static_cast<std::int8_t>(OnInterrupt::FAIL)) return false;
+    run.phase = RunPhase::HANDED;  // its end is known, if not told yet: no stop comes before it
+    return true;
   }
-  if (attempt.status == AttemptStatus::WITHDRAWN || attempt.status == AttemptStatus::INTERRUPTED) return;
+  if (attempt.status == AttemptStatus::WITHDRAWN || attempt.status == AttemptStatus::INTERRUPTED) return false;
   // It waits for its retry; the time that the engine was down counts (R3).
   const Time due = attempt.ended + retry_delay(job, run.tries);
   if (due > now_) {
     run.phase = RunPhase::DELAY;
     set_timer(run, due);
   }
+  return false;
 }
 
 }  // namespace cogwork

@@ -47,7 +47,9 @@ void LaborMachine::signalled(const input::Signalled& in) {
   const State before = state_of(labor_, in.object);
   const Rank force = rank_in_force(in.object);
   const Rank rank = rank_of(in.signal);
-  const auto rule = in.object.kind == ObjectKind::JOB ? SignalRule::REFUSED : signal_rule(is_labor, before, in.signal);
+  // Jobs take no signals; and what has not started in a Labor that has ended is never going to.
+  const bool deaf = in.object.kind == ObjectKind::JOB || has_ended(labor_.state);
+  const auto rule = deaf ? SignalRule::REFUSED : signal_rule(is_labor, before, in.signal);
 
   bool allowed = rule != SignalRule::REFUSED;
   if (rule == SignalRule::HOLDS || rule == SignalRule::HOLDS_WHEN_ENTERED) allowed = rank > force;
@@ -70,7 +72,12 @@ void LaborMachine::signalled(const input::Signalled& in) {
 
   if (!allowed) {
     if (is_labor) {
-      out_->refusals.push_back({in.ticket, in.signal, before, refusal(in.signal, before, hold_in_force(in.object))});
+      // G2: who caused the state. A hold may outlast the state that showed it.
+      const Hold stopped{Rank::NONE, stop_.since, stop_.by, stop_.note};
+      const Hold* cause = nullptr;
+      if (before == State::PAUSING || is_paused(before)) cause = hold_in_force(in.object);
+      if ((before == State::STOPPING || before == State::STOPPED) && is_set(stop_.since)) cause = &stopped;
+      out_->refusals.push_back({in.ticket, in.signal, before, refusal(in.signal, before, cause)});
     } else {
       out_->taken.push_back(in.ticket);
       out_->acks.push_back({in.ticket, before, false});
@@ -121,10 +128,9 @@ void LaborMachine::release_hold(ObjectRef object, Rank rank) {
 }
 
 void LaborMachine::stop(const input::Signalled& in) {
-  stop_by_ = in.by;
-  stop_note_ = in.note;
   pending_.push_back({in.ticket, in.object, in.signal});
   const bool again = state_of(labor_, in.object) == State::STOPPING;
+  if (!again) (in.object.kind == ObjectKind::SEQUENCE ? stops_[in.object.index] : stop_) = {in.by, in.note, now_};
   switch (in.object.kind) {
     case ObjectKind::LABOR:
       if (!is_under_way(labor_.state)) {  // S6: nothing ran
@@ -160,6 +166,12 @@ void LaborMachine::stop(const input::Signalled& in) {
     }
     case ObjectKind::JOB: return;
   }
+}
+
+const LaborMachine::Stop& LaborMachine::stop_of(std::uint32_t sequence) const {
+  static const Stop none;
+  if (const auto own = stops_.find(sequence); own != stops_.end()) return own->second;
+  return task().state == State::STOPPING ? stop_ : none;
 }
 
 void LaborMachine::show(ObjectRef object, bool executing) {

@@ -150,10 +150,12 @@ void LaborMachine::end_sequence(std::uint32_t index, State state) {
   --out_->counts.executing[static_cast<int>(ObjectKind::SEQUENCE)];
   ++out_->counts.processed[static_cast<int>(ObjectKind::SEQUENCE)];
   if (state == State::STOPPED) {
-    set_state({ObjectKind::SEQUENCE, index}, state, stop_by_, stop_note_);
+    const auto& stop = stop_of(index);
+    set_state({ObjectKind::SEQUENCE, index}, state, stop.by, stop.note);
   } else {
     set_state({ObjectKind::SEQUENCE, index}, state);
   }
+  if (!stops_.empty()) stops_.erase(index);
   out_->ended_sequences.push_back(index);
   if (state == State::COMPLETED) return;
 
@@ -228,8 +230,8 @@ void LaborMachine::end_task() {
   note_checks();
   t.reason = end.reason;
   t.ended = now_;
-  set_state({ObjectKind::TASK, index}, end.state, end.state == State::STOPPED ? stop_by_ : Text(),
-            end.state == State::STOPPED ? stop_note_ : Text());
+  set_state({ObjectKind::TASK, index}, end.state, end.state == State::STOPPED ? stop_.by : Text(),
+            end.state == State::STOPPED ? stop_.note : Text());
   --out_->counts.executing[static_cast<int>(ObjectKind::TASK)];
   ++out_->counts.processed[static_cast<int>(ObjectKind::TASK)];
   std::erase_if(timers_, [](const Timer& timer) { return timer.kind == Timer::TASK; });

@@ -43,6 +43,7 @@ Labor random_tree(Random& r) {
       job.options.retry_backoff = 1 + 0.5 * static_cast<double>(r.below(4));
       if (r.chance(0.3)) job.options.retry_max_delay = 7s;
       job.options.timeout = std::chrono::seconds(1 + r.below(100));
+      if (r.chance(0.1)) job.options.on_interrupt = static_cast<std::int8_t>(OnInterrupt::FAIL);
     });
   }
   auto labor = b.build();
