@@ -32,6 +32,7 @@ py::object next_call(PullQueue& queue) {
     taken = queue.take();
   }
   if (!taken->call) return py::none();
+  taken->call->begun();  // the wait for the GIL is not the Cog's
   const auto& request = taken->call->request();
   return py::make_tuple(taken->call, request.cog->name, to_bytes(request.args), taken->grow);
 }
@@ -94,6 +95,7 @@ void bind_cogs(py::module_& m) {
                                                     "Calls that wait for a worker.")
       .def("enter", &PullQueue::enter)
       .def("leave", &PullQueue::leave)
+      .def("not_grown", &PullQueue::not_grown, "A worker that was told to grow could not start a thread.")
       .def("next", &next_call, "Waits for a call: (call, cog, args, grow); None: end.")
       .def(
           "wait_for_leavers", [](PullQueue& q, double s) { return q.wait_for_leavers(seconds(s)); }, py::arg("seconds"),

@@ -112,3 +112,20 @@ class EngineClosed(CogworkError):
 
 class NoRetry(Exception):
     """Raise it in a Cog to say: this failed, and trying again would not help (FAILURE_NO_RETRIES, X8)."""
+
+
+for _error in (
+    CogworkError,
+    CogworkWarning,
+    Issue,
+    ValidationError,
+    SignalNotAllowed,
+    NotFound,
+    StoreInUse,
+    StorageError,
+    CogError,
+    LaborFailed,
+    EngineClosed,
+    NoRetry,
+):
+    _error.__module__ = "cogwork"  # as users know them, in tracebacks too

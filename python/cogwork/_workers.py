@@ -52,7 +52,10 @@ class Runner:
             while (taken := take()) is not None:
                 call, name, args, grow = taken
                 if grow:
-                    self.start_thread(queue)
+                    try:
+                        self.start_thread(queue)
+                    except RuntimeError:  # no more threads to be had: those that there are go on
+                        queue.not_grown()
                 running = Running(queue, call)
                 token = current.set(running)
                 try:
