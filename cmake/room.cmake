@@ -32,10 +32,6 @@ function(cogwork_room_tests name)
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests/cpp")
   target_link_libraries(${target} PRIVATE
     cogwork_${name} ${arg_USES} ${arg_LINKS} cogwork_warnings GTest::gmock GTest::gtest_main)
-  list(LENGTH arg_SOURCES count)
-  if(count GREATER 2)   # a precompiled header costs about what gtest costs twice
-    target_precompile_headers(${target} PRIVATE <gtest/gtest.h> <string> <vector>)
-  endif()
   gtest_discover_tests(${target} TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
     PROPERTIES TIMEOUT 300 LABELS ${name})
 endfunction()
