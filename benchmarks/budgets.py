@@ -37,12 +37,12 @@ class Sizes:
 
 
 QUICK = Sizes(
-    single_labors=20,
-    chain_jobs=50,
-    chain_repeats=2,
-    fleets=((200, 2), (2_000, 1)),
-    memory_jobs=2_000,
-    pause_sequences=500,
+    single_labors=10,
+    chain_jobs=30,
+    chain_repeats=1,
+    fleets=((100, 1), (500, 1)),
+    memory_jobs=500,
+    pause_sequences=200,
     pauses=2,
     scheduler_jobs=5_000,
     scheduler_repeats=1,

@@ -13,9 +13,9 @@ RUN = pathlib.Path(__file__).parents[2] / "benchmarks" / "run.py"
 BUDGETED = {
     "single_labor_p50",
     "chain",
-    "fleet_200",
-    "fleet_2000",
-    "flat_2000",
+    "fleet_100",
+    "fleet_500",
+    "flat_500",
     "memory",
     "file",
     "pause",
