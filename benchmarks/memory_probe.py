@@ -53,8 +53,8 @@ def main() -> None:
     encode = msgspec.msgpack.Encoder().encode
     with cw.Engine(database) as engine:
         engine.run(cogs.fleet(cogs.eight_bytes, 100)).raise_for_state()  # what is made once is there now
-    before_file = file_size(database)
     del engine
+    before_file = file_size(database)
     with cw.Engine(database) as engine:
         labor = cogs.fleet(cogs.eight_bytes, jobs)
         args = sum(len(encode(sequence.jobs[0].args)) for sequence in labor.tasks[0].sequences)
