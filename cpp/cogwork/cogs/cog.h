@@ -100,8 +100,8 @@ struct AttemptRequest {
   Text job_name;
   Text target;  ///< Empty for a check.
   Text real_user;
-  Text args;           ///< msgpack map
-  Duration timeout{};  ///< Of this attempt, from the moment that the Cog is called.
+  Text args;                                                ///< msgpack map
+  Duration timeout{};                                       ///< Of this attempt, from the moment that the Cog is called.
   std::shared_ptr<const SequenceOutputs> sequence_outputs;  ///< Null: there is no Job before it in its Sequence.
   std::uint32_t outputs_before = 0;                         ///< How many of them are of the Jobs before it.
 

@@ -79,7 +79,8 @@ std::string read_all(int fd) {
 }
 
 bool still_named(const std::string& path, int fd) {
-  struct stat ours{}, named{};
+  struct stat ours {
+  }, named{};
   return fstat(fd, &ours) == 0 && stat(path.c_str(), &named) == 0 && ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
 }
 
@@ -88,7 +89,8 @@ bool still_named(const std::string& path, int fd) {
 std::string owner_text(const Owner& owner) {
   std::string text;
   const auto line = [&text](const char* name, std::string value) {
-    std::replace_if(value.begin(), value.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+    std::replace_if(
+        value.begin(), value.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
     if (value.size() > 512) value.resize(512);
     text += std::string(name) + ": " + value + "\n";
   };

@@ -133,7 +133,7 @@ class SearchSql {
 }  // namespace
 
 bool has_sqlite_log(const SqlitePlace& place) {
-  struct stat about{};
+  struct stat about {};
   return stat((place.real + "-wal").c_str(), &about) == 0 || stat((place.real + "-journal").c_str(), &about) == 0;
 }
 
@@ -160,7 +160,7 @@ SqliteReader::SqliteReader(const SqlitePlace& place, SqliteConnection::Kind kind
 
 SqliteReader::Signature SqliteReader::signature_of(const SqlitePlace& place) {
   Signature signature;
-  struct stat about{};
+  struct stat about {};
   if (stat(place.real.c_str(), &about) == 0) {
     signature.device = static_cast<std::int64_t>(about.st_dev);
     signature.inode = static_cast<std::int64_t>(about.st_ino);

@@ -46,7 +46,7 @@ SqlitePlace look_at_file(const std::string& path, OpenMode mode) {
   if (path.empty()) refuse("a store", "its path is empty; give a file, or 'memory:'");
   if (path.find('\0') != path.npos) refuse("a store", "its path holds a zero byte");
   const auto real = resolve(path);
-  struct stat about{};
+  struct stat about {};
   if (real.filename().empty()) refuse(path, "it is a folder; give a file in it, 'labors.db' say");
   if (stat(real.c_str(), &about) != 0) {
     if (errno == ENOTDIR) {

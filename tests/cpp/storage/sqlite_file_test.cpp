@@ -224,7 +224,8 @@ TEST_F(SqliteFile, R1_a_reader_creates_nothing) {
   EXPECT_TRUE(files().empty());
   const Labor labor = make_labor();
   open_sqlite_store(path, OpenMode::OWNER)->write_labor(labor);
-  struct stat before{}, after{};
+  struct stat before {
+  }, after{};
   ASSERT_EQ(stat(path.c_str(), &before), 0);
   {
     const auto reader = open_sqlite_store(path, OpenMode::READER);
@@ -325,7 +326,7 @@ TEST_F(SqliteFile, D6_a_full_disk_is_temporary_and_leaves_nothing_behind) {
       const auto store = open_sqlite_store(path, OpenMode::OWNER);
       const Labor small = make_labor(10), large = make_labor(50'000);
       store->write_labor(small);
-      struct rlimit limit{};
+      struct rlimit limit {};
       getrlimit(RLIMIT_FSIZE, &limit);
       limit.rlim_cur = 2'000'000;
       setrlimit(RLIMIT_FSIZE, &limit);
