@@ -114,8 +114,7 @@ void PullQueue::interrupt(AttemptKey key) {
   }
   if (unbegun) {
     Outcome outcome;
-    outcome.status = AttemptStatus::FAILURE;
-    outcome.error = "interrupted before it began";
+    outcome.status = AttemptStatus::WITHDRAWN;
     sink_.ended(key, std::move(outcome));
     return;
   }

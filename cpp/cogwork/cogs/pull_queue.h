@@ -66,7 +66,7 @@ class PullQueue final : public Executor {
 
   // Executor, scheduler thread.
   void start(AttemptRequest request) override;
-  /// A call that nobody has taken yet is never handed out: it is reported as a FAILURE, from here.
+  /// A call that nobody has taken yet is never handed out: it is reported as WITHDRAWN, from here.
   void interrupt(AttemptKey key) override;
   void abandon(AttemptKey key) override;
 

@@ -14,6 +14,12 @@ bool counts_as_try(AttemptStatus status) {
   return status == AttemptStatus::FAILURE || status == AttemptStatus::TIMED_OUT || status == AttemptStatus::CRASHED;
 }
 
+/// What a call may end with. The other words are the machine's own.
+bool is_answer(AttemptStatus status) {
+  return status == AttemptStatus::SUCCESS || status == AttemptStatus::FAILURE || status == AttemptStatus::FAILURE_NO_RETRIES ||
+         status == AttemptStatus::CRASHED;
+}
+
 }  // namespace
 
 LaborMachine::Run& LaborMachine::add_run(std::uint32_t job) {
@@ -97,6 +103,16 @@ void LaborMachine::ended(const input::Ended& in) {
   auto* run = find_run(in.job);
   if (!run || run->phase != RunPhase::HANDED) return;  // X9: the answer of a closed attempt is dropped
   clear_timer(*run);
+  if (in.outcome.status == AttemptStatus::WITHDRAWN &&
+      run->ending != Ending::TIMED_OUT) {  // G3: its Cog was never called after all
+    const bool stopped = run->ending == Ending::STOPPED;
+    withdraw(*run);
+    const auto& job = labor_.jobs[in.job];
+    if (stopped || job_is_stopping(job)) return end_job(in.job, State::STOPPED);
+    pump(*run);
+    if (!job.is_check()) show_sequence(job.sequence);
+    return;
+  }
   auto& attempt = labor_.jobs[in.job].attempts.back();
   attempt.output = in.outcome.output;
   attempt.error = in.outcome.error;
@@ -104,6 +120,7 @@ void LaborMachine::ended(const input::Ended& in) {
   attempt.marks = in.outcome.marks;
 
   auto status = in.outcome.status;
+  if (!is_answer(status)) status = AttemptStatus::FAILURE_NO_RETRIES;  // X8: a broken Cog, or executor; never an attempt left open
   const auto ending = run->ending;
   if (ending == Ending::TIMED_OUT) {
     status = AttemptStatus::TIMED_OUT;  // whatever it answered (X8a)

@@ -8,7 +8,7 @@
 namespace cogwork {
 
 /// How a call ended, as its executor reports it. `status` is SUCCESS, FAILURE, FAILURE_NO_RETRIES or CRASHED; a broken answer
-/// is FAILURE_NO_RETRIES with an error that says so (X8).
+/// is FAILURE_NO_RETRIES with an error that says so (X8). WITHDRAWN: it was asked to end before its Cog was called, and never was.
 struct Outcome {
   AttemptStatus status = AttemptStatus::SUCCESS;
   std::uint8_t marks = 0;  ///< Attempt::Mark
