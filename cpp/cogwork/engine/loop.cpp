@@ -1,10 +1,15 @@
 #include "cogwork/engine/loop.h"
 
+#include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <csignal>
 
 namespace cogwork {
+
+// A deadline may be further away than the timer can count, and wall time may jump ahead of the monotonic time that it counts in (a
+// laptop that slept): it goes off for nothing now and then, and looks again.
+constexpr Duration kLongestWait = std::chrono::minutes(10);
 
 void Loop::start(Core& core) {
   core_ = &core;
@@ -86,7 +91,7 @@ void Loop::rearm(std::optional<Time> next) {
   // a call or three. It then goes off once for nothing.
   if (!next || (armed_ && *armed_ <= *next)) return;
   armed_ = next;
-  timer_.expires_after(std::max(Duration(0), *next - clock_.now()));
+  timer_.expires_after(std::clamp(*next - clock_.now(), Duration(0), kLongestWait));
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
     armed_.reset();
