@@ -47,12 +47,7 @@ void Core::submit(std::shared_ptr<Labor> labor, std::string fingerprint, bool st
         return reply({}, std::make_exception_ptr(other_contents(labor->client_id, client.labor)));
       }
       if (!client.durable) {
-        client.waiting.push_back(std::move(reply));
-        if (start) {
-          for (auto& [token, pending] : submits_) {
-            if (pending.labor->id == client.labor) pending.start = true;
-          }
-        }
+        (start ? client.starting : client.waiting).push_back(std::move(reply));
         return;
       }
       const auto id = client.labor;
@@ -89,11 +84,17 @@ void Core::submitted(std::uint64_t token, const std::optional<std::string>& erro
   auto& pending = node.mapped();
   const Id id = pending.labor->id;
   std::vector<IdReply> replies;
+  std::vector<IdReply> starting;
   replies.push_back(std::move(pending.reply));
   const auto client = clients_.find(pending.labor->client_id);
   if (client != clients_.end()) {
-    for (auto& waiting : client->second.waiting) replies.push_back(std::move(waiting));
-    client->second.waiting.clear();
+    const auto answer_too = [&replies](std::vector<IdReply>& others) {
+      std::move(others.begin(), others.end(), std::back_inserter(replies));
+      others.clear();
+    };
+    answer_too(client->second.waiting);
+    starting = std::exchange(client->second.starting, {});
+    if (pending.start || error) answer_too(starting);  // it was stored as one that starts: nothing more need become durable
     client->second.durable = true;
     if (error) clients_.erase(client);
   }
@@ -112,6 +113,10 @@ void Core::submitted(std::uint64_t token, const std::optional<std::string>& erro
   } else if (pending.start) {
     step(run, input::Start{0, pending.by, {}});
   }
+  if (starting.empty()) return;
+  this->start(id, pending.by, {}, [id, starting](const std::shared_ptr<Ack>&, const std::exception_ptr& failed) {
+    for (const auto& reply : starting) reply(failed ? Id{} : id, failed);
+  });
 }
 
 void Core::start(const Id& labor, Text by, Text note, AckReply reply) {
@@ -149,15 +154,34 @@ void Core::signal(const SignalOrder& order, AckReply reply) {
 void Core::record_refused(const Id& labor, Change change, const std::array<std::uint8_t, 16>& link) {
   if (closing_ || runs_.contains(labor)) return;
   change.at = seams_.clock->now();
-  std::vector<Change> changes{std::move(change)};
-  auto last = link;
+  // `link` may be that of a row before the one that is on its way: once there has been one, the chain's end is known here.
+  auto& refused = refused_.try_emplace(labor, Refused{link, {}, false, {}}).first->second;
+  refused.changes.push_back(std::move(change));
+  write_refused(labor, refused);
+}
+
+void Core::write_refused(const Id& labor, Refused& refused) {
+  if (refused.flying || refused.changes.empty()) return;
+  refused.flying = true;
+  refused.next = refused.link;
+  auto changes = std::exchange(refused.changes, {});
   CommitUnit unit;
   unit.labor = labor;
   unit.token = next_token_++;
   unit.give_up_on_error = true;
-  unit.batch.history.push_back(make_row(labor, changes, last));
+  unit.batch.history.push_back(make_row(labor, changes, refused.next));
   units_.emplace(unit.token, Unit{nullptr, {}, std::make_shared<const std::vector<Change>>(std::move(changes))});
   outbox_.push_back(std::move(unit));
+}
+
+void Core::refused_committed(const std::vector<Change>& changes, bool stored) {
+  if (!stored) seams_.feeds->give_up(changes);
+  const auto found = refused_.find(changes.front().labor);
+  if (found == refused_.end()) return;  // taken up meanwhile
+  auto& refused = found->second;
+  refused.flying = false;
+  if (stored) refused.link = refused.next;
+  write_refused(found->first, refused);
 }
 
 // ---- what happens ----
@@ -167,7 +191,7 @@ void Core::outcome(AttemptKey key, Outcome outcome) {
   if (found == attempts_.end()) return;  // X9: its attempt is closed
   const auto [run, job] = found->second;
   const bool final = outcome.status == AttemptStatus::SUCCESS || outcome.status == AttemptStatus::FAILURE_NO_RETRIES;
-  if (interrupting_ && !final) {
+  if (interrupting_ && !final && outcome.status != AttemptStatus::WITHDRAWN) {
     // R2: interrupted by the close. The attempt stays open in the store; on_interrupt decides at the next opening.
     attempts_.erase(found);
     check_quiet();
@@ -206,7 +230,7 @@ void Core::tick() {
     step(run, input::Ended{job, {}, true});
   }
   while (!wakes_.empty() && wakes_.begin()->first <= now) {
-    const auto run = runs_.at(wakes_.begin()->second->id);
+    const auto run = runs_.at(wakes_.begin()->second);
     wakes_.erase(wakes_.begin());
     run->wake = never;
     step(run, input::Tick{});
@@ -285,23 +309,22 @@ void Core::after_commit(const std::shared_ptr<LaborRun>& run, const AfterCommit&
     ack.applied_ = done.applied;
     ack.completion_.set();
   }
-  if (!after.labor_ended) return;
-  run->end->completion_.set();
-  forget(run->id);
+  if (after.labor_ended) run->end->completion_.set();
 }
 
-void Core::forget(const Id& labor) {
-  const auto found = runs_.find(labor);
-  if (found == runs_.end()) return;
-  if (is_set(found->second->wake)) wakes_.erase({found->second->wake, found->second.get()});
-  runs_.erase(found);
+/// A Labor that has ended goes once all of it is stored, what was refused after its end too: from then on the store knows the end of
+/// its chain.
+void Core::forget_if_done(const std::shared_ptr<LaborRun>& run) {
+  if (run->dirty || run->flying > 0 || !run->machine.ended() || !run->end->completion_.done()) return;
+  if (is_set(run->wake)) wakes_.erase({run->wake, run->id});
+  runs_.erase(run->id);
 }
 
 void Core::rearm(LaborRun& run) {
   const Time wake = run.machine.next_wake().value_or(never);
   if (wake == run.wake) return;
-  if (is_set(run.wake)) wakes_.erase({run.wake, &run});
-  if (is_set(wake)) wakes_.insert({wake, &run});
+  if (is_set(run.wake)) wakes_.erase({run.wake, run.id});
+  if (is_set(wake)) wakes_.insert({wake, run.id});
   run.wake = wake;
 }
 
@@ -319,16 +342,25 @@ Executor& Core::executor_of(const CogInfo& cog, bool check) {
 
 void Core::dispatch() {
   if (closing_) return;
-  for (auto* lane : {&checks_, &jobs_, &async_}) {
-    while (give_place(*lane)) {
+  for (bool moved = true; moved;) {  // a Job may go over to another lane
+    moved = false;
+    for (auto* lane : {&checks_, &jobs_, &async_}) {
+      while (give_place(*lane)) moved = true;
     }
   }
 }
 
 bool Core::give_place(Lane& lane) {
   if (lane.free == 0 || lane.queue.empty()) return false;
-  const auto next = std::move(lane.queue.front());
+  auto next = std::move(lane.queue.front());
   lane.queue.pop_front();
+  // C1: the Cog as it is registered now, not as it was when the Job began to wait.
+  const auto& job = next.run->machine.labor().jobs[next.job];
+  next.cog = seams_.cogs->find(job.cog_path);
+  if (auto& now = lane_of(next.cog.get(), job.is_check()); &now != &lane) {
+    now.queue.push_back(std::move(next));
+    return true;
+  }
   step(next.run, input::Begin{next.job});
   if (effects_.opened.empty()) return true;  // overtaken: stopped, or held
   --lane.free;
@@ -445,6 +477,7 @@ CommitUnit Core::make_unit(const std::shared_ptr<LaborRun>& run) {
   CommitUnit unit;
   unit.labor = run->id;
   unit.token = next_token_++;
+  ++run->flying;
 
   // A row that changed several times is written once, as it is now: all of it is one commit.
   auto& refs = run->writes;
@@ -485,14 +518,21 @@ void Core::committed(std::vector<CommitResult> results) {
     }
     auto node = units_.extract(result.token);
     if (node.empty()) continue;
-    if (node.mapped().changes && !result.error) rows.push_back(node.mapped().changes);
-    done.push_back(std::move(node.mapped()));
+    auto& unit = node.mapped();
+    if (unit.changes && !result.error) rows.push_back(unit.changes);
+    if (unit.run) {
+      done.push_back(std::move(unit));
+    } else {
+      refused_committed(*unit.changes, !result.error);
+    }
   }
   // Those who watch see a change before those who wait for it go on: what a script reads after wait() is never newer than
   // what its feed says.
   if (!rows.empty()) seams_.feeds->publish(rows);
   for (const auto& unit : done) {
-    if (unit.run) after_commit(unit.run, unit.after);
+    --unit.run->flying;
+    after_commit(unit.run, unit.after);
+    forget_if_done(unit.run);
   }
   while (!pending_outcomes_.empty()) {
     auto pending = std::exchange(pending_outcomes_, {});
@@ -512,6 +552,10 @@ void Core::count(const Counts& counts) {
 void Core::take_up(Labor labor, const std::array<std::uint8_t, 16>& link) {
   auto run = std::make_shared<LaborRun>(std::move(labor));
   run->link = link;
+  if (auto refused = refused_.extract(run->id)) {
+    run->link = refused.mapped().flying ? refused.mapped().next : refused.mapped().link;
+    run->changes = std::move(refused.mapped().changes);
+  }
   for (const auto& sequence : run->machine.labor().sequences) {
     auto& counts = run->counts[sequence.task];
     if (sequence.state == State::COMPLETED) ++counts.completed;
@@ -522,14 +566,17 @@ void Core::take_up(Labor labor, const std::array<std::uint8_t, 16>& link) {
   step(run, input::Recovered{});
 }
 
+bool Core::stop_waiting(const Id& labor) {
+  return std::erase_if(waiting_, [&](const Stats::Waiting& waiting) { return waiting.labor == labor; }) > 0;
+}
+
 void Core::remember_client(const Text& client_id, const Id& labor, const Text& fingerprint) {
-  clients_[client_id] = Client{labor, fingerprint, true, {}};
+  clients_[client_id] = Client{labor, fingerprint, true, {}, {}};
 }
 
 void Core::begin_close(std::shared_ptr<Completion> quiet) {
   closing_ = true;
   quiet_ = std::move(quiet);
-  for (auto& [token, pending] : submits_) pending.start = false;
   std::vector<std::shared_ptr<LaborRun>> runs;
   for (const auto& [id, run] : runs_) runs.push_back(run);
   for (const auto& run : runs) step(run, input::Closing{});
@@ -562,6 +609,7 @@ CloseReport Core::finish() {
       left.interrupted = run->attempts.size();
       report.left.push_back(std::move(left));
     }
+    if (run->end->completion_.done()) continue;
     run->end->closed_ = true;
     run->end->completion_.set();
   }
@@ -573,7 +621,9 @@ CloseReport Core::finish() {
   }
   for (auto& [token, pending] : submits_) pending.reply({}, closed_error());
   for (auto& [name, client] : clients_) {
-    for (auto& reply : client.waiting) reply({}, closed_error());
+    for (const auto* replies : {&client.waiting, &client.starting}) {
+      for (const auto& reply : *replies) reply({}, closed_error());
+    }
   }
   signals_.clear();
   submits_.clear();

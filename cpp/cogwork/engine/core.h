@@ -79,6 +79,8 @@ class Core {
   void remember_client(const Text& client_id, const Id& labor, const Text& fingerprint);
   void set_waiting(std::vector<Stats::Waiting> waiting) { waiting_ = std::move(waiting); }
   const std::vector<Stats::Waiting>& waiting() const { return waiting_; }
+  /// It does not wait any more. False where it did not.
+  bool stop_waiting(const Id& labor);
   /// Nothing begins any more; `quiet` is set when nothing executes.
   void begin_close(std::shared_ptr<Completion> quiet);
   /// Asks every call that still goes on to end. From now on only answers that are final count (R2: the rest is INTERRUPTED at
@@ -111,7 +113,8 @@ class Core {
     Id labor;
     Text fingerprint;
     bool durable = false;
-    std::vector<IdReply> waiting;
+    // Who submitted it again while it was being stored; who wants it started.
+    std::vector<IdReply> waiting, starting;
   };
   struct PendingSubmit {
     std::shared_ptr<Labor> labor;
@@ -127,6 +130,13 @@ class Core {
   struct PendingSignal {
     std::shared_ptr<Ack> ack;
     AckReply reply;  // empty once it was called
+  };
+  /// Signals to a Labor that does not run here, and the end of its chain. One row at a time: each is linked to one that is stored.
+  struct Refused {
+    std::array<std::uint8_t, 16> link{};
+    std::array<std::uint8_t, 16> next{};  // of the row on its way
+    bool flying = false;
+    std::vector<Change> changes;  // wait for that row
   };
 
   void step(const std::shared_ptr<LaborRun>& run, const Input& input);
@@ -144,9 +154,11 @@ class Core {
   HistoryRow make_row(const Id& labor, std::vector<Change>& changes, std::array<std::uint8_t, 16>& link);
   void after_commit(const std::shared_ptr<LaborRun>& run, const AfterCommit& after);
   void submitted(std::uint64_t token, const std::optional<std::string>& error);
+  void write_refused(const Id& labor, Refused& refused);
+  void refused_committed(const std::vector<Change>& changes, bool stored);
   void count(const Counts& counts);
   void check_quiet();
-  void forget(const Id& labor);
+  void forget_if_done(const std::shared_ptr<LaborRun>& run);
 
   CoreSeams seams_;
   const EngineOptions options_;
@@ -154,6 +166,7 @@ class Core {
   std::unordered_map<Text, Client> clients_;
   std::unordered_map<AttemptKey, std::pair<std::shared_ptr<LaborRun>, std::uint32_t>> attempts_;
   std::unordered_map<Ticket, PendingSignal> signals_;
+  std::unordered_map<Id, Refused> refused_;
   std::unordered_map<std::uint64_t, PendingSubmit> submits_;  // by token
   std::unordered_map<std::uint64_t, Unit> units_;             // by token: on their way to the store
   std::vector<std::shared_ptr<LaborRun>> dirty_;
@@ -162,7 +175,7 @@ class Core {
   std::vector<std::pair<AttemptKey, Outcome>> pending_outcomes_;  // calls that were answered without an executor
 
   Lane jobs_, checks_, async_;
-  std::set<std::pair<Time, LaborRun*>> wakes_;
+  std::set<std::pair<Time, Id>> wakes_;
   std::multimap<Time, AttemptKey> graces_;  // calls that were asked to end: until when they may take
 
   Effects effects_;

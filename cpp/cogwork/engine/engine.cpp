@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <future>
+#include <map>
 
 #include "cogwork/engine/core.h"
 #include "cogwork/engine/loop.h"
@@ -52,20 +53,7 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
             store, [this](std::vector<CommitResult> results) { loop.committed(std::move(results)); }, [] {},
             Backoff(std::chrono::milliseconds(20), std::chrono::seconds(5), Random::from_system()))),
         core(seams(), options, store->last_change()) {
-    for (const auto& record : store->records(RecordKind::CLIENT_ID)) {
-      if (!record.value || record.value->size() < 16) continue;
-      Id id;
-      std::copy_n(record.value->data(), 16, id.bytes.begin());
-      core.remember_client(record.key, id, Text(record.value->view().substr(16)));
-    }
-    if (options.recover) {
-      auto unfinished = read_unfinished(*store, *cogs);
-      for (auto& found : unfinished.ready) {
-        taken_up.push_back(found.labor.id);
-        core.take_up(std::move(found.labor), found.link);
-      }
-      core.set_waiting(std::move(unfinished.waiting));
-    }
+    taken_up = open_core(core, *store, *cogs, options.recover);
     loop.start(core);
     loop.post([](Core&) {});  // what was taken up goes on
   }
@@ -133,7 +121,7 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
     Labor labor;
     State state = State::UNKNOWN;
   };
-  Stored stored(const Id& object) {
+  Stored stored(const Id& object, bool jobs_too = false) {
     Stored found;
     try {
       found.labor = store->read_labor(object.labor(), false);
@@ -144,12 +132,20 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
       try {
         found.state = store->read_task(object).state;
       } catch (const NotFound&) {
-        found.state = store->read_sequence(object).state;
+        try {
+          found.state = store->read_sequence(object).state;
+        } catch (const NotFound&) {
+          if (!jobs_too) throw;
+          found.state = store->read_job(object, false).state;
+        }
       }
     } catch (const NotFound&) {
       throw NotFound("no Labor, Task or Sequence has the id " + object.text() + " in " + store->name());
     }
     return found;
+  }
+  void require_labor(const Id& id) const {
+    if (id.ordinal() != 0) throw NotFound("the id " + id.text() + " is not a Labor's in " + store->name());
   }
   std::string why_not_running(const Labor& labor) {
     const auto waiting = ask([](Core& c) { return c.waiting(); });
@@ -278,6 +274,7 @@ Id Engine::submit(Submission submission) {
 
 void Engine::start_async(const Id& labor, const std::string& by, const std::string& note,
                          std::function<void(std::exception_ptr)> done) {
+  impl_->require_labor(labor);
   if (!impl_->ask([&](Core& core) { return core.knows(labor); })) {
     const auto found = impl_->stored(labor);
     const std::string help =
@@ -331,10 +328,11 @@ std::shared_ptr<Ack> Engine::signal(const SignalOrder& order) {
 
 State Engine::state(const Id& object) {
   if (const auto state = impl_->ask([&](Core& core) { return core.state(object); })) return *state;
-  return impl_->stored(object).state;
+  return impl_->stored(object, true).state;
 }
 
 std::shared_ptr<LaborEnd> Engine::end_of(const Id& labor) {
+  impl_->require_labor(labor);
   if (auto end = impl_->ask([&](Core& core) { return core.end_of(labor); })) return end;
   const auto found = impl_->stored(labor.labor());
   auto end = std::make_shared<LaborEnd>();
@@ -388,25 +386,27 @@ Id Engine::find_task(const Id& parent, const std::string& name) {
 }
 
 std::unique_ptr<ChangeFeed> Engine::changes(const Id& labor, std::optional<std::uint64_t> since) {
-  bool ended = false;
-  if (!labor.is_nil() && !impl_->ask([&](Core& core) { return core.knows(labor); })) {
-    ended = has_ended(impl_->stored(labor.labor()).labor.state);
-  }
-  return impl_->feeds->open(labor.is_nil() ? labor : labor.labor(), since, ended);
+  // Between asking whether it runs and opening the feed, its end must not pass unseen: both at once, on the scheduler thread.
+  auto feed = impl_->ask([&](Core& core) -> std::unique_ptr<ChangeFeed> {
+    if (labor.is_nil()) return impl_->feeds->open(labor, since, false);
+    const auto end = core.end_of(labor.labor());
+    return end ? impl_->feeds->open(labor.labor(), since, end->completion().done()) : nullptr;
+  });
+  if (feed) return feed;
+  return impl_->feeds->open(labor.labor(), since, has_ended(impl_->stored(labor.labor()).labor.state));
 }
 
 Stats Engine::stats() {
-  Stats stats = impl_->ask([](Core& core) {
-    Stats s;
-    core.fill(s);
-    return s;
+  return impl_->ask([this](Core& core) {
+    Stats stats;
+    core.fill(stats);
+    stats.workers = impl_->jobs.figures();
+    stats.check_workers = impl_->checks.figures();
+    stats.async_calls = impl_->async_calls.figures();
+    stats.store = impl_->committer->health();  // here, as a close on another thread may take the committer away
+    stats.commits = impl_->committer->figures();
+    return stats;
   });
-  stats.workers = impl_->jobs.figures();
-  stats.check_workers = impl_->checks.figures();
-  stats.async_calls = impl_->async_calls.figures();
-  stats.store = impl_->committer->health();
-  stats.commits = impl_->committer->figures();
-  return stats;
 }
 
 std::vector<Id> Engine::taken_up() const { return impl_->taken_up; }
@@ -414,19 +414,25 @@ std::vector<Id> Engine::taken_up() const { return impl_->taken_up; }
 void Engine::recheck_waiting() {
   const auto waiting = impl_->ask([](Core& core) { return core.waiting(); });
   if (waiting.empty()) return;
-  std::vector<Stats::Waiting> still;
   std::vector<Unfinished::Found> ready;
+  std::map<Id, std::string> why_now;
   for (const auto& w : waiting) {
     auto labor = impl_->store->read_labor(w.labor, true);
-    if (auto why = why_waiting(labor, *impl_->cogs); !why.empty()) {
-      still.push_back({w.labor, w.name, std::move(why)});
-    } else {
+    auto why = why_waiting(labor, *impl_->cogs);
+    if (why.empty()) {
       ready.push_back({std::move(labor), impl_->store->last_link(w.labor)});
+    } else {
+      why_now.emplace(w.labor, std::move(why));
     }
   }
   impl_->ask([&](Core& core) {
     for (auto& found : ready) {
-      if (!core.knows(found.labor.id)) core.take_up(std::move(found.labor), found.link);
+      // Another thread may have been here first, and the Labor may have ended since.
+      if (core.stop_waiting(found.labor.id)) core.take_up(std::move(found.labor), found.link);
+    }
+    auto still = core.waiting();
+    for (auto& w : still) {
+      if (auto why = why_now.find(w.labor); why != why_now.end()) w.why = why->second;
     }
     core.set_waiting(std::move(still));
   });
@@ -440,7 +446,7 @@ CloseReport Engine::close(std::optional<Duration> grace, bool interrupt) {
   const auto quiet = begin_close();
   if (!interrupt) {
     if (grace) {
-      quiet->wait_for(*grace);
+      quiet->wait_for(std::min<Duration>(*grace, std::chrono::hours(24 * 365)));  // beyond, the clock may not count
     } else {
       quiet->wait();
     }

@@ -33,10 +33,10 @@ class Ack {
   Completion& completion() { return completion_; }
   bool done() const { return completion_.done(); }
   /// The state the object was in when the signal was done; before that, UNKNOWN.
-  State state() const { return state_; }
-  bool applied() const { return applied_; }
+  State state() const { return done() ? state_ : State::UNKNOWN; }
+  bool applied() const { return done() && applied_; }
   /// The engine closed before the signal was done; it stays stored, and goes on at the next opening.
-  bool closed() const { return closed_; }
+  bool closed() const { return done() && closed_; }
 
  private:
   friend class Engine;
@@ -53,7 +53,7 @@ class LaborEnd {
  public:
   Completion& completion() { return completion_; }
   /// The engine closed before the Labor ended.
-  bool closed() const { return closed_; }
+  bool closed() const { return completion_.done() && closed_; }
 
  private:
   friend class Engine;

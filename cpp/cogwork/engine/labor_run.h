@@ -42,6 +42,7 @@ struct LaborRun {
   std::vector<std::uint32_t> ended_sequences;
   AfterCommit after;
   bool dirty = false;
+  std::uint32_t flying = 0;  // units on their way to the store
 
   std::array<std::uint8_t, 16> link{};                                          // of its last row of history
   Time wake = never;                                                            // its place in the engine's timers

@@ -1,5 +1,6 @@
 #include "cogwork/engine/take_up.h"
 
+#include <algorithm>
 #include <map>
 
 #include "cogwork/machine/labor_machine.h"
@@ -71,6 +72,24 @@ Unfinished read_unfinished(Storage& store, const CogRegistry& cogs) {
     }
   }
   return found;
+}
+
+std::vector<Id> open_core(Core& core, Storage& store, const CogRegistry& cogs, bool recover) {
+  for (const auto& record : store.records(RecordKind::CLIENT_ID)) {
+    if (!record.value || record.value->size() < 16) continue;
+    Id id;
+    std::copy_n(record.value->data(), 16, id.bytes.begin());
+    core.remember_client(record.key, id, Text(record.value->view().substr(16)));
+  }
+  std::vector<Id> taken_up;
+  if (!recover) return taken_up;
+  auto unfinished = read_unfinished(store, cogs);
+  for (auto& found : unfinished.ready) {
+    taken_up.push_back(found.labor.id);
+    core.take_up(std::move(found.labor), found.link);
+  }
+  core.set_waiting(std::move(unfinished.waiting));
+  return taken_up;
 }
 
 }  // namespace cogwork

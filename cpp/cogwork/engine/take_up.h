@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cogwork/cogs/cog.h"
+#include "cogwork/engine/core.h"
 #include "cogwork/engine/engine.h"
 #include "cogwork/storage/storage.h"
 
@@ -27,5 +28,8 @@ std::vector<std::pair<Text, Text>> origins_of(const Labor& labor, const CogRegis
 
 /// Why a stored Labor cannot go on in this process; empty where it can (R2, R4).
 std::string why_waiting(const Labor& labor, const CogRegistry& cogs);
+
+/// R1: tells a new core what it must know of the store: client ids, and with `recover` what is unfinished. Returns the Labors that it took up.
+std::vector<Id> open_core(Core& core, Storage& store, const CogRegistry& cogs, bool recover);
 
 }  // namespace cogwork
