@@ -18,17 +18,28 @@ namespace {
 using namespace std::chrono_literals;
 using S = State;
 
-std::vector<Change> history_of(Storage& store, const Id& labor) {
-  std::vector<Change> changes;
-  store.history(labor, 0, [&](const HistoryRow& row) {
-    for (auto& change : unpack_changes(row)) changes.push_back(std::move(change));
-    return true;
-  });
-  return changes;
-}
+// Each on both built-in stores.
+class EngineDispatch : public StoreTest {};
+class EngineDurability : public StoreTest {};
+class EngineEnd : public StoreTest {};
+class EngineFeeds : public StoreTest {};
+class EngineRecovery : public StoreTest {};
+class EngineScale : public StoreTest {};
+class EngineSignals : public StoreTest {};
+class EngineStress : public StoreTest {};
+class EngineSubmit : public StoreTest {};
+COGWORK_ON_EACH_STORE(EngineDispatch);
+COGWORK_ON_EACH_STORE(EngineDurability);
+COGWORK_ON_EACH_STORE(EngineEnd);
+COGWORK_ON_EACH_STORE(EngineFeeds);
+COGWORK_ON_EACH_STORE(EngineRecovery);
+COGWORK_ON_EACH_STORE(EngineScale);
+COGWORK_ON_EACH_STORE(EngineSignals);
+COGWORK_ON_EACH_STORE(EngineStress);
+COGWORK_ON_EACH_STORE(EngineSubmit);
 
-TEST(EngineDurability, D2ACogIsCalledOnlyOnceItsStartIsDurable) {
-  auto store = std::make_shared<FaultyStore>(make_memory_store());
+TEST_P(EngineDurability, D2ACogIsCalledOnlyOnceItsStartIsDurable) {
+  auto store = std::make_shared<FaultyStore>(another());
   std::atomic<int> called{0};
   EngineWorld w(store, {}, {{"count", [&](const Call&) { return ++called, Outcome{}; }}});
   const auto id = w.submit(tree_of(1, "count"), false);
@@ -44,8 +55,8 @@ TEST(EngineDurability, D2ACogIsCalledOnlyOnceItsStartIsDurable) {
   EXPECT_EQ(called, 1);
 }
 
-TEST(EngineDurability, D3WhatDependsOnAnOutcomeStartsAfterItIsDurable) {
-  auto store = std::make_shared<FaultyStore>(make_memory_store());
+TEST_P(EngineDurability, D3WhatDependsOnAnOutcomeStartsAfterItIsDurable) {
+  auto store = std::make_shared<FaultyStore>(another());
   Gate gate;
   std::atomic<int> second{0};
   EngineWorld w(store, {}, {{"first", [&](const Call&) { return gate.enter(), Outcome{}; }}, {"second", [&](const Call&) {
@@ -64,8 +75,8 @@ TEST(EngineDurability, D3WhatDependsOnAnOutcomeStartsAfterItIsDurable) {
   EXPECT_EQ(w.wait(id).state, S::COMPLETED);
 }
 
-TEST(EngineDurability, D4ASignalIsAcknowledgedOnceItsStatesAreDurable) {
-  auto store = std::make_shared<FaultyStore>(make_memory_store());
+TEST_P(EngineDurability, D4ASignalIsAcknowledgedOnceItsStatesAreDurable) {
+  auto store = std::make_shared<FaultyStore>(another());
   Gate gate;
   EngineWorld w(store, {}, {{"block", [&](const Call&) { return gate.enter(), Outcome{}; }}});
   const auto id = w.submit(tree_of(2, "block"));
@@ -84,15 +95,15 @@ TEST(EngineDurability, D4ASignalIsAcknowledgedOnceItsStatesAreDurable) {
   EXPECT_EQ(w.wait(id).state, S::COMPLETED);
 }
 
-TEST(EngineDurability, D5ManyWritesShareOneCommit) {
-  EngineWorld w(make_memory_store());
+TEST_P(EngineDurability, D5ManyWritesShareOneCommit) {
+  EngineWorld w(another());
   const auto id = w.submit(tree_of(5000, "ok", 64));
   EXPECT_EQ(w.wait(id).state, S::COMPLETED);
   EXPECT_LT(w.engine->stats().commits.commits, 5000u);
 }
 
-TEST(EngineDurability, D6AStoreThatFailsForAWhileHoldsWorkUpAndLosesNothing) {
-  auto store = std::make_shared<FaultyStore>(make_memory_store());
+TEST_P(EngineDurability, D6AStoreThatFailsForAWhileHoldsWorkUpAndLosesNothing) {
+  auto store = std::make_shared<FaultyStore>(another());
   std::atomic<int> called{0};
   EngineWorld w(store, {}, {{"count", [&](const Call&) { return ++called, Outcome{}; }}});
   const auto id = w.submit(tree_of(20, "count", 4), false);
@@ -110,8 +121,8 @@ TEST(EngineDurability, D6AStoreThatFailsForAWhileHoldsWorkUpAndLosesNothing) {
   EXPECT_GE(w.engine->stats().store.failed_writes, 4u);
 }
 
-TEST(EngineDurability, D6AnErrorThatWaitingCannotMendHindersOnlyItsLabor) {
-  auto store = std::make_shared<FaultyStore>(make_memory_store());
+TEST_P(EngineDurability, D6AnErrorThatWaitingCannotMendHindersOnlyItsLabor) {
+  auto store = std::make_shared<FaultyStore>(another());
   EngineWorld w(store);
   const auto bad = w.submit(tree_of(2), false);
   store->poison(bad);
@@ -125,8 +136,8 @@ TEST(EngineDurability, D6AnErrorThatWaitingCannotMendHindersOnlyItsLabor) {
   EXPECT_EQ(w.wait(bad).state, S::COMPLETED);
 }
 
-TEST(EngineDurability, D6SubmitRaisesWhatWaitingCannotMend) {
-  auto store = std::make_shared<FaultyStore>(make_memory_store());
+TEST_P(EngineDurability, D6SubmitRaisesWhatWaitingCannotMend) {
+  auto store = std::make_shared<FaultyStore>(another());
   EngineWorld w(store);
   store->fail(store->applies() + 1, 1, false, "too large");
   auto labor = tree_of(1);
@@ -137,8 +148,8 @@ TEST(EngineDurability, D6SubmitRaisesWhatWaitingCannotMend) {
   EXPECT_EQ(w.wait(w.submit(labor, true, "f")).state, S::COMPLETED) << "and its client_id is free again";
 }
 
-TEST(EngineDurability, D7HistoryIsChainedNumberedAndReplaysToTheTree) {
-  auto store = make_memory_store();
+TEST_P(EngineDurability, D7HistoryIsChainedNumberedAndReplaysToTheTree) {
+  auto store = another();
   EngineWorld w(store);
   std::vector<Id> ids;
   for (int i = 0; i < 20; ++i) ids.push_back(w.submit(tree_of(10, i % 3 ? "ok" : "fail", 3)));
@@ -164,8 +175,8 @@ TEST(EngineDurability, D7HistoryIsChainedNumberedAndReplaysToTheTree) {
   }
 }
 
-TEST(EngineFeeds, D7ChangesComeLiveAndFromAnyPlaceWithoutLoss) {
-  auto store = make_memory_store();
+TEST_P(EngineFeeds, D7ChangesComeLiveAndFromAnyPlaceWithoutLoss) {
+  auto store = another();
   EngineWorld w(store);
   auto live = w.engine->changes(Id{}, std::nullopt);
   const auto id = w.submit(tree_of(3000, "ok", 16));
@@ -192,11 +203,11 @@ TEST(EngineFeeds, D7ChangesComeLiveAndFromAnyPlaceWithoutLoss) {
   EXPECT_EQ(rest.back().number, store->last_change());
 }
 
-TEST(EngineDispatch, X13ConcurrencyAndWorkersAreCeilings) {
+TEST_P(EngineDispatch, X13ConcurrencyAndWorkersAreCeilings) {
   Gate gate;
   EngineOptions options;
   options.workers = 3;
-  EngineWorld w(make_memory_store(), options, {{"block", [&](const Call&) { return gate.enter(), Outcome{}; }}});
+  EngineWorld w(another(), options, {{"block", [&](const Call&) { return gate.enter(), Outcome{}; }}});
   const auto id = w.submit(tree_of(20, "block", 10));
   gate.wait_for(3);
   EXPECT_EQ(w.engine->stats().queued_jobs, 7u);
@@ -205,12 +216,12 @@ TEST(EngineDispatch, X13ConcurrencyAndWorkersAreCeilings) {
   EXPECT_EQ(gate.most(), 3);
 }
 
-TEST(EngineDispatch, X8aACallThatDoesNotEndIsLeftAndItsWorkerReplaced) {
+TEST_P(EngineDispatch, X8aACallThatDoesNotEndIsLeftAndItsWorkerReplaced) {
   Gate gate;
   EngineOptions options;
   options.workers = 1;
   options.grace = 20ms;
-  EngineWorld w(make_memory_store(), options, {{"deaf", [&](const Call&) { return gate.enter(), Outcome{}; }}});
+  EngineWorld w(another(), options, {{"deaf", [&](const Call&) { return gate.enter(), Outcome{}; }}});
   auto labor = tree_of(1, "deaf");
   labor.jobs[0].options.timeout = 20ms;
   labor.jobs[0].options.retries = 3;
@@ -223,8 +234,8 @@ TEST(EngineDispatch, X8aACallThatDoesNotEndIsLeftAndItsWorkerReplaced) {
   gate.open();
 }
 
-TEST(EngineSubmit, S3OneClientIdIsOneLabor) {
-  EngineWorld w(make_memory_store());
+TEST_P(EngineSubmit, S3OneClientIdIsOneLabor) {
+  EngineWorld w(another());
   auto labor = tree_of(1);
   labor.client_id = "INC-12";
   std::vector<std::thread> threads;
@@ -242,8 +253,8 @@ TEST(EngineSubmit, S3OneClientIdIsOneLabor) {
   EXPECT_THROW(w.submit(labor, true, "other"), ValidationError);
 }
 
-TEST(EngineSignals, G2G9ASignalToWhatHasEndedIsRefusedAndRecorded) {
-  auto store = make_memory_store();
+TEST_P(EngineSignals, G2G9ASignalToWhatHasEndedIsRefusedAndRecorded) {
+  auto store = another();
   EngineWorld w(store);
   const auto id = w.submit(tree_of(1));
   w.wait(id);
@@ -258,8 +269,8 @@ TEST(EngineSignals, G2G9ASignalToWhatHasEndedIsRefusedAndRecorded) {
   EXPECT_EQ(refused, 2);
 }
 
-TEST(EngineRecovery, R1R3WhatWasUnfinishedGoesOn) {
-  auto store = make_memory_store();
+TEST_P(EngineRecovery, R1R3WhatWasUnfinishedGoesOn) {
+  auto store = another();
   Gate gate;
   Id running, unstarted, paused;
   {
@@ -292,8 +303,8 @@ TEST(EngineRecovery, R1R3WhatWasUnfinishedGoesOn) {
   EXPECT_EQ(w.wait(paused).state, S::COMPLETED);
 }
 
-TEST(EngineRecovery, R2R4WhatCannotGoOnYetSaysWhy) {
-  auto store = make_memory_store();
+TEST_P(EngineRecovery, R2R4WhatCannotGoOnYetSaysWhy) {
+  auto store = another();
   Gate gate;
   Id risky, foreign;
   {
@@ -327,8 +338,8 @@ TEST(EngineRecovery, R2R4WhatCannotGoOnYetSaysWhy) {
   EXPECT_EQ(w.engine->state(foreign), S::ADMIN_NOT_STARTED);
 }
 
-TEST(EngineRecovery, R1OneEngineOwnsAStore) {
-  auto store = make_memory_store();
+TEST_P(EngineRecovery, R1OneEngineOwnsAStore) {
+  auto store = another();
   EngineWorld w(store);
   try {
     EngineWorld second(store);
@@ -338,8 +349,8 @@ TEST(EngineRecovery, R1OneEngineOwnsAStore) {
   }
 }
 
-TEST(EngineEnd, CloseFromTwoThreadsWithWaitersAndADegradedStore) {
-  auto store = std::make_shared<FaultyStore>(make_memory_store());
+TEST_P(EngineEnd, CloseFromTwoThreadsWithWaitersAndADegradedStore) {
+  auto store = std::make_shared<FaultyStore>(another());
   Gate gate;
   EngineOptions options;
   options.grace = 30ms;
@@ -361,23 +372,23 @@ TEST(EngineEnd, CloseFromTwoThreadsWithWaitersAndADegradedStore) {
   gate.open();
 }
 
-TEST(EngineEnd, DroppedAtAnyMoment) {
+TEST_P(EngineEnd, DroppedAtAnyMoment) {
   for (int i = 0; i < 30; ++i) {
     EngineOptions options;
     options.grace = 1ms;
-    EngineWorld w(make_memory_store(), options, {{"nap", [](const Call&) {
-                                                    std::this_thread::sleep_for(200us);
-                                                    return Outcome{};
-                                                  }}});
+    EngineWorld w(another(), options, {{"nap", [](const Call&) {
+                                          std::this_thread::sleep_for(200us);
+                                          return Outcome{};
+                                        }}});
     w.submit(tree_of(200, "nap", 8));
     std::this_thread::sleep_for(std::chrono::microseconds(i * 100));
   }
 }
 
-TEST(EngineStress, RandomSignalsAgainstManyLabors) {
+TEST_P(EngineStress, RandomSignalsAgainstManyLabors) {
   const std::uint64_t seed = 7;
   Random random(seed);
-  auto store = make_memory_store();
+  auto store = another();
   EngineOptions options;
   options.workers = 8;
   options.grace = 50ms;
@@ -421,9 +432,9 @@ TEST(EngineStress, RandomSignalsAgainstManyLabors) {
   }
 }
 
-TEST(EngineScale, PausingALargeLaborWritesLittle) {
+TEST_P(EngineScale, PausingALargeLaborWritesLittle) {
   Gate gate;
-  auto store = make_memory_store();
+  auto store = another();
   EngineWorld w(store, {}, {{"block", [&](const Call&) { return gate.enter(), Outcome{}; }}});
   const auto id = w.submit(tree_of(100'000, "block", 16));
   gate.wait_for(16);
