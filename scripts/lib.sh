@@ -10,6 +10,7 @@ JOBS=${JOBS:-$(nproc)}
 SYSTEM_PACKAGES=(g++ cmake ninja-build ccache git python3 python3-venv python3-dev
   libsqlite3-dev libsqlitecpp-dev libgtest-dev libgmock-dev)
 LINT_PACKAGES=(clang-format clang-tidy)
+BENCH_PACKAGES=(libbenchmark-dev)
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
 
@@ -69,26 +70,45 @@ sys.exit(not (sys.version_info >= (3, 10) and pathlib.Path(sysconfig.get_path("i
   return 1
 }
 
-# make_venv <group...>: .venv with the dependency groups of pyproject.toml; redone when their lists change.
+# make_venv <group...>: .venv with these dependency groups of pyproject.toml. What is installed already stays, so that scripts that
+# ask for different groups do not take turns at installing; a changed pyproject.toml installs anew.
 make_venv() {
-  local stamp="$VENV/.groups" python wanted
+  local stamp="$VENV/.groups" python version group installed=() missing=()
   [ -x "$PY" ] && "$PY" -c '' 2>/dev/null || {
     python=$(find_python)
     step "virtual environment (.venv)" "$python" -m venv --clear "$VENV"
   }
-  wanted="$* $(sha256sum pyproject.toml | cut -c1-16)"
-  if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
-    step "Python packages" "$PY" scripts/install_groups.py "$@"
-    echo "$wanted" >"$stamp"
+  version=$(sha256sum pyproject.toml | cut -c1-16)
+  if [ -f "$stamp" ]; then
+    read -r -a installed <"$stamp" || true
+    [ "${installed[0]:-}" = "$version" ] || installed=()
   fi
+  for group in "$@"; do
+    [[ " ${installed[*]:1} " == *" $group "* ]] || missing+=("$group")
+  done
+  [ ${#missing[@]} = 0 ] && return 0
+  step "Python packages" "$PY" scripts/install_groups.py "${missing[@]}"
+  echo "$version ${installed[*]:1} ${missing[*]}" >"$stamp"
 }
 
 # build_core <preset>: the C++ core with its tests.
 build_core() {
-  local quiet=()
-  [ -f "build/$1/CMakeCache.txt" ] && quiet=()
-  step "configure ($1)" cmake --preset "$1" "${quiet[@]}"
-  step "build the core ($1)" cmake --build "build/$1" -j "$JOBS"
+  step "configure ($1)" cmake --preset "$1"
+  step "build the core ($1)" cmake --build "build/$1" -j "$JOBS" -- --quiet
+}
+
+# test_core <preset>: what ctest says at its end; when a test fails, that test's output too. A preset carries the sanitizers' options.
+test_core() {
+  local log code=0
+  log=$(mktemp)
+  ctest --preset "$1" -j "$JOBS" --no-tests=error >"$log" 2>&1 || code=$?
+  if [ $code = 0 ]; then
+    sed -n '/% tests passed/,$p' "$log"
+  else
+    grep -vE '^ +Start +[0-9]+:|^ *[0-9]+/[0-9]+ Test +#[0-9]+: .* Passed ' "$log" || true
+  fi
+  rm -f "$log"
+  return $code
 }
 
 # The package in .venv as a user would have it: built from this checkout, in a folder that is kept, so that the next time only what
