@@ -391,6 +391,34 @@ TEST(Rounds, X6aAPauseInTheBakeHoldsTheLastRound) {
   EXPECT_EQ(w.state(), S::COMPLETED);
 }
 
+TEST(Rounds, X6aOfTwoThatFellDueDuringAPauseOnlyTheLastBegins) {
+  MachineWorld w(LaborBuilder().task(1, 1, 0, 1).with([](Task& t) { t.cont_check_interval = 40s, t.bake = 60s; }).build());
+  w.start();
+  w.finish(0);
+  w.finish(1);
+  w.signal(task_ref(0), Signal::PAUSE);
+  w.pass(100s);
+  w.signal(task_ref(0), Signal::RESUME);
+  ASSERT_TRUE(w.is_handed(0));
+  w.finish(0);
+  EXPECT_EQ(w.state(), S::COMPLETED);
+  EXPECT_EQ(w.job(0).rounds, 2u);
+}
+
+TEST(Rounds, G4ARoundThatFallsDueDuringAPauseIsNotWaitedFor) {
+  MachineWorld w(
+      LaborBuilder().task(3, 2, 0, 1).with([](Task& t) { t.concurrency.number = 2, t.cont_check_interval = 10s; }).build());
+  w.start();
+  w.finish(0);
+  w.finish(1, A::FAILURE);  // the budget is gone
+  w.finish(3);              // the other one's last Job begins
+  w.signal(task_ref(0), Signal::PAUSE);
+  w.pass(10s);
+  EXPECT_FALSE(w.machine.round_under_way()) << "no round starts while pausing";
+  w.finish(4);
+  EXPECT_EQ(w.state(), S::FAILED) << "G7: nothing is left to do";
+}
+
 TEST(Rounds, X6aWithoutContChecksThereIsNoBake) {
   MachineWorld w(LaborBuilder().task(1, 1, 1, 0).with([](Task& t) { t.bake = 60s; }).build());
   w.start();

@@ -163,6 +163,7 @@ class Walk {
                                          AttemptStatus::CRASHED};
       outcome.status = kLost[r_.below(4)];
     }
+    if (r_.chance(mood_.lies * 0.5)) outcome.status = AttemptStatus::WITHDRAWN;  // it was never called
     d.finish(job, outcome, asked && r_.chance(0.3));
   }
   void tick_at_wake() {

@@ -245,6 +245,57 @@ TEST(Recovered, R3ARoundUnderWayGoesOnWithoutTheChecksThatPassed) {
   EXPECT_TRUE(again.is_handed(0));
 }
 
+TEST(Recovered, R3TriesOfACheckAreThoseOfItsRound) {
+  MachineWorld w(LaborBuilder()
+                     .task(1, 1, 0, 1)
+                     .with([](Task& t) { t.cont_check_interval = 10s; })
+                     .jobs([](Job& j) { j.options.retries = 1; })
+                     .build());
+  w.start();
+  for (int round = 1; round <= 2; ++round) {
+    w.finish(0, A::FAILURE);
+    w.finish(0);
+    w.pass(10s);
+  }
+  auto again = taken_up(w);
+  again.finish(0, A::FAILURE);
+  ASSERT_TRUE(again.is_handed(0)) << "one retry is left in the third round";
+  again.finish(0, A::FAILURE);
+  EXPECT_EQ(again.job(0).state, S::FAILED);
+}
+
+TEST(Recovered, R3ARoundThatBeganBeforeTheSequencesEndedIsNotTheLast) {
+  MachineWorld w(LaborBuilder().task(1, 1, 0, 1).with([](Task& t) { t.cont_check_interval = 10s; }).build());
+  w.start();
+  w.finish(0);
+  w.pass(10s);
+  ASSERT_TRUE(w.is_handed(0));
+  w.pass(1s);
+  w.finish(1);
+  auto again = taken_up(w);
+  ASSERT_TRUE(again.is_handed(0));
+  again.finish(0);
+  EXPECT_EQ(again.state(), S::RUNNING) << "X6a: nothing has looked at the change yet";
+  ASSERT_TRUE(again.is_handed(0));
+  again.finish(0);
+  EXPECT_EQ(again.state(), S::COMPLETED);
+}
+
+TEST(Recovered, R3ASequenceThatWasStoppedBeforeStillCounts) {
+  MachineWorld w(
+      LaborBuilder().task(2, 2).with([](Task& t) { t.concurrency.number = 2, t.tolerated_failures.number = 1; }).build());
+  w.start();
+  w.signal(sequence_ref(0), Signal::STOP);
+  w.finish(0);
+  ASSERT_EQ(w.sequence(0).state, S::STOPPED);
+  auto again = taken_up(w);
+  again.finish(2);
+  again.signal(Signal::STOP);
+  again.finish(3);
+  EXPECT_EQ(again.sequence(1).state, S::COMPLETED);
+  EXPECT_EQ(again.state(), S::STOPPED) << "G7: one of its Sequences is STOPPED";
+}
+
 TEST(Recovered, R3TheBakeAndTheLastRound) {
   MachineWorld w(LaborBuilder().task(1, 1, 0, 1).with([](Task& t) { t.cont_check_interval = 1000s, t.bake = 60s; }).build());
   w.start();

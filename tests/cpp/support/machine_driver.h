@@ -337,9 +337,23 @@ class MachineDriver {
       if (ref.kind == ObjectKind::JOB && labor().jobs[ref.index].is_check()) continue;
       if (replayed_[ordinal_of(labor(), ref)] != state_of(labor(), ref)) fault("D7: a state changed in silence");
     }
+    for (const auto ref : effects_.writes) {
+      if (ref.kind == ObjectKind::JOB && labor().jobs[ref.index].state == State::FAILED) job_failed(labor().jobs[ref.index]);
+    }
     for (const auto s : effects_.ended_sequences) {
       if (!has_ended(labor().sequences[s].state)) fault("X7: a Sequence is said to have ended");
     }
+  }
+  /// X8: a Job fails when it has no try left, and not before.
+  void job_failed(const Job& j) {
+    const auto& last = j.attempts.back();
+    if (!is_try(last.status) || (last.marks & Attempt::STILL_RUNNING) != 0) return;
+    std::int32_t tries = 0;
+    for (const auto& a : j.attempts) tries += a.round == last.round && is_try(a.status);
+    if (tries != 1 + j.options.retries) fault("X8: a Job failed with tries left");
+  }
+  static bool is_try(AttemptStatus s) {
+    return s == AttemptStatus::FAILURE || s == AttemptStatus::TIMED_OUT || s == AttemptStatus::CRASHED;
   }
   void sequence_started(std::uint32_t index) {
     const auto& t = labor().tasks[labor().sequences[index].task];
@@ -419,14 +433,11 @@ class MachineDriver {
     if (latest.started != now) fault("X13: an attempt does not start when its worker is free");
     if (attempts.size() > 1 && attempts[attempts.size() - 2].round == latest.round) {
       const auto& before = attempts[attempts.size() - 2];
-      const auto counts = [](AttemptStatus s) {
-        return s == AttemptStatus::FAILURE || s == AttemptStatus::TIMED_OUT || s == AttemptStatus::CRASHED;
-      };
-      if (counts(before.status)) {
+      if (is_try(before.status)) {
         double delay = static_cast<double>(j.options.retry_delay.count());
         bool first = true;
         for (const auto& a : attempts) {
-          if (a.round != latest.round || !counts(a.status)) continue;
+          if (a.round != latest.round || !is_try(a.status)) continue;
           if (!first) delay *= j.options.retry_backoff;
           first = false;
         }
