@@ -4,8 +4,6 @@
 namespace cogwork::bindings {
 namespace {
 
-Duration seconds(double s) { return Duration(static_cast<std::int64_t>(s * 1e6)); }
-
 void add_cog(CogRegistry& registry, const std::string& name, const std::string& origin, bool is_async, bool idempotent,
              std::optional<double> timeout, std::optional<int> retries, std::optional<double> retry_delay,
              std::optional<double> retry_backoff, std::optional<double> retry_max_delay, int on_interrupt) {
@@ -15,11 +13,11 @@ void add_cog(CogRegistry& registry, const std::string& name, const std::string& 
   info.kind = is_async ? CogKind::ASYNC : CogKind::PLAIN;
   info.defaults.idempotent = idempotent;
   auto& o = info.defaults.options;
-  if (timeout) o.timeout = seconds(*timeout);
+  if (timeout) o.timeout = to_duration(*timeout);
   if (retries) o.retries = *retries;
-  if (retry_delay) o.retry_delay = seconds(*retry_delay);
+  if (retry_delay) o.retry_delay = to_duration(*retry_delay);
   if (retry_backoff) o.retry_backoff = *retry_backoff;
-  if (retry_max_delay) o.retry_max_delay = seconds(*retry_max_delay);
+  if (retry_max_delay) o.retry_max_delay = to_duration(*retry_max_delay);
   o.on_interrupt = static_cast<std::int8_t>(on_interrupt);
   registry.add(std::move(info));
 }
@@ -48,13 +46,13 @@ py::tuple drain(PullQueue& queue) {
 }
 
 void finish(PullQueue& queue, const std::shared_ptr<Call>& call, int status, const std::optional<py::bytes>& output,
-            std::string_view error, std::string_view log, int marks) {
+            const AnyText& error, const AnyText& log, int marks) {
   Outcome outcome;
   outcome.status = static_cast<AttemptStatus>(status);
   outcome.marks = static_cast<std::uint8_t>(marks);
   if (output) outcome.output = Text(std::string_view(*output));
-  outcome.error = Text(error);
-  outcome.log = Text(log);
+  outcome.error = Text(error.text);
+  outcome.log = Text(log.text);
   queue.finish(call, std::move(outcome));
 }
 
@@ -98,7 +96,7 @@ void bind_cogs(py::module_& m) {
       .def("not_grown", &PullQueue::not_grown, "A worker that was told to grow could not start a thread.")
       .def("next", &next_call, "Waits for a call: (call, cog, args, grow); None: end.")
       .def(
-          "wait_for_leavers", [](PullQueue& q, double s) { return q.wait_for_leavers(seconds(s)); }, py::arg("seconds"),
+          "wait_for_leavers", [](PullQueue& q, double s) { return q.wait_for_leavers(to_duration(s)); }, py::arg("seconds"),
           py::call_guard<py::gil_scoped_release>())
       .def("fileno", &PullQueue::fd)
       .def("drain", &drain, "For an event loop: ([(call, cog, args)], [keys to cancel]).")
@@ -106,10 +104,10 @@ void bind_cogs(py::module_& m) {
            py::arg("marks"))
       .def(
           "progress",
-          [](PullQueue& q, const Call& c, double fraction, const std::string& message) { q.progress(c, fraction, Text(message)); },
+          [](PullQueue& q, const Call& c, double fraction, const AnyText& message) { q.progress(c, fraction, Text(message.text)); },
           py::arg("call"), py::arg("fraction"), py::arg("message"))
       .def(
-          "sleep", [](PullQueue& q, const Call& c, double s) { return q.sleep(c, seconds(std::min(s, 1e9))); }, py::arg("call"),
+          "sleep", [](PullQueue& q, const Call& c, double s) { return q.sleep(c, to_duration(std::min(s, 1e9))); }, py::arg("call"),
           py::arg("seconds"), py::call_guard<py::gil_scoped_release>());
 }
 

@@ -88,36 +88,36 @@ py::dict ask(F f) {
 }
 
 std::shared_ptr<Engine> make_engine(std::shared_ptr<Storage> store, std::shared_ptr<CogRegistry> cogs, int workers, double grace,
-                                    int max_crashes, std::int64_t max_output, bool recover, const std::string& user,
-                                    const std::string& program) {
+                                    int max_crashes, std::int64_t max_output, bool recover, const AnyText& user,
+                                    const AnyText& program) {
   EngineOptions options;
   options.workers = workers;
-  options.grace = Duration(static_cast<std::int64_t>(grace * 1e6));
+  options.grace = to_duration(grace);
   options.max_crashes = max_crashes;
   options.max_output = max_output;
   options.recover = recover;
-  options.user = user;
-  options.program = program;
+  options.user = user.text;
+  options.program = program.text;
   const py::gil_scoped_release released;
   return std::make_shared<Engine>(std::move(store), std::move(cogs), options);
 }
 
 /// Faults that Python found: (where, task, sequence, job, message).
-using PyFault = std::tuple<int, std::uint32_t, std::uint32_t, std::uint32_t, std::string>;
+using PyFault = std::tuple<int, std::uint32_t, std::uint32_t, std::uint32_t, AnyText>;
 
 std::shared_ptr<Pending> submit(Engine& engine, const py::bytes& doc, const std::vector<PyFault>& faults,
-                                const std::string& fingerprint, bool start, const std::string& by) {
+                                const std::string& fingerprint, bool start, const AnyText& by) {
   const auto pending = std::make_shared<Pending>();
   const std::string_view view(doc);
   const py::gil_scoped_release released;
   Submission submission;
   for (const auto& [where, task, sequence, job, message] : faults) {
-    submission.faults.push_back({static_cast<Fault::Where>(where), task, sequence, job, message, {}});
+    submission.faults.push_back({static_cast<Fault::Where>(where), task, sequence, job, message.text, {}});
   }
   submission.labor = read_submitted(view, submission.faults);
   submission.fingerprint = fingerprint;
   submission.start = start;
-  submission.by = by;
+  submission.by = by.text;
   engine.submit_async(std::move(submission), [pending](Id id, std::exception_ptr error) {
     pending->id = id;
     pending->error = std::move(error);
@@ -159,10 +159,10 @@ void bind_engine(py::module_& m) {
       .def("submit", &submit, py::arg("document"), py::arg("faults"), py::arg("fingerprint"), py::arg("start"), py::arg("by"))
       .def(
           "start",
-          [](Engine& e, const std::string& id, const std::string& by, const std::string& note) {
+          [](Engine& e, const std::string& id, const AnyText& by, const AnyText& note) {
             const auto pending = std::make_shared<Pending>();
             pending->id = to_id(id);
-            e.start_async(pending->id, by, note, [pending](std::exception_ptr error) {
+            e.start_async(pending->id, by.text, note.text, [pending](std::exception_ptr error) {
               pending->error = std::move(error);
               pending->completion.set();
             });
@@ -171,8 +171,8 @@ void bind_engine(py::module_& m) {
           py::arg("id"), py::arg("by"), py::arg("note"), Released())
       .def(
           "signal",
-          [](Engine& e, const std::string& id, int signal, bool interrupt, const std::string& by, const std::string& note) {
-            return e.signal({to_id(id), static_cast<Signal>(signal), interrupt, by, note});
+          [](Engine& e, const std::string& id, int signal, bool interrupt, const AnyText& by, const AnyText& note) {
+            return e.signal({to_id(id), static_cast<Signal>(signal), interrupt, by.text, note.text});
           },
           py::arg("id"), py::arg("signal"), py::arg("interrupt"), py::arg("by"), py::arg("note"), Released())
       .def(
@@ -183,7 +183,7 @@ void bind_engine(py::module_& m) {
           "progress", [](Engine& e, const std::string& id) { return ask([&] { return e.progress(to_id(id)); }); }, py::arg("id"))
       .def(
           "find_task",
-          [](Engine& e, const std::string& id, const std::string& name) { return e.find_task(to_id(id), name).text(); },
+          [](Engine& e, const std::string& id, const AnyText& name) { return e.find_task(to_id(id), name.text).text(); },
           py::arg("id"), py::arg("name"), Released())
       .def(
           "changes",
@@ -206,7 +206,10 @@ void bind_engine(py::module_& m) {
       .def("jobs", &Engine::jobs)
       .def("checks", &Engine::checks)
       .def("async_calls", &Engine::async_calls)
-      .def("store", &Engine::store);
+      .def("store", &Engine::store)
+      .def(
+          "abandon", [](const std::shared_ptr<Engine>& e) { new std::shared_ptr<Engine>(e); },
+          "In a forked child: it is never destroyed, as its threads, which that would wait for, are the parent's.");
 }
 
 }  // namespace cogwork::bindings

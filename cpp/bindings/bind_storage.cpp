@@ -35,7 +35,7 @@ void bind_storage(py::module_& m) {
   py::class_<StoreLock>(m, "StoreLock", py::release_gil_before_calling_cpp_dtor(), "Held while an engine owns a store.");
 
   py::class_<Storage, std::shared_ptr<Storage>>(m, "Store", py::release_gil_before_calling_cpp_dtor(), "A store of the core.")
-      .def("name", &Storage::name)
+      .def("name", [](const Storage& s) { return to_str(s.name()); })
       .def(
           "read_labor",
           [](Storage& s, const std::string& id, bool full) {
@@ -108,9 +108,7 @@ void bind_storage(py::module_& m) {
       .def(
           "lock",
           [](Storage& s, std::int64_t pid, const std::string& host, const std::string& user, const std::string& program,
-             std::int64_t since) {
-            return s.lock(Owner{pid, host, user, program, from_micros(since)});
-          },
+             std::int64_t since) { return s.lock(Owner{pid, host, user, program, from_micros(since)}); },
           py::arg("pid"), py::arg("host"), py::arg("user"), py::arg("program"), py::arg("since"), Released());
 
   m.def(

@@ -38,7 +38,11 @@ bool wait_for(const std::shared_ptr<Completion>& completion, std::optional<doubl
           Steady::now() + std::chrono::duration_cast<Steady::duration>(std::chrono::duration<double>(std::max(0.0, *seconds)));
   }
   const auto event = std::make_shared<EventFd>();
-  completion->on_done([event] { event->set(); });
+  struct Watch {
+    Completion& completion;
+    std::uint64_t ticket;
+    ~Watch() { completion.forget(ticket); }
+  } const watch{*completion, completion->on_done([event] { event->set(); })};
   while (true) {
     int timeout = -1;
     if (deadline) {
@@ -63,8 +67,8 @@ std::vector<std::uint64_t> Bridge::drain() {
   return std::exchange(done_->tokens, {});
 }
 
-void Bridge::watch(const std::shared_ptr<Completion>& completion, std::uint64_t token) {
-  completion->on_done([event = event_, done = done_, token] {
+std::uint64_t Bridge::watch(const std::shared_ptr<Completion>& completion, std::uint64_t token) {
+  return completion->on_done([event = event_, done = done_, token] {
     {
       const std::lock_guard lock(done->mutex);
       done->tokens.push_back(token);
@@ -76,12 +80,13 @@ void Bridge::watch(const std::shared_ptr<Completion>& completion, std::uint64_t 
 void bind_waiting(py::module_& m) {
   py::class_<Completion, std::shared_ptr<Completion>>(m, "Completion", "Something that happens once.")
       .def_property_readonly("done", &Completion::done)
+      .def("forget", &Completion::forget, py::arg("ticket"), "Takes back what Bridge.watch registered.")
       .def("wait", &wait_for, py::arg("seconds") = py::none(), "Waits; False where the time ran out. Ctrl-C gets through.");
   py::class_<Bridge>(m, "Bridge", "Carries completions to one asyncio loop.")
       .def(py::init<>())
       .def("fileno", &Bridge::fileno)
       .def("drain", &Bridge::drain, "Tokens of completions that are done.")
-      .def("watch", &Bridge::watch, py::arg("completion"), py::arg("token"));
+      .def("watch", &Bridge::watch, py::arg("completion"), py::arg("token"), "Returns a ticket for Completion.forget.");
   py::class_<Pending, std::shared_ptr<Pending>>(m, "Pending", "An answer that comes later.")
       .def_property_readonly("completion",
                              [](const std::shared_ptr<Pending>& p) { return std::shared_ptr<Completion>(p, &p->completion); })

@@ -4,12 +4,17 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
+#include "casters.h"
 #include "cogwork/base/error.h"
 #include "cogwork/base/id.h"
 #include "cogwork/base/text.h"
+#include "cogwork/model/wire.h"
 
 namespace py = pybind11;
 
@@ -26,6 +31,13 @@ void bind_engine(py::module_& m);
 inline Id to_id(const std::string& text) {
   if (const auto id = Id::parse(text)) return *id;
   throw NotFound("'" + text + "' is not an id");
+}
+
+/// Seconds as a Duration: whatever is longer than any that can be kept is that long, and no number is none.
+inline Duration to_duration(double seconds) {
+  const double most = std::chrono::duration<double>(kLongestDuration).count();
+  if (std::isnan(seconds)) return Duration::zero();
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(std::clamp(seconds, -most, most)));
 }
 
 inline py::bytes to_bytes(std::string_view data) { return {data.data(), data.size()}; }

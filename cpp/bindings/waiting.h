@@ -35,7 +35,8 @@ class Bridge {
  public:
   int fileno() const { return event_->fd(); }
   std::vector<std::uint64_t> drain();
-  void watch(const std::shared_ptr<Completion>& completion, std::uint64_t token);
+  /// Returns a ticket for Completion::forget.
+  std::uint64_t watch(const std::shared_ptr<Completion>& completion, std::uint64_t token);
 
  private:
   struct Done {

@@ -36,6 +36,8 @@ def encode_other(value: Any) -> Any:
 
 def decode_other(hint: Any, value: Any) -> Any:
     """msgspec's dec_hook: the other way."""
+    if isinstance(hint, type) and issubclass(hint, OneOf):
+        return hint.decode(value)
     if isinstance(hint, type) and issubclass(hint, _TEXT_TYPES):
         if not isinstance(value, (str, int)):
             raise TypeError(f"expected text for {hint.__name__}")
@@ -44,6 +46,34 @@ def decode_other(hint: Any, value: Any) -> Any:
     if isinstance(value, hint):
         return value
     raise NotImplementedError(f"{hint} cannot be made from {type(value).__name__}")
+
+
+class _WhateverItMakes(type):
+    """msgspec asks whether what decode_other made is of the class that it asked for."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return True
+
+
+class OneOf(metaclass=_WhateverItMakes):
+    """A union that msgspec does not take by itself, as a class that it asks decode_other for. What fits first is it."""
+
+    members: tuple[Any, ...] = ()
+
+    @staticmethod
+    def of(members: tuple[Any, ...]) -> Any:
+        return _WhateverItMakes(
+            " | ".join(getattr(m, "__name__", str(m)) for m in members), (OneOf,), {"members": members}
+        )
+
+    @classmethod
+    def decode(cls, value: Any) -> Any:
+        for member in cls.members:
+            try:
+                return msgspec.convert(value, member, dec_hook=decode_other)
+            except Exception:  # what a member's own constructor raises, too
+                continue
+        raise ValueError(f"expected {cls.__name__}, got {value!r:.100}")
 
 
 encoder = msgspec.msgpack.Encoder(enc_hook=encode_other)
@@ -87,7 +117,18 @@ def seconds_of(duration: float | timedelta) -> float:
         return duration.total_seconds()
     if isinstance(duration, bool) or not isinstance(duration, (int, float)):
         raise TypeError(f"expected seconds or a timedelta, got {duration!r}")
+    if duration != duration:
+        raise ValueError("expected seconds or a timedelta, got nan")
     return float(duration)
+
+
+def encodable(text: str) -> str:
+    """Text that has a UTF-8: a surrogate that stands alone becomes its escape."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
 
 
 def login_name() -> str:
@@ -98,3 +139,15 @@ def login_name() -> str:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
         return str(os.getuid())
+
+
+def by_whom(by: str | None) -> str:
+    """Who sends a signal, or submits: the login name if not given (G9)."""
+    return login_name() if by is None else text_of(by, "by")
+
+
+def text_of(value: Any, what: str) -> str:
+    """A text that was given. TypeError for anything else."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is text, not {value!r}")
+    return value

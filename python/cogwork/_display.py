@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -12,10 +11,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ._errors import EngineClosed
 from ._model import Change, ChangeKind, Labor, Reason, State, last_line
 from ._progress import Progress, TaskProgress
 from ._recap import format_span
+from ._waiting import sigterm_interrupts, wait_for
 
 if TYPE_CHECKING:
     from ._handle import LaborHandle
@@ -38,11 +37,12 @@ _REFRESH = 0.1  # seconds between two pictures, at the least
 
 def watch(handle: LaborHandle) -> Labor:
     console = Console()
-    if console.is_terminal:
-        _watch_screen(handle, console)
-    else:
-        _watch_lines(handle)
-    return handle.read()
+    with sigterm_interrupts():
+        if console.is_terminal:
+            _watch_screen(handle, console)
+        else:
+            _watch_lines(handle)
+        return handle.wait()  # its end is shown a moment before it is durable
 
 
 # ---- in a terminal ----
@@ -50,29 +50,17 @@ def watch(handle: LaborHandle) -> Labor:
 
 def _watch_screen(handle: LaborHandle, console: Console) -> None:
     """A picture after each burst of changes, and one a second for the clock; drawn by this thread alone."""
-    changed = threading.Event()
-    over = threading.Event()
-
-    def follow() -> None:
-        try:
-            for _ in handle.changes():
-                changed.set()
-        except EngineClosed:
-            pass
-        finally:
-            over.set()
-            changed.set()
-
-    threading.Thread(target=follow, name="cogwork-watch", daemon=True).start()
+    end = handle._engine._core.end_of(handle.id)
     with Live(console=console, auto_refresh=False, transient=False) as live:
         while True:
+            news = handle.changes()  # from now: nothing is missed that happens while the picture is made
             progress = handle.progress()
             live.update(picture(progress, console.width), refresh=True)
-            if progress.state.ended or over.is_set():
-                return
-            changed.wait(1.0)
-            changed.clear()
-            over.wait(_REFRESH)
+            if progress.state.ended or wait_for(end.completion, _REFRESH):
+                break
+            wait_for(news._feed.ready(), 1.0)
+        if not progress.state.ended:
+            live.update(picture(handle.progress(), console.width), refresh=True)
 
 
 def picture(progress: Progress, width: int = 80) -> RenderableType:

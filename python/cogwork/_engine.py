@@ -16,14 +16,14 @@ from types import TracebackType
 from typing import Any
 
 from . import _cog, _core, _storage
-from ._codec import encode_filter, login_name, seconds_of
+from ._codec import by_whom, encode_filter, login_name, seconds_of, text_of
 from ._context import install_logging
-from ._errors import CogworkError, CogworkWarning, EngineClosed
+from ._errors import CogworkError, CogworkWarning, EngineClosed, NotFound
 from ._handle import Ack, Changes, LaborHandle
 from ._model import Duration, Job, Labor, LaborFilter, Sequence, Signal, State, Task
 from ._progress import Progress, Stats, progress_from, stats_from
 from ._submit import prepare
-from ._waiting import in_thread, wait_async, wait_for
+from ._waiting import Origin, forked, in_thread, wait_async, wait_for
 from ._workers import AsyncRunner, Runner
 
 log = logging.getLogger("cogwork.engine")
@@ -90,7 +90,7 @@ class Engine:
             login_name(),
             os.path.basename(sys.argv[0]) if sys.argv else "",
         )
-        self._pid = os.getpid()
+        self._origin = Origin()
         self.cogs = Cogs()
         runner = Runner(max_output)
         runner.start_thread(self._core.jobs())
@@ -130,8 +130,11 @@ class Engine:
 
     def handle(self, id: str) -> LaborHandle:
         """The handle of a Labor in the store. NotFound where there is none."""
-        self._core.state(id)
-        return LaborHandle(self, id)
+        self._core.state(_id(id))
+        labor = id[:-8] + "00000000"  # ids of a Labor end in the object's place in the tree (docs/decisions/0002)
+        if labor != id:
+            raise NotFound(f"{id} is no Labor; it belongs to the Labor {labor}, whose handle gives those of its Tasks")
+        return LaborHandle(self, id.lower())
 
     def signal(self, id: str, signal: Signal, *, interrupt: bool = False, by: str | None = None, note: str = "") -> Ack:
         """Sends a signal to a Labor, Task or Sequence by id; returns once the engine has taken it (G1).
@@ -139,8 +142,7 @@ class Engine:
         interrupt: with STOP, executing attempts are ended too (G3a). by: the login name if not given. Raises SignalNotAllowed where
         the state of a Labor does not allow it (G2), NotFound.
         """
-        self._check_process()
-        return Ack(self._core.signal(id, int(Signal(signal)), interrupt, login_name() if by is None else by, note))
+        return Ack(self._core.signal(_id(id), int(Signal(signal)), interrupt, by_whom(by), text_of(note, "note")))
 
     # ---- reading ----
 
@@ -152,26 +154,26 @@ class Engine:
 
     def read_labor(self, id: str, full: bool = True) -> Labor:
         """A copy of what is stored (T1); full=False: without tasks. NotFound."""
-        return self._store.read_labor(id, full)
+        return self._store.read_labor(_id(id), full)
 
     def read_task(self, id: str) -> Task:
         """Without checks and sequences."""
-        return self._store.read_task(id)
+        return self._store.read_task(_id(id))
 
     def read_sequence(self, id: str) -> Sequence:
         """Without jobs."""
-        return self._store.read_sequence(id)
+        return self._store.read_sequence(_id(id))
 
     def read_job(self, id: str, full: bool = True) -> Job:
         """full=False: without args and output."""
-        return self._store.read_job(id, full)
+        return self._store.read_job(_id(id), full)
 
     def changes(self, id: str | None = None, since: int | None = None) -> Changes:
         """Every change of state as it becomes durable: of one Labor until it ends, or of all until the engine closes.
 
         since: a change's number, to go on behind it without loss; None: from now. For `for` and `async for`.
         """
-        return Changes(self._core.changes(id, since))
+        return Changes(self._core.changes(None if id is None else _id(id), since))
 
     def stats(self) -> Stats:
         """Counters, queues, workers, abandoned calls, whether the store is degraded, and which Labors wait for something."""
@@ -199,7 +201,7 @@ class Engine:
         within the engine's own grace is left. What is not finished is stored, and taken up at the next opening; a
         CogworkWarning says which Labors, how far they are, and how to go on. Ctrl-C while it waits interrupts.
         """
-        if os.getpid() != self._pid:
+        if not self._origin.here:
             return  # a forked child has a copy of the object, not of its threads
         report = self._closer.close(None if grace is None else seconds_of(grace), interrupt)
         _cog.engines.discard(self)
@@ -223,27 +225,30 @@ class Engine:
         await in_thread(self.close, None if kind is None else self._grace)
 
     def __repr__(self) -> str:
+        if not self._origin.here:
+            return "<Engine of the process that this one was forked off>"
         return f"<Engine on {self._store.name()!r}{', closed' if self._core.closed else ''}>"
 
     # ---- inside ----
 
     def _submit(self, labor: Labor, start: bool, by: str | None) -> _core.Pending:
-        self._check_process()
+        self._origin.check()
         document, faults, fingerprint, uses_async = prepare(labor)
         if uses_async:
             self._async.start()
-        return self._core.submit(document, faults, fingerprint, bool(start), login_name() if by is None else by)
+        return self._core.submit(document, faults, fingerprint, bool(start), by_whom(by))
 
     def _progress(self, id: str) -> Progress:
         return progress_from(self._core.progress(id))
 
-    def _check_process(self) -> None:
-        if os.getpid() != self._pid:
-            raise CogworkError("this engine belongs to the process that made it; open one of your own after a fork")
+    def _in_child(self) -> None:
+        """After a fork, in the child: what would wait for threads that the child does not have says so instead."""
+        self._finalizer.detach()
+        self._core = self._store = _FOREIGN
 
     def _cog_registered(self) -> None:
         """A Labor may have waited for it (R4). Not for a worker's thread, or one that holds a lock: it reads the store."""
-        if self.closed or os.getpid() != self._pid:
+        if self.closed:
             return
         if any(cog.is_async for cog in _cog._cogs.values()):
             self._async.start()
@@ -253,6 +258,22 @@ class Engine:
             pass
         except CogworkError as error:
             log.warning("could not look again at the Labors that wait for a Cog: %s", error)
+
+
+class _Foreign:
+    """Stands for the core and the store of an engine in a child that was forked off its process."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise forked()
+
+
+_FOREIGN: Any = _Foreign()
+
+
+def _id(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"an id is text, not {value!r}")
+    return value
 
 
 _LEAVING = 2.0
@@ -319,11 +340,12 @@ def _warn(report: dict[str, Any], store: str) -> None:
         lines.append(line)
     if len(lines) > 10:
         lines = [*lines[:10], f"  ... and {len(lines) - 10} more"]
-    text = (
-        f"the engine closed and left {len(left)} unfinished {'Labor' if len(left) == 1 else 'Labors'} in {store}:\n"
-        + "\n".join(lines)
-        + f"\nTo go on, open an engine on it again: cogwork.Engine({store!r})"
-    )
+    text = f"the engine closed and left {len(left)} unfinished {'Labor' if len(left) == 1 else 'Labors'}"
+    text = "\n".join([f"{text} in {store.rstrip(':')}:", *lines])
+    if store == "memory:":
+        text += "\nNothing of it is kept: a store in a file would be, cogwork.Engine('labors.db')"
+    else:
+        text += f"\nTo go on, open an engine on it again: cogwork.Engine({store!r})"
     log.warning(text)
     warnings.warn(text, CogworkWarning, stacklevel=4)
 
@@ -349,12 +371,17 @@ def _close_all() -> None:
             log.exception("closing an engine at exit failed")
 
 
-def _forget_all() -> None:
-    """In a forked child: its parent's engines are not its own."""
+def _in_child() -> None:
+    """In a forked child: its parent's engines are not its own, and must never be destroyed."""
+    for closer in _live:
+        closer._core.abandon()
     _live.clear()
+    for engine in list(_cog.engines):
+        engine._in_child()
+    _cog.engines.clear()
 
 
 atexit.register(_close_all)
-os.register_at_fork(after_in_child=_forget_all)
+os.register_at_fork(after_in_child=_in_child)
 
 __all__ = ["Cogs", "Engine"]

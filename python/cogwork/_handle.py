@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import AsyncIterator, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,7 @@ from . import _codec, _core
 from ._errors import EngineClosed
 from ._model import Change, Duration, Labor, Sequence, Signal, State, Task
 from ._progress import Progress
-from ._waiting import wait_async, wait_for
+from ._waiting import Origin, in_thread, wait_async, wait_for
 
 if TYPE_CHECKING:
     from ._engine import Engine
@@ -20,6 +22,7 @@ class Ack:
 
     def __init__(self, core: _core.Ack) -> None:
         self._core = core
+        self._origin = Origin()
 
     @property
     def done(self) -> bool:
@@ -37,6 +40,7 @@ class Ack:
 
     def wait(self, timeout: Duration | None = None) -> bool:
         """Waits until it is done; False where the time ran out. Raises EngineClosed where the engine closed before."""
+        self._origin.check()
         if not wait_for(self._core.completion, timeout):
             return False
         self._check()
@@ -44,6 +48,7 @@ class Ack:
 
     def __await__(self) -> Generator[Any, None, Ack]:
         """`await ack`: the Ack itself, when it is done."""
+        self._origin.check()
         yield from wait_async(self._core.completion).__await__()
         self._check()
         return self
@@ -141,7 +146,7 @@ class LaborHandle(Handle):
 
     def start(self, *, by: str | None = None, note: str = "") -> LaborHandle:
         """Runs a Labor that was submitted with start=False (S6). Durable when it returns."""
-        pending = self._engine._core.start(self.id, _codec.login_name() if by is None else by, note)
+        pending = self._engine._core.start(self.id, _codec.by_whom(by), _codec.text_of(note, "note"))
         wait_for(pending.completion)
         pending.result()
         return self
@@ -158,8 +163,6 @@ class LaborHandle(Handle):
         return self._ended().__await__()
 
     async def _ended(self) -> Labor:
-        from ._waiting import in_thread
-
         end = await in_thread(self._engine._core.end_of, self.id)
         await wait_async(end.completion)
         self._check(end)
@@ -192,41 +195,46 @@ class Changes(Iterator[Change], AsyncIterator[Change]):
 
     def __init__(self, feed: _core.ChangeFeed) -> None:
         self._feed = feed
-        self._buffer: list[Change] = []  # reversed: the next is the last
+        self._origin = Origin()
+        self._buffer: deque[Change] = deque()
+        # An `await` that was cancelled leaves its thread filling the buffer while the next one begins.
+        self._filling = threading.Lock()
 
     def __iter__(self) -> Changes:
         return self
 
     def __next__(self) -> Change:
+        self._origin.check()
         while not self._buffer:
             ready = self._feed.ready()
             if not self._fill():
                 if self._feed.over():
                     raise StopIteration
                 wait_for(ready)
-        return self._buffer.pop()
+        return self._buffer.popleft()
 
     def __aiter__(self) -> Changes:
         return self
 
     async def __anext__(self) -> Change:
-        from ._waiting import in_thread
-
+        self._origin.check()
         while not self._buffer:
             ready = self._feed.ready()
             if not await in_thread(self._fill):
                 if self._feed.over():
                     raise StopAsyncIteration
                 await wait_async(ready)
-        return self._buffer.pop()
+        return self._buffer.popleft()
 
     def poll(self) -> list[Change]:
         """What there is now, without waiting."""
-        found = list(reversed(self._buffer)) + _codec.changes_decoder.decode(self._feed.poll())
-        self._buffer = []
+        self._origin.check()
+        self._fill()
+        found = list(self._buffer)
+        self._buffer.clear()
         return found
 
     def _fill(self) -> bool:
-        self._buffer = _codec.changes_decoder.decode(self._feed.poll())
-        self._buffer.reverse()
-        return bool(self._buffer)
+        with self._filling:
+            self._buffer += _codec.changes_decoder.decode(self._feed.poll())
+            return bool(self._buffer)

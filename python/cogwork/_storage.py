@@ -197,7 +197,7 @@ class SimpleStorage(Storage):
     """
 
     def __init__(self, beside: str | os.PathLike[str] = "memory:") -> None:
-        self._beside = _core.open_store(os.fspath(beside), False)
+        self._beside = _core.open_store(os.fsencode(beside), False)
         self._owned = threading.Lock()
         self._known: set[str] = set()
 
@@ -407,7 +407,7 @@ def resolve(store: Any, reader: bool = False) -> Storage:
         raise StorageError(
             f"no store is registered as {name!r}{did_you_mean(name, stores())}; a path with a colon in it: './{spec}'"
         )
-    return BuiltinStorage(_core.open_store(spec, reader))
+    return BuiltinStorage(_core.open_store(os.fsencode(spec), reader))
 
 
 def open_store(store: str | os.PathLike[str]) -> BuiltinStorage:
@@ -488,10 +488,10 @@ def core_store(store: Storage) -> _core.Store:
 
 def describe_error(error: BaseException) -> str:
     """What a store raised, in words; with its traceback where it is no error that stores are meant to raise."""
-    if isinstance(error, (CogworkError, OSError)):
-        return str(error) or type(error).__name__
     try:
-        return "the store raised an error: " + "".join(traceback.format_exception(error)).rstrip("\n")
+        if isinstance(error, (CogworkError, OSError)):
+            return _codec.encodable(str(error)) or type(error).__name__
+        return _codec.encodable("the store raised an error: " + "".join(traceback.format_exception(error)).rstrip("\n"))
     except BaseException:
         return f"the store raised {type(error).__name__}"
 

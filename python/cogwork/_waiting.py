@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import signal
 import threading
 import weakref
@@ -14,6 +15,7 @@ from typing import Any
 
 from . import _core
 from ._codec import seconds_of
+from ._errors import CogworkError
 from ._model import Duration
 
 
@@ -21,12 +23,13 @@ def wait_for(completion: _core.Completion, timeout: Duration | None = None) -> b
     """Waits; False where the time ran out. In the main thread Ctrl-C, and SIGTERM where nobody else handles it, raise
     KeyboardInterrupt at once."""
     seconds = None if timeout is None else seconds_of(timeout)
-    with _sigterm_interrupts():
+    with sigterm_interrupts():
         return completion.wait(seconds)
 
 
 @contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
+def sigterm_interrupts() -> Iterator[None]:
+    """While the main thread waits in it, SIGTERM is the same as Ctrl-C - unless somebody else handles it."""
     if (
         threading.current_thread() is not threading.main_thread()
         or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
@@ -54,12 +57,16 @@ class _LoopBridge:
         self._tokens = itertools.count(1)
         loop.add_reader(self._bridge.fileno(), self._drain)
 
-    def future(self, loop: asyncio.AbstractEventLoop, completion: _core.Completion) -> asyncio.Future[None]:
+    async def wait(self, loop: asyncio.AbstractEventLoop, completion: _core.Completion) -> None:
         future: asyncio.Future[None] = loop.create_future()
         token = next(self._tokens)
         self._futures[token] = future
-        self._bridge.watch(completion, token)
-        return future
+        ticket = self._bridge.watch(completion, token)
+        try:
+            await future
+        finally:
+            if self._futures.pop(token, None) is not None:  # it was given up
+                completion.forget(ticket)
 
     def _drain(self) -> None:
         for token in self._bridge.drain():
@@ -79,9 +86,44 @@ async def wait_async(completion: _core.Completion) -> None:
     bridge = _bridges.get(loop)
     if bridge is None:
         bridge = _bridges[loop] = _LoopBridge(loop)
-    await bridge.future(loop, completion)
+    await bridge.wait(loop, completion)
 
 
 async def in_thread(function: Any, *args: Any) -> Any:
     """Runs what may wait for the store, off the loop."""
     return await asyncio.get_running_loop().run_in_executor(None, function, *args)
+
+
+# ---- forks ----
+
+_forks = 0
+
+
+class Origin:
+    """The process that made something that waits for threads; a child that was forked off it does not have these threads."""
+
+    __slots__ = ("_forks",)
+
+    def __init__(self) -> None:
+        self._forks = _forks
+
+    @property
+    def here(self) -> bool:
+        return self._forks == _forks
+
+    def check(self) -> None:
+        if self._forks != _forks:
+            raise forked()
+
+
+def forked() -> CogworkError:
+    return CogworkError("this engine belongs to the process that made it; open one of your own after a fork")
+
+
+def _in_child() -> None:
+    global _forks
+    _forks += 1
+    _bridges.clear()
+
+
+os.register_at_fork(after_in_child=_in_child)

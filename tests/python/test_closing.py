@@ -431,6 +431,84 @@ def test_after_a_fork_the_engine_is_the_parents(tmp_path, make_cog):
         assert engine.run(one(cog.job()), timeout=20).state == State.COMPLETED
 
 
+FORKED = [
+    "engine.stats()", "engine.search()", "engine.read_labor(h.id)", "engine.changes()", "engine.handle(h.id)", "engine.taken_up",
+    "h.state", "h.wait(5)", "h.progress()", "h.start()", "h.read()", "h.task('all')", "h.watch()", "h.pause()",
+    "next(feed)", "feed.poll()", "ack.wait()", "asyncio.run(h._ended())", "asyncio.run(engine.asubmit(labor(quick.job(n=1))))",
+]  # fmt: skip
+
+
+def test_after_a_fork_every_call_says_so_and_none_hangs(tmp_path):
+    script = Script(
+        tmp_path,
+        f"""
+        import asyncio, warnings
+        warnings.simplefilter("ignore")
+        with cw.Engine("l.db", grace=0.2) as engine:
+            h = engine.submit(labor(polite.job()))
+            feed = engine.changes()
+            ack = h.task("all").pause()
+            pid = os.fork()
+            if pid == 0:
+                signal.alarm(20)
+                for call in {FORKED!r}:
+                    try:
+                        print(call, "returned", eval(call))
+                    except cw.CogworkError as error:
+                        assert "fork" in str(error), (call, error)
+                repr(engine), repr(h), repr(ack)
+                engine.close()
+                with cw.Engine("child.db") as own:
+                    print("own", own.run(labor(quick.job(n=1))).state.name, flush=True)
+                sys.exit(0)      # not _exit: whatever an interpreter does at its end is done in the child, too
+            print("child", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+            print("parent", engine.stats().labors.executing, flush=True)
+            h.stop(interrupt=True).wait()
+        """,
+    )
+    code, out, err = script.end(60)
+    assert code == 0, err
+    assert "returned" not in out
+    assert "own COMPLETED" in out
+    assert "child 0" in out
+    assert "parent 1" in out
+
+
+def test_sigterm_in_a_watch_closes_in_order(tmp_path):
+    script = Script(
+        tmp_path,
+        """
+        from rich.console import Console
+        from cogwork import _display
+        _display.Console = lambda: Console(force_terminal=True)
+        with cw.Engine("l.db", grace=0.2) as engine:
+            engine.submit(labor(polite.job())).watch()
+        """,
+    )
+    script.wait_for_line("rollout")
+    script.send(signal.SIGTERM)
+    code, _out, err = script.end()
+    assert code in (1, 130, -2), err
+    assert "0 of 4 sequences ended" in err
+    assert states(tmp_path / "l.db") == ["RUNNING"]
+
+
+def test_a_memory_store_says_that_nothing_is_kept(make_cog):
+    def good() -> None: ...
+
+    cog = make_cog(good)
+    with pytest.warns(cw.CogworkWarning, match="Nothing of it is kept"), cw.Engine("memory:") as engine:
+        engine.submit(one(cog.job()), start=False)
+
+
+def test_a_grace_of_for_ever(tmp_path, make_cog):
+    def good() -> None: ...
+
+    cog = make_cog(good)
+    with cw.Engine(tmp_path / "l.db", grace=float("inf")) as engine:
+        assert engine.run(one(cog.job()), timeout=20).state == State.COMPLETED
+
+
 def test_bad_options_are_refused(tmp_path):
     for options in ({"workers": 0}, {"workers": True}, {"recover": "some"}, {"max_output": 0}, {"grace": -1}):
         with pytest.raises(ValueError, match="|".join(options)):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import os
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from conftest import many, one
 
 import cogwork as cw
-from cogwork import Signal, State
+from cogwork import Signal, State, _waiting
 
 
 @pytest.fixture
@@ -250,6 +253,73 @@ def test_watch_in_a_log_file(engine, make_cog, capsys):
     assert "task/host-3: FAILED" in out
 
 
+def test_watch_on_a_screen(engine, make_cog, monkeypatch):
+    from rich.console import Console
+
+    from cogwork import _display
+
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    monkeypatch.setattr(_display, "Console", lambda: console)
+
+    def step(n: int) -> None:
+        if n == 3:
+            raise RuntimeError("disk full")
+
+    cog = make_cog(step)
+    labor = many(lambda n: cog.job(n=n), 10, name="rollout", tolerated_failures=1, concurrency=2)
+    before = threading.active_count()
+    handle = engine.submit(labor, start=False)
+    starter = threading.Timer(0.3, handle.start)
+    starter.start()
+    done = handle.watch()
+    starter.join()
+    assert done.state == State.COMPLETED
+    out = console.file.getvalue()
+    assert "rollout" in out
+    assert "10/10" in out
+    assert "disk full" in out
+    assert not [t for t in threading.enumerate() if "watch" in t.name], "it has no thread of its own"
+    assert threading.active_count() <= before + 3
+
+
+def test_timed_waits_leave_nothing_behind(blocked, gate):
+    """Each wait has a descriptor; one that ran out must not keep it until the Labor ends."""
+    ack = blocked.stop()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(200):
+        assert ack.wait(timeout=0.0001) is False
+        with pytest.raises(TimeoutError):
+            blocked.wait(timeout=timedelta(microseconds=100))
+    assert len(os.listdir("/proc/self/fd")) <= before + 2
+    gate.open()
+
+
+def test_who_and_why_may_be_any_text(engine, make_cog):
+    def good() -> None: ...
+
+    cog = make_cog(good)
+    handle = engine.submit(one(cog.job()), start=False)
+    assert handle.stop(by="\udcff", note="n\ud800").wait(20)
+    change = next(c for c in engine.changes(handle.id, since=0) if c.signal is not None)
+    assert (change.by, change.note) == (r"\udcff", r"n\ud800")
+    for wrong in ({"by": 5}, {"note": None}):
+        with pytest.raises(TypeError, match=next(iter(wrong))):
+            handle.stop(**wrong)
+
+
+def test_a_handle_is_a_labors(engine, make_cog):
+    def good() -> None: ...
+
+    cog = make_cog(good)
+    handle = engine.submit(one(cog.job()))
+    handle.wait(20)
+    with pytest.raises(cw.NotFound, match=handle.id):
+        engine.handle(handle.task("task").id)
+    assert engine.handle(handle.id.upper()).id == handle.id
+    with pytest.raises(TypeError, match="text"):
+        engine.handle(None)
+
+
 # ---- the async face ----
 
 
@@ -291,6 +361,36 @@ def test_async_face(tmp_path, make_cog):
             assert (await held.stop()).state == State.STOPPED
             with pytest.raises(cw.ValidationError):
                 await engine.asubmit(cw.Labor("empty"))
+
+    asyncio.run(main())
+
+
+def test_awaits_that_are_given_up_leave_nothing_behind(tmp_path, make_cog):
+    async def nap() -> None:
+        await asyncio.sleep(60)
+
+    cog = make_cog(nap)
+
+    async def main() -> None:
+        async with cw.Engine(tmp_path / "l.db", grace=0.2) as engine:
+            handle = await engine.asubmit(one(cog.job()))
+            changes = handle.changes()
+            for _ in range(50):
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(handle, 0.002)
+            bridge = _waiting._bridges[asyncio.get_running_loop()]
+            assert bridge._futures == {}
+            seen: list[int] = []
+            ack = handle.stop(interrupt=True)
+            while True:  # giving up on a change, again and again, loses none
+                try:
+                    seen.append((await asyncio.wait_for(changes.__anext__(), 0.0001)).number)
+                except asyncio.TimeoutError:
+                    continue
+                except StopAsyncIteration:
+                    break
+            assert (await ack).applied
+            assert seen == [change.number for change in engine.changes(handle.id, since=seen[0] - 1)]
 
     asyncio.run(main())
 

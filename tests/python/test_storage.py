@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import os
 from collections.abc import Iterator
 
 import msgspec
@@ -257,3 +258,14 @@ def test_a_file_of_another_kind_is_a_clear_error(tmp_path, content):
     with pytest.raises(cw.StorageError, match=r"labors\.db"):
         cw.Engine(path)
     assert path.read_bytes() == content, "nothing of the user's was changed"
+
+
+def test_a_path_may_be_any_bytes(tmp_path):
+    path = os.fsencode(tmp_path) + b"/\xff.db"
+    with cw.Engine(os.fsdecode(path)) as engine:
+        assert repr(engine)
+        with pytest.raises(cw.StoreInUse, match="\ufffd"):
+            cw.Engine(os.fsdecode(path))
+    assert os.path.exists(path)
+    with cw.open_store(os.fsdecode(path)) as store:
+        assert list(store.search()) == []

@@ -1,10 +1,13 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "cogwork/base/time.h"
@@ -16,7 +19,7 @@ class Completion {
  public:
   /// Idempotent. Calls what on_done registered, on this thread, outside the lock.
   void set() {
-    std::vector<std::function<void()>> watchers;
+    std::vector<Watcher> watchers;
     {
       const std::lock_guard lock(mutex_);
       if (done_) return;
@@ -24,7 +27,7 @@ class Completion {
       watchers.swap(watchers_);
     }
     changed_.notify_all();
-    for (auto& watcher : watchers) watcher();
+    for (auto& watcher : watchers) watcher.call();
   }
   bool done() const {
     const std::lock_guard lock(mutex_);
@@ -40,23 +43,39 @@ class Completion {
     return changed_.wait_for(lock, timeout, [this] { return done_; });
   }
   /// Calls `watcher` when it is done: at once, on this thread, where it is already; else on the thread that sets it. It must
-  /// not block.
-  void on_done(std::function<void()> watcher) {
+  /// not block. Returns a ticket for forget().
+  std::uint64_t on_done(std::function<void()> watcher) {
     {
       const std::lock_guard lock(mutex_);
       if (!done_) {
-        watchers_.push_back(std::move(watcher));
-        return;
+        watchers_.push_back({++last_ticket_, std::move(watcher)});
+        return last_ticket_;
       }
     }
     watcher();
+    return 0;
+  }
+  /// For who gives up waiting: what is waited for again and again, a little each time, would gather watchers. One that is being
+  /// called already is not waited for.
+  void forget(std::uint64_t ticket) {
+    Watcher watcher;  // let go of outside the lock, as it may hold anything
+    const std::lock_guard lock(mutex_);
+    const auto found = std::find_if(watchers_.begin(), watchers_.end(), [&](const Watcher& w) { return w.ticket == ticket; });
+    if (found == watchers_.end()) return;
+    watcher = std::move(*found);
+    watchers_.erase(found);
   }
 
  private:
+  struct Watcher {
+    std::uint64_t ticket = 0;
+    std::function<void()> call;
+  };
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   bool done_ = false;
-  std::vector<std::function<void()>> watchers_;
+  std::uint64_t last_ticket_ = 0;
+  std::vector<Watcher> watchers_;
 };
 
 }  // namespace cogwork
