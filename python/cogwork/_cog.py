@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import math
+import operator
 import pathlib
 import re
 import sys
 import threading
+import types
 import typing
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Union, overload
 
 import msgspec
 
 from . import _core
-from ._codec import decode_other, encoder, seconds_of
+from ._codec import OneOf, decode_other, encodable, encode_other, encoder, seconds_of
 from ._context import Context
 from ._errors import CogError
 from ._model import Duration, Job, OnInterrupt, did_you_mean
@@ -52,6 +57,7 @@ class _Cog:
     def __init__(
         self,
         function: Callable[..., Any],
+        frame: FrameType | None = None,
         *,
         name: str | None,
         timeout: Duration | None,
@@ -69,30 +75,40 @@ class _Cog:
             raise CogError(f"@cog decorates a function, not {function!r}")
         functools.update_wrapper(self, function)
         self.function = function
+        called = _called(function)
+        if name is None and not hasattr(function, "__name__"):
+            raise CogError(f"{function!r} has no name of its own; give it one: @cog(name=...)")
         self.name: str = name if name is not None else function.__name__
         if not isinstance(self.name, str) or not self.name or self.name != self.name.strip():
             raise CogError(f"a Cog's name must be text that is not empty, is {self.name!r}")
-        self.is_async = inspect.iscoroutinefunction(function)
-        self.origin = _origin(function)
+        if encodable(self.name) != self.name:
+            raise CogError(f"a Cog's name must be text that can be encoded, is {self.name!r}")
+        if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+            raise CogError(
+                f"cog {self.name!r} is a generator: calling it would run nothing of it; return what it yields, as a list"
+            )
+        self.is_async = inspect.iscoroutinefunction(called)
+        self.origin = _origin(called)
         self.owner = owner
         self.desc = desc if desc is not None else inspect.cleandoc(function.__doc__ or "")
         self.tags = list(tags or [])
         self._validators: list[Callable[..., Any]] = []
         self._signature = _checked_signature(function, self.name)
         self._binding: _Binding | None = None
+        # Its hints may name what is local to the functions around it. What is not there yet is looked for later.
+        self._frames = _enclosing(frame, getattr(called, "__qualname__", ""))
+        if self._frames:
+            self.problem()
+        options: dict[str, Any] = {
+            "timeout": _duration(timeout, "timeout", self.name, above=True),
+            "retries": _number(retries, "retries", self.name, int, 0),
+            "retry_delay": _duration(retry_delay, "retry_delay", self.name),
+            "retry_backoff": _number(retry_backoff, "retry_backoff", self.name, (int, float), 1),
+            "retry_max_delay": _duration(retry_max_delay, "retry_max_delay", self.name),
+            "on_interrupt": _on_interrupt(on_interrupt, self.name),
+        }
         with _lock:
-            registry.add(
-                self.name,
-                self.origin,
-                self.is_async,
-                idempotent,
-                None if timeout is None else _positive(timeout, "timeout", self.name),
-                retries,
-                None if retry_delay is None else seconds_of(retry_delay),
-                retry_backoff,
-                None if retry_max_delay is None else seconds_of(retry_max_delay),
-                -1 if on_interrupt is None else list(OnInterrupt).index(OnInterrupt(on_interrupt)),
-            )
+            registry.add(self.name, self.origin, self.is_async, bool(idempotent), **options)
             _cogs[self.name] = self
         for engine in list(engines):
             engine._cog_registered()
@@ -102,7 +118,7 @@ class _Cog:
     def job(self, *args: Any, **kwargs: Any) -> Job:
         """A Job that calls this Cog with these args. Nothing is checked before submit."""
         if args:
-            names = [p.name for p in self._signature if p.kind is not p.KEYWORD_ONLY]
+            names = self._positional()
             if len(args) > len(names):
                 raise TypeError(f"cog {self.name!r} takes {len(names)} positional arguments, {len(args)} were given")
             for key, value in zip(names, args, strict=False):
@@ -130,11 +146,20 @@ class _Cog:
             "desc": self.desc,
             "tags": list(self.tags),
             "is_async": self.is_async,
-            "args": msgspec.json.schema(self.binding.struct, schema_hook=lambda _: {"type": "string"}),
+            "args": _schema(self.binding.struct, self._signature),
         }
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
+
+    def _positional(self) -> list[str]:
+        """The parameters that may be given without their names: not the Context, which is no arg."""
+        parameters = self._signature
+        try:
+            context_first = self.binding.takes_context
+        except CogError:  # submit will say what is wrong with the hints
+            context_first = bool(parameters) and _looks_like_context(parameters[0].annotation)
+        return [p.name for p in parameters[context_first:] if p.kind is not p.KEYWORD_ONLY]
 
     def __repr__(self) -> str:
         return f"<cog {self.name!r} of {self.origin}>"
@@ -145,12 +170,25 @@ class _Cog:
     def binding(self) -> _Binding:
         """How args reach the function; made at first use, since a hint may name what is defined further down."""
         if self._binding is None:
-            self._binding = _Binding(self.function, self._signature, self.name)
+            local: dict[str, Any] = {}
+            for frame in reversed(self._frames):
+                local.update(frame.f_locals)
+            self._binding = _Binding(self.function, self._signature, self.name, local)
+            self._frames = []
         return self._binding
 
     @property
     def takes_context(self) -> bool:
         return self.binding.takes_context
+
+    def problem(self) -> str | None:
+        """Why it cannot be called, whatever the args: a hint that names nothing."""
+        if self._binding is None:
+            try:
+                self.binding  # noqa: B018
+            except CogError as error:
+                return str(error)
+        return None
 
     def check(self, args: dict[str, Any]) -> str | None:
         """What is wrong with these args, or None. They are tried as they will arrive: encoded and decoded."""
@@ -158,6 +196,8 @@ class _Cog:
             packed = encoder.encode(args)
         except Exception as error:
             return f"args cannot be encoded: {error}"
+        if problem := self.problem():
+            return problem
         binding = self.binding
         try:
             decoded = binding.decode(packed)
@@ -178,14 +218,16 @@ class _Cog:
 class _Binding:
     """A function's parameters as a msgspec Struct, and back to a call."""
 
-    def __init__(self, function: Callable[..., Any], parameters: list[inspect.Parameter], name: str) -> None:
-        hints = _type_hints(function)
+    def __init__(
+        self, function: Callable[..., Any], parameters: list[inspect.Parameter], name: str, local: dict[str, Any]
+    ) -> None:
+        hints = _type_hints(inspect.unwrap(_called(function)), name, local)
         self.takes_context = bool(parameters) and _is_context(hints.get(parameters[0].name, parameters[0].annotation))
         if self.takes_context:
             parameters = parameters[1:]
         fields: list[Any] = []
         for parameter in parameters:
-            hint = hints.get(parameter.name, Any)
+            hint = _decodable(hints.get(parameter.name, Any))
             if parameter.default is parameter.empty:
                 fields.append((parameter.name, hint))
             else:
@@ -223,18 +265,80 @@ def _checked_signature(function: Callable[..., Any], name: str) -> list[inspect.
     return parameters
 
 
-def _type_hints(function: Callable[..., Any]) -> dict[str, Any]:
-    target = inspect.unwrap(function)
+def _called(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function that runs when it is called: behind partials, and objects that can be called."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if inspect.isroutine(function) or isinstance(function, type):
+        return function
+    called: Callable[..., Any] = type(function).__call__
+    return called
+
+
+def _enclosing(frame: FrameType | None, qualname: str) -> list[FrameType]:
+    """The functions in the middle of which a function is being defined, the innermost first."""
+    frames = []
+    for outer in reversed(qualname.split(".<locals>.")[:-1]):
+        name = outer.rpartition(".")[2]
+        while frame is not None and frame.f_code.co_name != name:
+            frame = frame.f_back
+        if frame is None:
+            break
+        frames.append(frame)
+        frame = frame.f_back
+    return frames
+
+
+def _schema(struct: Any, parameters: list[inspect.Parameter]) -> dict[str, Any]:
+    """The JSON schema of a Cog's args, defaults included."""
+
+    def of_other(hint: Any) -> dict[str, Any]:
+        return {"description": hint.__name__} if issubclass(hint, OneOf) else {"type": "string"}
+
+    schema = msgspec.json.schema(struct, schema_hook=of_other)
+    _, _, name = schema["$ref"].rpartition("/")
+    properties = schema["$defs"][name]["properties"]
+    for parameter in parameters:
+        if parameter.name in properties and parameter.default is not parameter.empty:
+            with contextlib.suppress(Exception):  # a default that JSON cannot hold is left out
+                default = msgspec.to_builtins(parameter.default, str_keys=True, enc_hook=encode_other)
+                properties[parameter.name]["default"] = default
+    return schema
+
+
+def _type_hints(function: Callable[..., Any], name: str, local: dict[str, Any]) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(target, include_extras=True)
+        return typing.get_type_hints(function, localns=local or None, include_extras=True)
     except NameError:
-        # A function inside another one: what its hints name may be local to that.
-        closure = inspect.getclosurevars(target)
-        names = {**closure.globals, **closure.nonlocals, "Context": Context}
+        # A function inside another one: what its hints name may be local to that, or to where it is used.
+        closure = inspect.getclosurevars(function)
+        names = {**closure.globals, **closure.nonlocals, "Context": Context, **local}
         try:
-            return typing.get_type_hints(target, localns=names, include_extras=True)
+            return typing.get_type_hints(function, localns=names, include_extras=True)
         except NameError as error:
-            raise CogError(f"cog {target.__qualname__!r}: a hint names what cannot be found: {error}") from error
+            raise CogError(f"cog {name!r} cannot be called: a hint names what cannot be found: {error}") from error
+    except Exception as error:  # whatever evaluating a hint may raise
+        raise CogError(f"cog {name!r} cannot be called: its hints cannot be read: {error}") from error
+
+
+def _decodable(hint: Any) -> Any:
+    """msgspec takes one class that it does not know in a union, and nothing beside it; `IPv4Address | IPv6Address` is made one."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        inner = _decodable(parts[0])
+        return hint if inner is parts[0] else operator.getitem(Annotated, (inner, *parts[1:]))
+    if origin is Union or origin is types.UnionType:
+        members = tuple(_decodable(part) for part in parts)
+        try:
+            msgspec.msgpack.Decoder(hint, dec_hook=decode_other)
+        except TypeError:
+            one: Any = OneOf.of(tuple(m for m in members if m is not type(None)))
+            return one | None if type(None) in members else one
+        return hint
+    if origin in (list, set, frozenset, dict, tuple) and parts:
+        members = tuple(_decodable(part) for part in parts)
+        return hint if members == parts else origin[members]
+    return hint
 
 
 def _is_context(hint: Any) -> bool:
@@ -253,11 +357,34 @@ def _origin(function: Callable[..., Any]) -> str:
     return f"{module}:{getattr(function, '__qualname__', repr(function))}"
 
 
-def _positive(duration: Duration, what: str, name: str) -> float:
-    seconds = seconds_of(duration)
-    if seconds <= 0:
-        raise CogError(f"cog {name!r}: {what} must be longer than 0, is {duration!r}")
+def _duration(duration: Duration | None, what: str, name: str, above: bool = False) -> float | None:
+    if duration is None:
+        return None
+    try:
+        seconds = seconds_of(duration)
+    except (TypeError, ValueError) as error:
+        raise CogError(f"cog {name!r}: {what}: {error}") from None
+    if seconds < 0 or (above and seconds == 0) or math.isinf(seconds):
+        raise CogError(f"cog {name!r}: {what} must be {'longer than 0' if above else '0 or longer'}, is {duration!r}")
     return seconds
+
+
+def _number(value: Any, what: str, name: str, kind: Any, least: int) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= 2**31 - 1:
+        number = "a whole number" if kind is int else "a number"
+        raise CogError(f"cog {name!r}: {what} must be {number} of {least} or more, is {value!r}")
+    return value
+
+
+def _on_interrupt(value: OnInterrupt | str | None, name: str) -> int:
+    if value is None:
+        return -1
+    try:
+        return list(OnInterrupt).index(OnInterrupt(value))
+    except ValueError:
+        raise CogError(f"cog {name!r}: on_interrupt is RETRY, FAIL or HOLD, not {value!r}") from None
 
 
 def _explain(message: str, names: list[str]) -> str:
@@ -360,12 +487,15 @@ def cog(
         "tags": tags,
     }
 
-    def decorate(target: Callable[..., Any]) -> Any:
+    def make(target: Callable[..., Any], frame: FrameType) -> Any:
         parameters = list(inspect.signature(target).parameters.values()) if callable(target) else []
         context_first = bool(parameters) and _looks_like_context(parameters[0].annotation)
-        return (ContextCog if context_first else Cog)(target, **options)
+        return (ContextCog if context_first else Cog)(target, frame, **options)
 
-    return decorate if function is None else decorate(function)
+    def decorate(target: Callable[..., Any]) -> Any:
+        return make(target, sys._getframe(1))
+
+    return decorate if function is None else make(function, sys._getframe(1))
 
 
 def _looks_like_context(annotation: Any) -> bool:

@@ -5,38 +5,48 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 import logging
 from collections.abc import Awaitable, Generator, Iterator, Mapping
 from typing import Any
 
 from . import _core
-from ._codec import any_decoder
+from ._codec import any_decoder, encodable, seconds_of
+from ._model import Duration
 
 MOST_LOG = 64 * 1024
 """Bytes of log that an attempt keeps."""
 
 
 class CallLog:
-    """The log of one attempt: lines, up to MOST_LOG bytes; what is beyond is counted."""
+    """The log of one attempt: up to MOST_LOG bytes; what is beyond is counted."""
 
-    __slots__ = ("dropped", "lines", "size")
+    __slots__ = ("dropped", "dropped_bytes", "lines", "size")
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.size = 0
         self.dropped = 0
+        self.dropped_bytes = 0
 
     def add(self, line: str) -> None:
-        size = len(line) + 1
-        if self.size + size > MOST_LOG:
-            self.dropped += 1
+        data = encodable(line).encode()
+        room = MOST_LOG - self.size
+        if len(data) < room:
+            self.size += len(data) + 1
+            self.lines.append(line)
             return
-        self.size += size
-        self.lines.append(line)
+        # The first that does not fit is kept as far as it does - it may be the only one - and nothing behind it.
+        if begin := data[: max(0, room - 4)].decode(errors="ignore"):
+            self.lines.append(begin + "...")
+        self.size = MOST_LOG
+        self.dropped += 1
+        self.dropped_bytes += len(data) - len(begin.encode())
 
     def text(self) -> str:
         if self.dropped:
-            return "\n".join([*self.lines, f"... {self.dropped} more lines were dropped"])
+            end = f"... {self.dropped_bytes} bytes of {self.dropped} more lines were dropped"
+            return "\n".join([*self.lines, end])
         return "\n".join(self.lines)
 
 
@@ -137,20 +147,27 @@ class Context:
         return self._outputs
 
     def log(self, message: object, *args: object) -> None:
-        """Adds a line to the attempt's log; `args` as in logging: `ctx.log("%s copied", n)`."""
+        """Adds a line to the attempt's log; `args` as in logging: `ctx.log("%s copied", n)`. As there, args that do not fit are no
+        error: they are shown beside the message."""
         text = str(message)
-        self._running.add_log(text % args if args else text)
+        if args:
+            try:
+                text %= args[0] if len(args) == 1 and isinstance(args[0], Mapping) else args
+            except Exception:
+                text = f"{text} {args!r}"
+        self._running.add_log(text)
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Says how far the call is, 0 to 1, for those who watch. It is not stored."""
-        self._running.queue.progress(self._call, float(fraction), message)
+        self._running.queue.progress(self._call, min(1.0, max(0.0, float(fraction))), str(message))
 
-    def sleep(self, seconds: float) -> Slept:
-        """Sleeps, and wakes at once when the call is cancelled; true where the time was slept out. In an async Cog it is awaited:
-        `await ctx.sleep(5)`, which the cancelling of the call cancels."""
+    def sleep(self, duration: Duration) -> Slept:
+        """Sleeps - seconds, or a timedelta - and wakes at once when the call is cancelled; true where the time was slept out. In an async
+        Cog it is awaited: `await ctx.sleep(5)`, which the cancelling of the call cancels."""
+        seconds = seconds_of(duration)
         if self._running.is_async:
-            return Slept(float(seconds), False)
-        return Slept(0, self._running.queue.sleep(self._call, float(seconds)))
+            return Slept(seconds, False)
+        return Slept(0, self._running.queue.sleep(self._call, seconds))
 
 
 class Slept(Awaitable[bool]):
@@ -177,29 +194,41 @@ _installed = False
 def install_logging() -> None:
     """What a Cog logs by the standard logging lands on its attempt, and log records carry labor, target and attempt.
 
-    Once in a process, when its first engine opens. It is done where records are made, not by a handler: a handler of ours on the
-    root logger would keep `logging.basicConfig` from doing anything, and warnings from reaching stderr.
+    Once in a process, when its first engine opens. It is done where loggers make their records. A handler of ours on the root logger
+    would keep `logging.basicConfig` from doing anything, and warnings from reaching stderr; a record factory
+    would make an error of everybody's `extra={"attempt": 2}`, as names that a record has already are refused there. What
+    `extra` says stands.
     """
     global _installed
     if _installed:
         return
     _installed = True
-    make = logging.getLogRecordFactory()
+    make = logging.Logger.makeRecord
 
-    def make_tagged(*args: Any, **kwargs: Any) -> logging.LogRecord:
-        record = make(*args, **kwargs)
+    @functools.wraps(make)
+    def make_tagged(self: logging.Logger, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make(self, *args, **kwargs)
         running = current.get()
+        fields = record.__dict__
         if running is None:
-            record.labor, record.target, record.attempt = "", "", 0
+            for name, nothing in _NOWHERE:
+                fields.setdefault(name, nothing)
             return record
         call = running.call
-        record.labor, record.target, record.attempt = call.labor_name, call.target, call.number
+        fields.setdefault("labor", call.labor_name)
+        fields.setdefault("target", call.target)
+        fields.setdefault("attempt", call.number)
         # A record that cannot be formatted is for its own handlers to complain about.
         with contextlib.suppress(Exception):
-            running.add_log(_format.format(record))
+            before = record.exc_text
+            line = _format.format(record)
+            record.exc_text = before  # handlers format exceptions in ways of their own
+            running.add_log(line)
         return record
 
-    logging.setLogRecordFactory(make_tagged)
+    logging.Logger.makeRecord = make_tagged  # type: ignore[method-assign]
 
+
+_NOWHERE = (("labor", ""), ("target", ""), ("attempt", 0))
 
 logging.getLogger("cogwork").addHandler(logging.NullHandler())

@@ -60,13 +60,18 @@ def _check_args(labor: Labor, faults: list[Fault]) -> bool:
     uses_async = False
     last_path: Any = None
     cog: _Cog | None = None
+    broken: dict[str, str | None] = {}  # Cogs that cannot be called, whatever the args
     for where, t, s, j, job in _jobs(labor):
         path = job.cog_path
         if path is not last_path:
             last_path = path
             cog = find_cog(path) if isinstance(path, str) else None
-            uses_async = uses_async or (cog is not None and cog.is_async)
-        if cog is not None and isinstance(job.args, dict) and (problem := cog.check(job.args)):
+            if cog is not None and path not in broken:
+                uses_async = uses_async or cog.is_async
+                broken[path] = cog.problem()
+        if cog is None or not isinstance(job.args, dict):
+            continue
+        if problem := broken[path] or cog.check(job.args):
             faults.append((where, t, s, j, problem))
     return uses_async
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import sys
 import threading
@@ -428,3 +429,119 @@ def test_async_cogs_on_a_loop_of_ones_own(tmp_path, make_cog):
 def test_attempt_status_words():
     words = ["SUCCESS", "FAILURE", "FAILURE_NO_RETRIES", "TIMED_OUT", "CRASHED", "INTERRUPTED", "STOPPED", "WITHDRAWN"]
     assert [status.name for status in AttemptStatus][1:] == words
+
+
+# ---- logging does not disturb the host, whatever it is given ----
+
+
+def test_logging_with_extra_that_has_our_names_is_no_error(engine, make_cog):
+    seen: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = seen.append  # type: ignore[method-assign]
+    logger = logging.getLogger("their.module")
+    logger.addHandler(handler)
+
+    def talk() -> None:
+        logger.warning("inside", extra={"attempt": "third", "target": "them"})
+
+    job = run_one(engine, make_cog(talk).job())
+    logger.warning("outside", extra={"attempt": 7})
+    logger.removeHandler(handler)
+    assert job.state == cw.State.COMPLETED, job.output
+    assert "their.module: inside" in job.attempts[0].log
+    inside, outside = seen
+    assert (inside.attempt, inside.target, inside.labor) == ("third", "them", "labor"), "what extra says stands"
+    assert (outside.attempt, outside.target, outside.labor) == (7, "", "")
+
+
+@pytest.mark.parametrize("text", ["lone \ud800 surrogate", "nul \x00", "☃", "line\nline"], ids=ascii)
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_text_of_any_kind_breaks_nothing(engine, make_cog, kind, text):
+    def say(ctx: cw.Context) -> int:
+        ctx.log(text)
+        ctx.log(text, 1, 2)
+        ctx.progress(0.5, text)
+        ctx.progress(float("nan"))
+        logging.getLogger("any").warning("%s", text)
+        return 1
+
+    async def say_async(ctx: cw.Context) -> int:
+        return say(ctx)
+
+    job = run_one(engine, make_cog(say if kind == "plain" else say_async).job())
+    assert (job.state, job.output) == (cw.State.COMPLETED, 1)
+    assert "surrogate" not in text or r"\ud800" in job.attempts[0].log
+
+
+def test_a_log_line_that_is_too_long_is_kept_as_far_as_it_fits(engine, make_cog):
+    def flood(ctx: cw.Context) -> None:
+        ctx.log("é" * 100_000)
+        ctx.log("after")
+
+    log = run_one(engine, make_cog(flood).job()).attempts[0].log
+    assert 64_000 < len(log.encode()) < 66_000
+    assert log.startswith("éééé")
+    assert log.endswith("more lines were dropped")
+    assert "after" not in log, "what is kept has no holes"
+
+
+def test_context_sleeps_for_a_timedelta(engine, make_cog):
+    def nap(ctx: cw.Context) -> bool:
+        return bool(ctx.sleep(timedelta(milliseconds=1)))
+
+    assert run_one(engine, make_cog(nap).job()).output is True
+
+
+# ---- what can be a Cog ----
+
+
+def test_c2_partials_and_objects_that_can_be_called(engine):
+    class Adder:
+        def __init__(self, n: int) -> None:
+            self.n = n
+
+        async def __call__(self, x: int) -> int:
+            return self.n + x
+
+    cw.cog(name="of_a_partial")(functools.partial(lambda a, b: a - b, 10))
+    cw.cog(name="of_an_object")(Adder(5))
+    assert run_one(engine, cw.Job("of_a_partial", {"b": 3})).output == 7
+    assert run_one(engine, cw.Job("of_an_object", {"x": 3})).output == 8
+    with pytest.raises(cw.CogError, match="give it one"):
+        cw.cog(Adder(1))
+
+
+def test_c2_a_generator_is_refused_as_it_would_run_nothing(make_cog):
+    def gen():
+        yield 1
+
+    async def agen():
+        yield 1
+
+    for function in (gen, agen):
+        with pytest.raises(cw.CogError, match="run nothing"):
+            make_cog(function)
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"timeout": 0}, "timeout must be longer than 0"),
+        ({"timeout": float("inf")}, "timeout"),
+        ({"timeout": "soon"}, "timeout"),
+        ({"retries": -1}, "retries must be a whole number of 0 or more"),
+        ({"retries": "2"}, "retries"),
+        ({"retries": True}, "retries"),
+        ({"retry_delay": -1}, "retry_delay"),
+        ({"retry_backoff": 0.5}, "retry_backoff must be a number of 1 or more"),
+        ({"retry_max_delay": float("nan")}, "retry_max_delay"),
+        ({"on_interrupt": "AGAIN"}, "RETRY, FAIL or HOLD"),
+        ({"name": ""}, "not empty"),
+    ],
+    ids=str,
+)
+def test_a_cog_says_which_option_is_wrong(options, part):
+    def good() -> None: ...
+
+    with pytest.raises(cw.CogError, match=part):
+        cw.cog(**{"name": "wrong", **options})(good)

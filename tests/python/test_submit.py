@@ -379,3 +379,100 @@ def test_a_large_labor_is_submitted_quickly_enough(tmp_path):
         done = engine.run(labor, timeout=60)
     assert done.state == cw.State.COMPLETED
     assert sum(1 for s in done.tasks[0].sequences if s.state == cw.State.COMPLETED) == 20_000
+
+
+# ---- hints, wherever they are from ----
+
+
+def test_c1_a_context_is_no_arg(make_cog):
+    def with_context(ctx: cw.Context, host: str, n: int = 1) -> None: ...
+
+    cog = make_cog(with_context)
+    assert cog.job("lb", 2).args == {"host": "lb", "n": 2}
+    with pytest.raises(TypeError, match="takes 2 positional arguments, 3 were given"):
+        cog.job("lb", 2, 3)
+    with pytest.raises(TypeError, match="two values for 'host'"):
+        cog.job("lb", host="b")
+
+
+def test_c1_hints_may_name_what_is_local(engine):
+    @dataclasses.dataclass
+    class Outer:
+        a: int
+
+    def make() -> tuple[cw.Cog, type]:
+        @cw.cog(name="local_hints")
+        def local_hints(x: Outer, y: list[Later]) -> list[int]:
+            return [x.a, y[0].b]
+
+        @dataclasses.dataclass
+        class Later:
+            b: int
+
+        return local_hints, Later
+
+    cog, later = make()
+    assert run_output(engine, cog.job(Outer(4), [later(3)])) == [4, 3]
+
+
+def test_s1_a_hint_that_names_nothing_is_a_fault_like_any_other(engine, make_cog):
+    def lost(x: NoSuchThing) -> None: ...  # noqa: F821
+
+    cog = make_cog(lost)
+    issues = refused(engine, one(cog.job(x=1), upgrade.job(host=5)))
+    assert ["NoSuchThing" in issues[0].message, "'host'" in issues[1].message] == [True, True]
+    assert len(issues) == 2
+
+
+def test_c1_unions_of_types_that_msgpack_does_not_know(engine, make_cog):
+    def kinds(
+        a: ipaddress.IPv4Address | ipaddress.IPv6Address,
+        b: list[ipaddress.IPv4Address | str],
+        c: ipaddress.IPv4Network | ipaddress.IPv6Network | None = None,
+        d: dict[str, pathlib.Path | int] | None = None,
+    ) -> list[str]:
+        return [type(v).__name__ for v in (a, *b, c, *(d or {}).values())]
+
+    cog = make_cog(kinds)
+    job = cog.job(ipaddress.ip_address("::1"), ["10.0.0.1", "host"], c=ipaddress.ip_network("10.0.0.0/8"), d={"n": 5})
+    assert run_output(engine, job) == ["IPv6Address", "IPv4Address", "str", "IPv4Network", "int"]
+    assert run_output(engine, cog.job("10.0.0.1", [])) == ["IPv4Address", "NoneType"]
+    (issue,) = refused_now(engine, one(cog.job("10.0.0.300", [])))
+    assert "'a': expected IPv4Address | IPv6Address, got '10.0.0.300'" in issue.message
+    assert cog.describe()["args"]
+
+
+def test_s2_texts_that_have_no_utf8(engine):
+    job = ok.job().replace(name="j\ud800")
+    labor = cw.Labor("l\ud800", tasks=[cw.Task("t\ud800", sequences=[cw.Sequence("s\ud800", jobs=[job])])])
+    issues = refused(engine, labor)
+    assert [issue.place.partition(" ")[0] for issue in issues if "UTF-8" in issue.message] == [
+        "",
+        "Task[0]",
+        "Task[0].Sequence[0]",
+        "Task[0].Sequence[0].Job[0]",
+    ]
+
+
+def test_c1_a_validator_may_raise_any_text(engine, make_cog):
+    def strict(x: str) -> None: ...
+
+    cog = make_cog(strict)
+
+    @cog.validator
+    def never(x: str) -> None:
+        raise ValueError("no \ud800")
+
+    assert r"no \ud800" in refused(engine, one(cog.job("a")))[0].message
+
+
+def run_output(engine: cw.Engine, job: cw.Job):
+    done = engine.run(one(job), timeout=20)
+    assert done.state == cw.State.COMPLETED, done.failures()
+    return done.tasks[0].sequences[0].jobs[0].output
+
+
+def refused_now(engine: cw.Engine, labor: cw.Labor) -> list[cw.Issue]:
+    with pytest.raises(cw.ValidationError) as caught:
+        engine.submit(labor)
+    return caught.value.errors
