@@ -108,7 +108,9 @@ void bind_storage(py::module_& m) {
       .def(
           "lock",
           [](Storage& s, std::int64_t pid, const std::string& host, const std::string& user, const std::string& program,
-             std::int64_t since) { return s.lock(Owner{pid, host, user, program, from_micros(since)}); },
+             std::int64_t since) {
+            return s.lock(Owner{pid, host, user, program, from_micros(since)});
+          },
           py::arg("pid"), py::arg("host"), py::arg("user"), py::arg("program"), py::arg("since"), Released());
 
   m.def(
