@@ -75,6 +75,7 @@ class Lives {
       expect_sound_tree(store->read_labor(labor->id, true), !held_back(labor->id));
     }
     expect_sound_history(*store);
+    expect_one_labor_a_client();
     end_feed();
   }
 
@@ -96,6 +97,10 @@ class Lives {
 
   void end_life() {
     auto& core = w().core;
+    for (const auto& sent : sent_) {
+      if (!sent->ack || !sent->ack->done() || sent->signal != Signal::STOP || !sent->ack->applied()) continue;
+      EXPECT_TRUE(has_ended(store->read_labor(sent->object.labor(), true).state) || sent->object.ordinal() != 0) << "D4";
+    }
     if (random_.chance(0.6)) {  // killed: what was not committed is lost, and perhaps the news of the last commit
       if (random_.chance(0.5)) w().committer.make_durable(random_.below(w().committer.queued() + 1));
     } else {
@@ -217,6 +222,7 @@ class Lives {
     const bool start = random_.chance(0.8);
     auto answer = w().submit(labor, start, labor.client_id.str());
     submitted_.push_back(answer);
+    if (!labor.client_id.empty()) by_client_.emplace_back(labor.client_id.str(), answer);
     if (random_.chance(0.5)) w().make_durable();
     // D1: what was answered is stored.
     for (const auto& submitted : submitted_) {
@@ -224,6 +230,14 @@ class Lives {
       EXPECT_NO_THROW(store->read_labor(submitted->id, true)) << "D1";
       known_.insert(submitted->id);
       ids_.push_back(submitted->id);
+    }
+  }
+  /// S3: whoever submitted something under one client_id, in whatever life, was told one id.
+  void expect_one_labor_a_client() {
+    std::map<std::string, Id> ids;
+    for (const auto& [client, submitted] : by_client_) {
+      if (!submitted->answered || submitted->error) continue;
+      EXPECT_EQ(ids.try_emplace(client, submitted->id).first->second, submitted->id) << client;
     }
   }
   Id any_id() { return ids_[random_.below(ids_.size())]; }
@@ -314,6 +328,7 @@ class Lives {
   std::set<Id> known_;
   std::vector<std::shared_ptr<CoreWorld::Sent>> sent_;
   std::vector<std::shared_ptr<CoreWorld::Submitted>> submitted_;
+  std::vector<std::pair<std::string, std::shared_ptr<CoreWorld::Submitted>>> by_client_;
   std::unique_ptr<ChangeFeed> feed_;
   std::uint64_t feed_from_ = 0;
   std::set<std::uint64_t> seen_;

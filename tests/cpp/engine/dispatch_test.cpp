@@ -182,6 +182,28 @@ TEST_P(Dispatch, X8aG3aAnInterruptingStopLeavesACallThatDoesNotEnd) {
   gate.open();
 }
 
+TEST_P(Dispatch, G3G3aACallThatNobodyHasTakenIsWithdrawnByAnInterruptingStop) {
+  auto store = reopened();
+  auto cogs = std::make_shared<CogRegistry>();
+  CogInfo info;
+  info.name = "ok";
+  info.origin = "test:ok";
+  cogs->add(info);
+  Engine engine(store, cogs, {});
+  Submission s;
+  s.labor = tree_of(2, "ok", 1);
+  const auto id = engine.submit(std::move(s));
+  while (engine.stats().workers.queued < 1) std::this_thread::yield();
+  const auto ack = engine.signal({id, Signal::STOP, true, "ann", ""});
+  ack->completion().wait();
+  EXPECT_TRUE(ack->applied());
+  const auto done = store->read_labor(id, true);
+  EXPECT_EQ(done.state, S::STOPPED);
+  EXPECT_EQ(done.jobs[0].state, S::STOPPED);
+  EXPECT_EQ(statuses(done.jobs[0]), (std::vector<A>{A::WITHDRAWN}));
+  EXPECT_EQ(engine.stats().jobs.executing, 0u);
+}
+
 TEST_P(Dispatch, X10ACogThatCrashedTooOftenIsRefused) {
   EngineWorld w(reopened(), {}, {{"crash", [](const Call&) { return answer(A::CRASHED, "signal 11"); }}});
   auto labor = tree_of(1, "crash");

@@ -434,17 +434,23 @@ TEST_P(EngineStress, RandomSignalsAgainstManyLabors) {
 
 TEST_P(EngineScale, PausingALargeLaborWritesLittle) {
   Gate gate;
-  auto store = another();
+  auto store = std::make_shared<FaultyStore>(another());
   EngineWorld w(store, {}, {{"block", [&](const Call&) { return gate.enter(), Outcome{}; }}});
+  const auto rows = [&] {  // of objects, and of the history
+    std::size_t count = 0;
+    for (const auto& labors : store->stored()) count += labors.size();
+    return count;
+  };
   const auto id = w.submit(tree_of(100'000, "block", 16));
   gate.wait_for(16);
   const auto before = store->last_change();
+  const auto rows_before = rows();
   const auto ack = w.signal(id, Signal::PAUSE);
   gate.open();
   ack->completion().wait();
   EXPECT_TRUE(ack->applied());
   EXPECT_LT(store->last_change() - before, 16u * 8u);
-  EngineOptions options;
+  EXPECT_LT(rows() - rows_before, 16u * 8u);
   w.signal(id, Signal::STOP)->completion().wait();
 }
 

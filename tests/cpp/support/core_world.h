@@ -177,11 +177,17 @@ class CoreWorld {
     bool answered = false;
     std::shared_ptr<Ack> ack;
     std::exception_ptr error;
+    Id object;
+    Signal signal = Signal::STOP;
   };
   std::shared_ptr<Sent> signal(const SignalOrder& order) {
     auto answer = std::make_shared<Sent>();
+    answer->object = order.object;
+    answer->signal = order.signal;
     core.signal(order, [answer](std::shared_ptr<Ack> ack, std::exception_ptr error) {
-      *answer = {true, std::move(ack), std::move(error)};
+      answer->answered = true;
+      answer->ack = std::move(ack);
+      answer->error = std::move(error);
     });
     turn();
     return answer;
