@@ -172,7 +172,9 @@ Batch batch_from_python(const py::list& writes, const py::list& history, const p
   return batch;
 }
 
-PyStorage::PyStorage(py::object adapter) : name_(py::str(adapter.attr("name")()).cast<std::string>()) {
+PyStorage::PyStorage(py::object adapter)
+    : name_(py::str(adapter.attr("name")()).cast<std::string>()),
+      identity_(py::str(adapter.attr("identity")()).cast<std::string>()) {
   adapter_ = hold(std::move(adapter));
 }
 PyStorage::~PyStorage() = default;

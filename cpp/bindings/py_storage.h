@@ -38,10 +38,12 @@ class PyStorage final : public Storage {
   std::vector<Record> records(RecordKind kind) override;
   std::unique_ptr<StoreLock> lock(const Owner& owner) override;
   std::string name() const override { return name_; }
+  std::string identity() const override { return identity_; }
 
  private:
   std::shared_ptr<py::object> adapter_;  // let go of with the GIL
   std::string name_;
+  std::string identity_;
 };
 
 }  // namespace cogwork::bindings

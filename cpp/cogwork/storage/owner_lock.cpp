@@ -1,7 +1,6 @@
 #include "cogwork/storage/owner_lock.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,52 +8,25 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <mutex>
+#include <chrono>
 #include <system_error>
 #include <thread>
-#include <vector>
 
+#include "cogwork/base/close_on_fork.h"
 #include "cogwork/base/error.h"
 
 namespace cogwork {
 namespace {
 
-/// A forked child shares its parent's flocks for as long as it holds their descriptors, and would keep the store locked when
-/// the parent is gone. So the child closes them as soon as it is there (exec closes them anyway).
-class HeldLocks {
- public:
-  static HeldLocks& instance() {
-    static auto* held = new HeldLocks;  // never destroyed: a fork may come late
-    return *held;
-  }
-  void add(int fd) {
-    const std::lock_guard lock(mutex_);
-    fds_.push_back(fd);
-  }
-  /// False in a forked child, where it is closed already.
-  bool remove(int fd) {
-    const std::lock_guard lock(mutex_);
-    return std::erase(fds_, fd) != 0;
-  }
-
- private:
-  HeldLocks() {
-    pthread_atfork([] { instance().mutex_.lock(); }, [] { instance().mutex_.unlock(); },
-                   [] {
-                     for (const int fd : instance().fds_) close(fd);
-                     instance().fds_.clear();
-                     instance().mutex_.unlock();
-                   });
-  }
-  std::mutex mutex_;
-  std::vector<int> fds_;
-};
+constexpr auto kLongestBriefOwner = std::chrono::seconds(10);
 
 class OwnerLock final : public StoreLock {
  public:
-  OwnerLock(std::string path, int fd) : path_(std::move(path)), fd_(fd) { HeldLocks::instance().add(fd); }
+  OwnerLock(std::string path, int fd) : path_(std::move(path)), fd_(fd) {
+    close_on_fork(fd);  // a forked child shares its parent's flocks
+  }
   ~OwnerLock() override {
-    if (!HeldLocks::instance().remove(fd_)) return;
+    if (!forget_close_on_fork(fd_)) return;
     // Removed while it is still locked: whoever opened it in the meantime finds, with the lock, that it has no name any more.
     unlink(path_.c_str());
     close(fd_);
@@ -99,6 +71,7 @@ std::string owner_text(const Owner& owner) {
   line("user", owner.user);
   line("program", owner.program);
   line("since", std::to_string(to_micros(owner.since)));
+  if (owner.brief) line("brief", "yes");
   return text;
 }
 
@@ -122,14 +95,16 @@ Owner read_owner(std::string_view text) {
     if (name == "user") owner.user = value;
     if (name == "program") owner.program = value;
     if (name == "since") owner.since = from_micros(number(value));
+    if (name == "brief") owner.brief = true;
   }
   return owner;
 }
 
 std::unique_ptr<StoreLock> lock_owner_file(const std::string& path, const std::string& shown, const Owner& owner) {
   const std::string side = path + "-owner";
+  const auto give_up = std::chrono::steady_clock::now() + kLongestBriefOwner;
   for (;;) {
-    const int fd = open(side.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    const int fd = open(side.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
       if (errno == EINTR) continue;
       fail(side, shown, errno);
@@ -145,7 +120,12 @@ std::unique_ptr<StoreLock> lock_owner_file(const std::string& path, const std::s
       close(fd);
       if (error == EINTR) continue;
       if (error != EWOULDBLOCK) fail(side, shown, error);
-      throw StoreInUse(in_use_message(shown, read_owner(text)));
+      const auto holder = read_owner(text);
+      if (holder.brief && std::chrono::steady_clock::now() < give_up) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));  // flock has no time-out; a brief owner takes a commit's time
+        continue;
+      }
+      throw StoreInUse(in_use_message(shown, holder));
     }
     if (!still_named(side, fd)) {  // the owner before us removed it between our open and our lock
       close(fd);

@@ -14,7 +14,7 @@ namespace cogwork {
 ///
 /// It is not on the database file itself: POSIX locks, SQLite's, are all lost when a process closes any descriptor of a file.
 ///
-/// Throws StoreInUse, or StorageError where the side file cannot be made. `shown` is how the store is called in messages.
+/// An owner that is `brief` is waited for, up to ten seconds. Throws StoreInUse, or StorageError where the side file cannot be made. `shown` is how the store is called in messages.
 std::unique_ptr<StoreLock> lock_owner_file(const std::string& path, const std::string& shown, const Owner& owner);
 
 /// What stands in the side file: one "name: value" a line.

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -83,6 +84,7 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
  public:
   SqliteStore(SqlitePlace place, OpenMode mode) : place_(std::move(place)), mode_(mode) {
     if (mode_ == OpenMode::OWNER) {
+      make_private_file();
       open_for_writing();
     } else {
       reading([](SqliteReader&) { return 0; });  // what is wrong with the file is said now
@@ -148,6 +150,13 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
 
   std::string name() const override { return place_.shown; }
 
+  /// The file itself, whatever it is called and however it is reached.
+  std::string identity() const override {
+    struct stat about {};
+    if (stat(place_.real.c_str(), &about) != 0) return {};
+    return "sqlite " + std::to_string(about.st_dev) + " " + std::to_string(about.st_ino);
+  }
+
  private:
   static constexpr std::size_t kHistoryPiece = 256;
   static constexpr std::size_t kFirstPiece = 64;
@@ -187,6 +196,13 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
     std::deque<Labor> piece_;
   };
 
+  /// A new store is for its user alone: args hold what they hold. SQLite gives the files beside it the same mode. Whoever wants to share
+  /// it changes that with chmod.
+  void make_private_file() const {
+    const int fd = open(place_.real.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0) close(fd);  // else it is there already, or SQLite says what hinders it
+  }
+
   void open_for_writing() {
     SqliteConnection connection(place_, SqliteConnection::Kind::WRITER);
     if (sqlite3_db_readonly(connection.handle(), "main") == 1)
@@ -203,6 +219,7 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
         Owner owner;
         owner.pid = getpid();
         owner.program = "a migration of its tables";
+        owner.brief = true;
         lock = lock_owner_file(place_.real, place_.shown, owner);
       }
       migrate_schema(connection);

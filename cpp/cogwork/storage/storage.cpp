@@ -1,6 +1,9 @@
 #include "cogwork/storage/storage.h"
 
+#include <unistd.h>
+
 #include <ctime>
+#include <utility>
 
 namespace cogwork {
 namespace {
@@ -34,6 +37,12 @@ void Storage::write_task(const Id& labor, const Task& task) { apply(one(WriteTas
 void Storage::write_sequence(const Id& labor, const Sequence& sequence) { apply(one(WriteSequence{labor, sequence})); }
 
 void Storage::write_job(const Id& labor, const Job& job) { apply(one(WriteJob{labor, job})); }
+
+Owner this_process(std::string user, std::string program, Time now) {
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  return Owner{getpid(), host, std::move(user), std::move(program), now, false};
+}
 
 std::string in_use_message(std::string_view store, const Owner& owner) {
   std::string text(store);

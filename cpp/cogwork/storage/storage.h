@@ -113,7 +113,11 @@ struct Owner {
   std::string user;
   std::string program;
   Time since = never;
+  /// It only stores something and goes at once: who comes meanwhile waits for it instead of being refused (R1).
+  bool brief = false;
 };
+
+Owner this_process(std::string user, std::string program, Time now);
 
 /// Held while an engine owns the store; letting go of it gives the store up. A process that dies leaves no lock behind.
 class StoreLock {
@@ -143,6 +147,10 @@ class Storage : public Reader, public Writer, public Searcher {
 
   /// How the store is called in messages: "labors.db", "memory:".
   virtual std::string name() const = 0;
+
+  /// What names this store, and no other, in every process of this machine: whoever opens it elsewhere finds its engine by it. Empty
+  /// where no other process can open it.
+  virtual std::string identity() const { return {}; }
 
   // Writer, by way of apply: a built-in store need not say it twice.
   void write_labor(const Labor& labor) override;
