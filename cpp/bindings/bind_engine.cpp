@@ -1,71 +1,18 @@
 #include "bindings.h"
+#include "cogwork/engine/control_path.h"
 #include "cogwork/engine/engine.h"
+#include "cogwork/engine/report.h"
+#include "cogwork/engine/stored.h"
+#include "cogwork/engine/stored_signal.h"
+#include "cogwork/engine/submit_desk.h"
 #include "cogwork/model/document.h"
+#include "cogwork/model/wire_writer.h"
 #include "waiting.h"
 
 namespace cogwork::bindings {
 namespace {
 
 using Released = py::call_guard<py::gil_scoped_release>;
-
-py::object time_to_python(Time t) {
-  // Microseconds since the epoch; the Python side makes aware UTC datetimes of them.
-  return is_set(t) ? py::object(py::int_(to_micros(t))) : py::object(py::none());
-}
-
-py::dict to_python(const Progress& p) {
-  using namespace py::literals;
-  py::list tasks, flights, losses, holds;
-  for (const auto& t : p.tasks) {
-    tasks.append(py::dict("id"_a = t.id.text(), "name"_a = to_str(t.name), "state"_a = static_cast<int>(t.state),
-                          "reason"_a = static_cast<int>(t.reason), "started"_a = time_to_python(t.started),
-                          "ended"_a = time_to_python(t.ended), "sequences"_a = t.sequences, "under_way"_a = t.sequences_under_way,
-                          "completed"_a = t.completed, "failed"_a = t.failed, "stopped"_a = t.stopped, "failures"_a = t.failures,
-                          "tolerated"_a = t.tolerated, "concurrency"_a = t.concurrency, "checks"_a = t.checks,
-                          "rounds"_a = t.rounds, "next_round"_a = time_to_python(t.next_round), "waiting"_a = t.waiting));
-  }
-  for (const auto& f : p.in_flight) {
-    flights.append(py::dict("job_id"_a = f.job.text(), "target"_a = to_str(f.target), "cog"_a = to_str(f.cog),
-                            "job_name"_a = to_str(f.job_name), "attempt"_a = f.attempt, "since"_a = time_to_python(f.since),
-                            "fraction"_a = f.fraction < 0 ? py::object(py::none()) : py::object(py::float_(f.fraction)),
-                            "message"_a = to_str(f.message)));
-  }
-  for (const auto& l : p.losses) {
-    losses.append(py::dict("sequence_id"_a = l.sequence.text(), "target"_a = to_str(l.target),
-                           "state"_a = static_cast<int>(l.state), "error"_a = to_str(l.error)));
-  }
-  for (const auto& h : p.holds) {
-    holds.append(py::dict("rank"_a = static_cast<int>(h.rank), "since"_a = time_to_python(h.since), "by"_a = to_str(h.by),
-                          "note"_a = to_str(h.note)));
-  }
-  return py::dict("id"_a = p.id.text(), "name"_a = to_str(p.name), "state"_a = static_cast<int>(p.state),
-                  "reason"_a = static_cast<int>(p.reason), "started"_a = time_to_python(p.started),
-                  "ended"_a = time_to_python(p.ended), "holds"_a = holds, "tasks"_a = tasks, "in_flight"_a = flights,
-                  "in_flight_count"_a = p.in_flight_count, "losses"_a = losses);
-}
-
-py::dict to_python(const PullQueue::Figures& f) {
-  using namespace py::literals;
-  return py::dict("threads"_a = f.threads, "idle"_a = f.idle, "queued"_a = f.queued, "running"_a = f.running,
-                  "abandoned"_a = f.abandoned, "abandoned_ever"_a = f.abandoned_ever);
-}
-
-py::dict to_python(const Stats& s) {
-  using namespace py::literals;
-  const auto counter = [](const Stats::Counter& c) { return py::dict("executing"_a = c.executing, "processed"_a = c.processed); };
-  py::list waiting, stuck;
-  for (const auto& w : s.waiting)
-    waiting.append(py::dict("labor_id"_a = w.labor.text(), "name"_a = to_str(w.name), "why"_a = to_str(w.why)));
-  for (const auto& id : s.store.stuck) stuck.append(id.text());
-  return py::dict("labors"_a = counter(s.labors), "tasks"_a = counter(s.tasks), "sequences"_a = counter(s.sequences),
-                  "jobs"_a = counter(s.jobs), "queued_jobs"_a = s.queued_jobs, "queued_checks"_a = s.queued_checks,
-                  "workers"_a = to_python(s.workers), "check_workers"_a = to_python(s.check_workers),
-                  "async_calls"_a = to_python(s.async_calls), "degraded"_a = s.store.degraded,
-                  "degraded_reason"_a = to_str(s.store.reason), "degraded_since"_a = time_to_python(s.store.since),
-                  "failed_writes"_a = s.store.failed_writes, "stuck"_a = stuck, "commits"_a = s.commits.commits,
-                  "commit_units"_a = s.commits.units, "commit_queue"_a = s.commits.queued, "waiting"_a = waiting,
-                  "steps"_a = s.steps);
-}
 
 py::dict to_python(const CloseReport& r) {
   using namespace py::literals;
@@ -77,14 +24,14 @@ py::dict to_python(const CloseReport& r) {
   return py::dict("left"_a = left, "all_durable"_a = r.all_durable);
 }
 
-/// Runs `f` without the GIL and makes Python's value of what it returns.
+/// Runs `f` without the GIL; it returns a document.
 template <typename F>
-py::dict ask(F f) {
-  auto answer = [&] {
+py::bytes document(F f) {
+  const auto bytes = [&] {
     const py::gil_scoped_release released;
     return f();
   }();
-  return to_python(answer);
+  return to_bytes(bytes);
 }
 
 std::shared_ptr<Engine> make_engine(std::shared_ptr<Storage> store, std::shared_ptr<CogRegistry> cogs, int workers, double grace,
@@ -98,6 +45,7 @@ std::shared_ptr<Engine> make_engine(std::shared_ptr<Storage> store, std::shared_
   options.recover = recover;
   options.user = user.text;
   options.program = program.text;
+  options.takes_submits = true;
   const py::gil_scoped_release released;
   return std::make_shared<Engine>(std::move(store), std::move(cogs), options);
 }
@@ -180,7 +128,9 @@ void bind_engine(py::module_& m) {
       .def(
           "end_of", [](Engine& e, const std::string& id) { return e.end_of(to_id(id)); }, py::arg("id"), Released())
       .def(
-          "progress", [](Engine& e, const std::string& id) { return ask([&] { return e.progress(to_id(id)); }); }, py::arg("id"))
+          "progress",
+          [](Engine& e, const std::string& id) { return document([&] { return write_progress(e.progress(to_id(id))); }); },
+          py::arg("id"))
       .def(
           "find_task",
           [](Engine& e, const std::string& id, const AnyText& name) { return e.find_task(to_id(id), name.text).text(); },
@@ -191,7 +141,7 @@ void bind_engine(py::module_& m) {
             return e.changes(id ? to_id(*id) : Id{}, since);
           },
           py::arg("id"), py::arg("since"), Released())
-      .def("stats", [](Engine& e) { return ask([&] { return e.stats(); }); })
+      .def("stats", [](Engine& e) { return document([&] { return write_stats(e.stats()); }); })
       .def("taken_up",
            [](const Engine& e) {
              std::vector<std::string> ids;
@@ -201,15 +151,85 @@ void bind_engine(py::module_& m) {
       .def("recheck_waiting", &Engine::recheck_waiting, Released())
       .def("begin_close", &Engine::begin_close, Released())
       .def("interrupt_calls", &Engine::interrupt_calls, Released())
-      .def("finish_close", [](Engine& e) { return ask([&] { return e.finish_close(); }); })
+      .def("finish_close",
+           [](Engine& e) {
+             const auto report = [&] {
+               const py::gil_scoped_release released;
+               return e.finish_close();
+             }();
+             return to_python(report);
+           })
       .def_property_readonly("closed", &Engine::closed)
       .def("jobs", &Engine::jobs)
       .def("checks", &Engine::checks)
       .def("async_calls", &Engine::async_calls)
       .def("store", &Engine::store)
+      .def("submits", &Engine::submits)
+      .def_property_readonly("control_path", [](const Engine& e) { return to_str(e.control_path()); })
+      .def_property_readonly("control_problem", [](const Engine& e) { return to_str(e.control_problem()); })
       .def(
           "abandon", [](const std::shared_ptr<Engine>& e) { new std::shared_ptr<Engine>(e); },
           "In a forked child: it is never destroyed, as its threads, which that would wait for, are the parent's.");
+
+  py::class_<SubmitDesk, std::shared_ptr<SubmitDesk>>(m, "SubmitDesk", "Labors that came over the control socket.")
+      .def(
+          "take",
+          [](SubmitDesk& desk) -> py::object {
+            auto call = [&] {
+              const py::gil_scoped_release released;
+              return desk.take();
+            }();
+            if (!call) return py::none();
+            return py::make_tuple(call->token, to_bytes(call->document), to_bytes(call->faults), call->start, to_str(call->by));
+          },
+          "Waits for one: (token, document, faults, start, by). None: closed.")
+      .def(
+          "settle",
+          [](const std::shared_ptr<SubmitDesk>& desk, std::uint64_t token, const std::shared_ptr<Pending>& pending) {
+            pending->completion.on_done([desk, token, pending = pending.get()] {
+              if (pending->error) return desk->answer(token, false, write_error(pending->error));
+              WireWriter w;
+              w.text(pending->id.text());
+              desk->answer(token, true, w.take());
+            });
+          },
+          py::arg("token"), py::arg("pending"), "Answers when it is durable, or has failed.")
+      .def(
+          "refuse",
+          [](SubmitDesk& desk, std::uint64_t token, const py::bytes& error) { desk.answer(token, false, std::string(error)); },
+          py::arg("token"), py::arg("error"));
+
+  m.def(
+      "store_signal",
+      [](Storage& store, const std::string& id, std::optional<int> signal, bool interrupt, const AnyText& by, const AnyText& note,
+         const AnyText& user, const AnyText& program) {
+        const auto clock = make_system_clock();
+        StoredSignal stored;
+        stored.order = {to_id(id), static_cast<Signal>(signal.value_or(0)), interrupt, by.text, note.text};
+        stored.start = !signal;
+        stored.at = clock->now();
+        return store_signal(store, stored, this_process(user.text, program.text, stored.at), *clock);
+      },
+      py::arg("store"), py::arg("id"), py::arg("signal"), py::arg("interrupt"), py::arg("by"), py::arg("note"), py::arg("user"),
+      py::arg("program"), Released(), "R1: leaves a signal (none: a start) for the next engine. False: ignored.");
+  m.def(
+      "stored_progress",
+      [](Storage& store, const std::string& id) {
+        return document([&] { return write_progress(stored_progress(store, to_id(id))); });
+      },
+      py::arg("store"), py::arg("id"), "Of a Labor that no engine runs.");
+  m.def(
+      "find_stored",
+      [](Storage& store, const std::string& id, const AnyText& name) { return find_stored(store, to_id(id), name.text).text(); },
+      py::arg("store"), py::arg("id"), py::arg("name"), Released(), "A Task by name, or a Sequence by target.");
+  m.def(
+      "control_paths",
+      [](const std::string& identity) {
+        py::list paths;
+        for (const auto& path : control_paths(identity)) paths.append(to_str(path));
+        return paths;
+      },
+      py::arg("identity"), "Where the control socket of a store may be.");
 }
 
 }  // namespace cogwork::bindings

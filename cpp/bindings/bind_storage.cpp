@@ -36,6 +36,14 @@ void bind_storage(py::module_& m) {
 
   py::class_<Storage, std::shared_ptr<Storage>>(m, "Store", py::release_gil_before_calling_cpp_dtor(), "A store of the core.")
       .def("name", [](const Storage& s) { return to_str(s.name()); })
+      .def("identity",
+           [](const Storage& s) {
+             const auto identity = [&] {
+               const py::gil_scoped_release released;
+               return s.identity();
+             }();
+             return to_str(identity);
+           })
       .def(
           "read_labor",
           [](Storage& s, const std::string& id, bool full) {

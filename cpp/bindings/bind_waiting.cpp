@@ -79,6 +79,8 @@ std::uint64_t Bridge::watch(const std::shared_ptr<Completion>& completion, std::
 
 void bind_waiting(py::module_& m) {
   py::class_<Completion, std::shared_ptr<Completion>>(m, "Completion", "Something that happens once.")
+      .def(py::init([] { return std::make_shared<Completion>(); }))
+      .def("set", &Completion::set, py::call_guard<py::gil_scoped_release>())
       .def_property_readonly("done", &Completion::done)
       .def("forget", &Completion::forget, py::arg("ticket"), "Takes back what Bridge.watch registered.")
       .def("wait", &wait_for, py::arg("seconds") = py::none(), "Waits; False where the time ran out. Ctrl-C gets through.");

@@ -504,6 +504,7 @@ CommitUnit Core::make_unit(const std::shared_ptr<LaborRun>& run) {
     changes = std::make_shared<const std::vector<Change>>(std::move(run->changes));
     run->changes.clear();
   }
+  unit.batch.records = std::exchange(run->records, {});
   units_.emplace(unit.token, Unit{run, std::exchange(run->after, {}), std::move(changes)});
   return unit;
 }
@@ -564,6 +565,34 @@ void Core::take_up(Labor labor, const std::array<std::uint8_t, 16>& link) {
   }
   runs_.emplace(run->id, run);
   step(run, input::Recovered{});
+  apply_stored(run);
+}
+
+void Core::apply_stored(const std::shared_ptr<LaborRun>& run) {
+  auto node = stored_.extract(run->id);
+  if (node.empty()) return;
+  if (!run->dirty) {
+    run->dirty = true;
+    dirty_.push_back(run);
+  }
+  const auto ignore = [](const std::shared_ptr<Ack>&, const std::exception_ptr&) {};  // what came of it is in the history
+  for (auto& stored : node.mapped()) {
+    run->records.push_back({RecordKind::SIGNAL, stored.key, std::nullopt});
+    if (stored.start) {
+      start(run->id, Text(stored.order.by), Text(stored.order.note), ignore);
+    } else {
+      signal(stored.order, ignore);
+    }
+  }
+}
+
+void Core::drop_stored(const StoredSignal& signal) {
+  CommitUnit unit;
+  unit.labor = signal.order.object.labor();
+  unit.token = next_token_++;
+  unit.give_up_on_error = true;
+  unit.batch.records.push_back({RecordKind::SIGNAL, signal.key, std::nullopt});
+  outbox_.push_back(std::move(unit));  // nobody waits for it
 }
 
 bool Core::stop_waiting(const Id& labor) {

@@ -16,6 +16,7 @@
 #include "cogwork/engine/engine.h"
 #include "cogwork/engine/feed.h"
 #include "cogwork/engine/labor_run.h"
+#include "cogwork/engine/stored_signal.h"
 #include "cogwork/storage/committer.h"
 
 namespace cogwork {
@@ -76,6 +77,10 @@ class Core {
   // ---- opening and closing ----
   /// R1: a Labor as it was stored.
   void take_up(Labor labor, const std::array<std::uint8_t, 16>& link);
+  /// R1: a signal that was stored while no engine ran its Labor. Before the Labor is taken up: nothing of it begins in between.
+  void add_stored(StoredSignal signal) { stored_[signal.order.object.labor()].push_back(std::move(signal)); }
+  /// The record of a stored signal that has no Labor any more, or whose Labor has ended.
+  void drop_stored(const StoredSignal& signal);
   void remember_client(const Text& client_id, const Id& labor, const Text& fingerprint);
   void set_waiting(std::vector<Stats::Waiting> waiting) { waiting_ = std::move(waiting); }
   const std::vector<Stats::Waiting>& waiting() const { return waiting_; }
@@ -159,6 +164,7 @@ class Core {
   void count(const Counts& counts);
   void check_quiet();
   void forget_if_done(const std::shared_ptr<LaborRun>& run);
+  void apply_stored(const std::shared_ptr<LaborRun>& run);
 
   CoreSeams seams_;
   const EngineOptions options_;
@@ -167,6 +173,7 @@ class Core {
   std::unordered_map<AttemptKey, std::pair<std::shared_ptr<LaborRun>, std::uint32_t>> attempts_;
   std::unordered_map<Ticket, PendingSignal> signals_;
   std::unordered_map<Id, Refused> refused_;
+  std::unordered_map<Id, std::vector<StoredSignal>> stored_;  // of Labors that are not taken up, in the order of sending
   std::unordered_map<std::uint64_t, PendingSubmit> submits_;  // by token
   std::unordered_map<std::uint64_t, Unit> units_;             // by token: on their way to the store
   std::vector<std::shared_ptr<LaborRun>> dirty_;

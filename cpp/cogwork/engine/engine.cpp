@@ -1,13 +1,14 @@
 #include "cogwork/engine/engine.h"
 
-#include <unistd.h>
-
 #include <atomic>
 #include <future>
 #include <map>
 
+#include "cogwork/engine/control_server.h"
 #include "cogwork/engine/core.h"
 #include "cogwork/engine/loop.h"
+#include "cogwork/engine/stored.h"
+#include "cogwork/engine/stored_signal.h"
 #include "cogwork/engine/take_up.h"
 #include "cogwork/machine/signal_rules.h"
 #include "cogwork/model/validate.h"
@@ -18,12 +19,6 @@
 
 namespace cogwork {
 namespace {
-
-Owner this_process(const EngineOptions& options, Clock& clock) {
-  char host[256] = "";
-  gethostname(host, sizeof host - 1);
-  return Owner{getpid(), host, options.user, options.program, clock.now()};
-}
 
 /// Reading a tree of a million Jobs leaves the heap full of holes where the document was; what it held goes back.
 void give_back_memory(std::size_t jobs) {
@@ -43,7 +38,8 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
         store(std::move(store_in)),
         cogs(std::move(cogs_in)),
         clock(make_system_clock()),
-        lock(store->lock(this_process(options, *clock))),
+        owner(this_process(options.user, options.program, clock->now())),
+        lock(store->lock(owner)),
         feeds(std::make_shared<FeedHub>(store, store->last_change())),
         loop(*clock),
         jobs(loop, options.workers),
@@ -155,15 +151,7 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
     return "this engine was opened without taking up what was unfinished (recover=\"none\")";
   }
   void record_refusal(const SignalOrder& order, State state) {
-    Change change;
-    change.kind = Change::Kind::SIGNAL;
-    change.ordinal = order.object.ordinal();
-    change.from = change.to = state;
-    change.signal = order.signal;
-    change.refused = true;
-    change.interrupt = order.interrupt;
-    change.by = Text(order.by);
-    change.note = Text(order.note);
+    auto change = refused_change(order, state, clock->now());
     const auto labor = order.object.labor();
     const auto link = store->last_link(labor);
     ask([&](Core& c) { c.record_refused(labor, std::move(change), link); });
@@ -181,9 +169,21 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
     const std::lock_guard guard(gate);
     if (!finished) loop.post([](Core& c) { c.interrupt_all(); });
   }
+  void open_control(Engine& engine) {
+    const auto identity = options.control ? store->identity() : std::string();
+    if (identity.empty()) return;
+    auto server = std::make_shared<ControlServer>(loop.io(), engine, owner, store->name());
+    try {
+      server->start(identity);
+      control = std::move(server);
+    } catch (const Error& error) {
+      control_problem = error.what();
+    }
+  }
   CloseReport finish_close() {
     const std::lock_guard once(finishing);
     if (finished) return report;
+    if (control) control->stop();
     // Twice: what the first flush made durable may have been the last word on something.
     bool durable = true;
     for (int i = 0; i < 2; ++i) {
@@ -218,6 +218,7 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
   const std::shared_ptr<Storage> store;
   const std::shared_ptr<CogRegistry> cogs;
   const std::unique_ptr<Clock> clock;
+  const Owner owner;
   std::unique_ptr<StoreLock> lock;
   const std::shared_ptr<FeedHub> feeds;
   Loop loop;
@@ -225,6 +226,8 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
   std::unique_ptr<Committer> committer;
   Core core;
   std::vector<Id> taken_up;
+  std::shared_ptr<ControlServer> control;
+  std::string control_problem;
 
   std::mutex gate;  // orders calls against the end of the loop
   std::mutex finishing;
@@ -234,7 +237,9 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
 };
 
 Engine::Engine(std::shared_ptr<Storage> store, std::shared_ptr<CogRegistry> cogs, EngineOptions options)
-    : impl_(std::make_shared<Impl>(std::move(store), std::move(cogs), std::move(options))) {}
+    : impl_(std::make_shared<Impl>(std::move(store), std::move(cogs), std::move(options))) {
+  impl_->open_control(*this);
+}
 
 Engine::~Engine() {
   if (!impl_->finished) close(Duration(0), true);
@@ -346,43 +351,15 @@ std::shared_ptr<LaborEnd> Engine::end_of(const Id& labor) {
 
 Progress Engine::progress(const Id& labor) {
   if (auto progress = impl_->ask([&](Core& core) { return core.progress(labor); })) return std::move(*progress);
-  // It does not run here: the same figures from what is stored.
-  const auto stored = impl_->store->read_labor(labor, true);
-  auto p = outline_of(stored);
-  for (const auto& sequence : stored.sequences) {
-    auto& t = p.tasks[sequence.task];
-    if (sequence.state == State::COMPLETED) ++t.completed;
-    if (sequence.state == State::FAILED) ++t.failed;
-    if (sequence.state == State::STOPPED) ++t.stopped;
-    const bool lost = sequence.state == State::FAILED || sequence.state == State::STOPPED;
-    if (lost && p.losses.size() < kMostLosses) p.losses.push_back(loss_of(stored, sequence));
-  }
-  return p;
+  return stored_progress(*impl_->store, labor);
 }
 
 Id Engine::find_task(const Id& parent, const std::string& name) {
   std::string choices;
   const auto found = impl_->ask([&](Core& core) { return core.find_named(parent, name, choices); });
-  if (found && !found->is_nil()) return *found;
-  if (!found) {
-    const auto labor = impl_->store->read_labor(parent.labor(), true);
-    for (const auto& task : labor.tasks) {
-      if (parent.ordinal() == 0) {
-        if (task.name == name) return parent.with_ordinal(task.ordinal);
-        choices += (choices.empty() ? "'" : ", '") + task.name.str() + "'";
-        continue;
-      }
-      if (task.ordinal != parent.ordinal()) continue;
-      for (std::uint32_t s = 0; s < task.sequence_count; ++s) {
-        const auto& sequence = labor.sequences[task.first_sequence + s];
-        if (sequence.target == name || (!sequence.name.empty() && sequence.name == name)) {
-          return parent.with_ordinal(sequence.ordinal);
-        }
-      }
-    }
-  }
-  throw NotFound(std::string(parent.ordinal() == 0 ? "no Task" : "no Sequence") + " is called '" + name + "'" +
-                 (choices.empty() ? "" : "; there are " + choices));
+  if (!found) return find_stored(*impl_->store, parent, name);
+  if (found->is_nil()) not_called(parent, name, choices);
+  return *found;
 }
 
 std::unique_ptr<ChangeFeed> Engine::changes(const Id& labor, std::optional<std::uint64_t> since) {
@@ -461,6 +438,9 @@ bool Engine::closed() const { return impl_->finished; }
 std::shared_ptr<PullQueue> Engine::jobs() { return {impl_, &impl_->jobs}; }
 std::shared_ptr<PullQueue> Engine::checks() { return {impl_, &impl_->checks}; }
 std::shared_ptr<PullQueue> Engine::async_calls() { return {impl_, &impl_->async_calls}; }
+std::string Engine::control_path() const { return impl_->control ? impl_->control->path() : std::string(); }
+std::string Engine::control_problem() const { return impl_->control_problem; }
+std::shared_ptr<SubmitDesk> Engine::submits() { return impl_->control ? impl_->control->submits() : nullptr; }
 std::shared_ptr<Storage> Engine::store() { return impl_->store; }
 const EngineOptions& Engine::options() const { return impl_->options; }
 

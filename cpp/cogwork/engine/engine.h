@@ -17,6 +17,8 @@
 
 namespace cogwork {
 
+class SubmitDesk;
+
 struct EngineOptions {
   int workers = 64;
   Duration grace = std::chrono::seconds(2);
@@ -25,6 +27,8 @@ struct EngineOptions {
   bool recover = true;
   std::string user;  ///< Shown as the store's owner, with the program.
   std::string program;
+  bool control = true;         ///< Serve the store's control socket.
+  bool takes_submits = false;  ///< Somebody takes from submits(): Labors may come over the socket.
 };
 
 /// The acknowledgement of a signal (G1). Any thread.
@@ -215,6 +219,12 @@ class Engine {
   std::shared_ptr<Completion> begin_close();
   void interrupt_calls();
   CloseReport finish_close();
+
+  /// Where other processes reach this engine; empty where they cannot, and then why, if it is a problem.
+  std::string control_path() const;
+  std::string control_problem() const;
+  /// Labors that came over the control socket, to be looked at. Null where there is none.
+  std::shared_ptr<SubmitDesk> submits();
 
   /// R4: looks again at the Labors that waited for a Cog. To be called when one was registered.
   void recheck_waiting();

@@ -9,6 +9,7 @@
 #include "cogwork/cogs/cog.h"
 #include "cogwork/engine/engine.h"
 #include "cogwork/machine/labor_machine.h"
+#include "cogwork/storage/storage.h"
 
 namespace cogwork {
 
@@ -39,6 +40,7 @@ struct LaborRun {
   // What the steps since the last flush want to be stored, and what waits for it.
   std::vector<ObjectRef> writes;
   std::vector<Change> changes;
+  std::vector<Record> records;  // of stored signals that are applied: they go with what these did
   std::vector<std::uint32_t> ended_sequences;
   AfterCommit after;
   bool dirty = false;

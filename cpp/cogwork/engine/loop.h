@@ -27,6 +27,8 @@ class Loop final : public OutcomeSink {
   void stop();
 
   void post(std::function<void(Core&)> call);
+  /// For sockets that are to be served on the thread, between its turns.
+  boost::asio::io_context& io() { return io_; }
   void committed(std::vector<CommitResult> results);
 
   // OutcomeSink

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "cogwork/machine/labor_machine.h"
 
@@ -16,6 +17,36 @@ std::vector<State> unfinished_states() {
     if (!has_ended(static_cast<State>(s))) states.push_back(static_cast<State>(s));
   }
   return states;
+}
+
+/// Gives the core those stored signals whose Labors go on, now or later, and returns the others.
+std::vector<StoredSignal> hand_out(Core& core, const std::vector<Record>& records, const Unfinished& unfinished) {
+  if (records.empty()) return {};
+  std::set<Id> going_on;
+  for (const auto& found : unfinished.ready) going_on.insert(found.labor.id);
+  for (const auto& waiting : unfinished.waiting) going_on.insert(waiting.labor);
+  std::vector<StoredSignal> late;
+  for (const auto& record : records) {
+    auto signal = from_record(record);
+    if (!signal) continue;  // of a newer version: left as it is
+    if (going_on.contains(signal->order.object.labor())) {
+      core.add_stored(std::move(*signal));
+    } else {
+      late.push_back(std::move(*signal));
+    }
+  }
+  return late;
+}
+
+/// Its Labor has ended, or is gone: recorded as refused (G9), where there is a history to record it in.
+void refuse(Core& core, Storage& store, const StoredSignal& signal) {
+  const auto id = signal.order.object.labor();
+  try {
+    const auto labor = store.read_labor(id, false);
+    if (!signal.start) core.record_refused(id, refused_change(signal.order, labor.state, never), store.last_link(id));
+  } catch (const NotFound&) {
+  }
+  core.drop_stored(signal);
 }
 
 }  // namespace
@@ -84,11 +115,13 @@ std::vector<Id> open_core(Core& core, Storage& store, const CogRegistry& cogs, b
   std::vector<Id> taken_up;
   if (!recover) return taken_up;
   auto unfinished = read_unfinished(store, cogs);
+  std::vector<StoredSignal> late = hand_out(core, store.records(RecordKind::SIGNAL), unfinished);
   for (auto& found : unfinished.ready) {
     taken_up.push_back(found.labor.id);
     core.take_up(std::move(found.labor), found.link);
   }
   core.set_waiting(std::move(unfinished.waiting));
+  for (const auto& signal : late) refuse(core, store, signal);
   return taken_up;
 }
 

@@ -1,0 +1,100 @@
+#pragma once
+
+#include <array>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "cogwork/base/frame.h"
+#include "cogwork/engine/engine.h"
+
+namespace cogwork {
+
+class ControlServer;
+
+/// Not inherited by a program that is started.
+void keep_from_children(int fd);
+
+/// One request of a client: the fields of all of them, as each needs a few.
+struct ControlRequest {
+  std::int64_t id = -1;
+  std::string op;
+  Id object;
+  std::optional<Signal> signal;
+  bool interrupt = false;
+  bool start = true;
+  std::string by, note, name, document;
+  std::string faults;  ///< Of a submit: what the client found wrong already, as msgpack.
+  std::optional<std::uint64_t> since;
+  std::int64_t of = -1;        ///< The request that this one is about.
+  std::int64_t protocol = -1;  ///< hello
+};
+
+/// Nothing where the bytes are no request; `problem` says why.
+std::optional<ControlRequest> read_request(std::string_view body, std::string& problem);
+
+/// One client of the control socket. Everything but `deliver` runs on the loop's thread.
+class ControlSession : public std::enable_shared_from_this<ControlSession> {
+ public:
+  using Socket = boost::asio::local::stream_protocol::socket;
+  ControlSession(ControlServer& server, Socket socket);
+
+  void begin();
+  void close();
+  /// Sends a message; any thread.
+  void deliver(std::string body);
+
+ private:
+  /// A feed of changes that the client reads. It is polled on the server's thread for feeds, one piece for each time that the client
+  /// asks for more, so that nothing gathers for a client that does not read.
+  struct Feeding {
+    std::int64_t id = 0;
+    std::unique_ptr<ChangeFeed> feed;
+  };
+
+  void read();
+  void process();
+  void watch_the_clock();
+  void handle(const std::string& body);
+  void serve(ControlRequest request);
+  void hello(const ControlRequest& request);
+  void submit(ControlRequest request);
+  void changes(const ControlRequest& request);
+  void pump(const std::shared_ptr<Feeding>& feeding);
+  /// Runs `work`, which returns a value as msgpack, on the thread for commands, and replies.
+  void answer(std::int64_t id, std::function<std::string()> work);
+  void send(std::string body);
+  void write();
+  void finish(std::string body);
+  /// The last word on a request that was kept; any thread.
+  void conclude(std::int64_t id, std::string body);
+  void start_clock(std::chrono::steady_clock::duration time);
+  void refuse(std::int64_t id, const std::string& message);
+  /// What is to be undone when the client goes.
+  void keep(std::int64_t id, std::function<void()> undo);
+
+  ControlServer& server_;
+  Socket socket_;
+  boost::asio::steady_timer deadline_;
+  FrameReader frames_;
+  std::array<char, 16 * 1024> buffer_;
+  std::deque<std::string> out_;
+  std::size_t out_bytes_ = 0;
+  std::size_t in_flight_ = 0;
+  std::map<std::int64_t, std::function<void()>> undo_;
+  std::map<std::int64_t, std::shared_ptr<Feeding>> feedings_;
+  bool greeted_ = false;
+  bool reading_ = false;
+  bool processing_ = false;
+  bool closing_ = false;  // after what is still to be written
+  bool closed_ = false;
+};
+
+}  // namespace cogwork

@@ -1,0 +1,165 @@
+#include "cogwork/engine/report.h"
+
+#include "cogwork/base/error.h"
+#include "cogwork/model/wire_writer.h"
+
+namespace cogwork {
+namespace {
+
+void write(WireWriter& w, const Progress::TaskProgress& t) {
+  w.map(18)
+      .id("id", t.id)
+      .text("name", t.name)
+      .integer("state", static_cast<int>(t.state))
+      .integer("reason", static_cast<int>(t.reason))
+      .micros("started", t.started)
+      .micros("ended", t.ended)
+      .count("sequences", t.sequences)
+      .count("under_way", t.sequences_under_way)
+      .count("completed", t.completed)
+      .count("failed", t.failed)
+      .count("stopped", t.stopped)
+      .count("failures", t.failures)
+      .integer("tolerated", t.tolerated)
+      .count("concurrency", t.concurrency)
+      .count("checks", t.checks)
+      .count("rounds", t.rounds)
+      .micros("next_round", t.next_round)
+      .text("waiting", t.waiting);
+}
+
+void write(WireWriter& w, const Progress::Flight& f) {
+  w.map(8)
+      .id("job_id", f.job)
+      .text("target", f.target)
+      .text("cog", f.cog)
+      .text("job_name", f.job_name)
+      .count("attempt", f.attempt)
+      .micros("since", f.since);
+  f.fraction < 0 ? w.nil("fraction") : w.number("fraction", f.fraction);
+  w.text("message", f.message);
+}
+
+void write(WireWriter& w, const Progress::Loss& l) {
+  w.map(4)
+      .id("sequence_id", l.sequence)
+      .text("target", l.target)
+      .integer("state", static_cast<int>(l.state))
+      .text("error", l.error);
+}
+
+void write(WireWriter& w, const Hold& h) {
+  w.map(4).integer("rank", static_cast<int>(h.rank)).micros("since", h.since).text("by", h.by).text("note", h.note);
+}
+
+void write(WireWriter& w, const Stats::Counter& c) { w.map(2).count("executing", c.executing).count("processed", c.processed); }
+
+void write(WireWriter& w, const PullQueue::Figures& f) {
+  w.map(6)
+      .integer("threads", f.threads)
+      .integer("idle", f.idle)
+      .integer("queued", f.queued)
+      .integer("running", f.running)
+      .integer("abandoned", f.abandoned)
+      .count("abandoned_ever", f.abandoned_ever);
+}
+
+void write(WireWriter& w, const Stats::Waiting& waiting) {
+  w.map(3).id("labor_id", waiting.labor).text("name", waiting.name).text("why", waiting.why);
+}
+
+template <typename List>
+void write_all(WireWriter& w, std::string_view key, const List& items) {
+  w.text(key).array(items.size());
+  for (const auto& item : items) write(w, item);
+}
+
+template <typename T>
+void write_one(WireWriter& w, std::string_view key, const T& item) {
+  w.text(key);
+  write(w, item);
+}
+
+}  // namespace
+
+std::string write_progress(const Progress& p) {
+  WireWriter w;
+  w.map(11)
+      .id("id", p.id)
+      .text("name", p.name)
+      .integer("state", static_cast<int>(p.state))
+      .integer("reason", static_cast<int>(p.reason))
+      .micros("started", p.started)
+      .micros("ended", p.ended)
+      .count("in_flight_count", p.in_flight_count);
+  write_all(w, "holds", p.holds);
+  write_all(w, "tasks", p.tasks);
+  write_all(w, "in_flight", p.in_flight);
+  write_all(w, "losses", p.losses);
+  return w.take();
+}
+
+std::string write_stats(const Stats& s) {
+  WireWriter w;
+  w.map(19);
+  write_one(w, "labors", s.labors);
+  write_one(w, "tasks", s.tasks);
+  write_one(w, "sequences", s.sequences);
+  write_one(w, "jobs", s.jobs);
+  write_one(w, "workers", s.workers);
+  write_one(w, "check_workers", s.check_workers);
+  write_one(w, "async_calls", s.async_calls);
+  w.count("queued_jobs", s.queued_jobs)
+      .count("queued_checks", s.queued_checks)
+      .boolean("degraded", s.store.degraded)
+      .text("degraded_reason", s.store.reason)
+      .micros("degraded_since", s.store.since)
+      .count("failed_writes", s.store.failed_writes)
+      .count("commits", s.commits.commits)
+      .count("commit_units", s.commits.units)
+      .count("commit_queue", s.commits.queued)
+      .count("steps", s.steps);
+  w.text("stuck").array(s.store.stuck.size());
+  for (const auto& id : s.store.stuck) w.text(id.text());
+  write_all(w, "waiting", s.waiting);
+  return w.take();
+}
+
+std::string write_owner(const Owner& o) {
+  WireWriter w;
+  w.map(5).integer("pid", o.pid).text("host", o.host).text("user", o.user).text("program", o.program).micros("since", o.since);
+  return w.take();
+}
+
+std::string write_error(std::string_view kind, std::string_view message) {
+  WireWriter w;
+  w.map(2).text("kind", kind).text("message", message);
+  return w.take();
+}
+
+std::string write_error(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const ValidationError& e) {
+    WireWriter w;
+    w.map(3).text("kind", "ValidationError").text("message", e.what()).text("errors").array(e.issues().size());
+    for (const auto& issue : e.issues()) w.array(3).text(issue.place).text(issue.message).integer(issue.count);
+    return w.take();
+  } catch (const SignalNotAllowed& e) {
+    WireWriter w;
+    w.map(4).text("kind", "SignalNotAllowed").text("message", e.what()).integer("signal", e.signal()).integer("state", e.state());
+    return w.take();
+  } catch (const StorageError& e) {
+    WireWriter w;
+    w.map(3).text("kind", "StorageError").text("message", e.what()).boolean("temporary", e.temporary());
+    return w.take();
+  } catch (const NotFound& e) {
+    return write_error("NotFound", e.what());
+  } catch (const EngineClosed& e) {
+    return write_error("EngineClosed", e.what());
+  } catch (const std::exception& e) {
+    return write_error("CogworkError", e.what());
+  }
+}
+
+}  // namespace cogwork

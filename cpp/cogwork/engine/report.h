@@ -1,0 +1,21 @@
+#pragma once
+
+#include <exception>
+#include <string>
+#include <string_view>
+
+#include "cogwork/engine/engine.h"
+
+namespace cogwork {
+
+// What an engine says of itself, as msgpack maps: for Python, which makes its Progress, Stats and EngineInfo of them (_progress.py),
+// and for the control socket. Times are microseconds since 1970, or nil.
+
+std::string write_progress(const Progress& progress);
+std::string write_stats(const Stats& stats);
+std::string write_owner(const Owner& owner);
+/// "kind" is the error's name in Python (_errors.py); the others are its fields.
+std::string write_error(const std::exception_ptr& error);
+std::string write_error(std::string_view kind, std::string_view message);
+
+}  // namespace cogwork
