@@ -11,6 +11,7 @@ with cw.Engine("labors.db") as engine:
     print(engine.run(labor))
 """
 
+from ._client import Client, EngineInfo, connect
 from ._cog import Cog, ContextCog, cog
 from ._context import Context
 from ._core import __version__
@@ -74,6 +75,7 @@ __all__ = [
     "Change",
     "ChangeKind",
     "Changes",
+    "Client",
     "Cog",
     "CogError",
     "CogworkError",
@@ -82,6 +84,7 @@ __all__ = [
     "ContextCog",
     "Engine",
     "EngineClosed",
+    "EngineInfo",
     "Failure",
     "HistoryRow",
     "Hold",
@@ -119,6 +122,7 @@ __all__ = [
     "Writer",
     "__version__",
     "cog",
+    "connect",
     "open_store",
     "register_store",
     "stores",

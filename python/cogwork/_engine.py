@@ -11,20 +11,23 @@ import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Iterator
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _cog, _core, _storage
-from ._codec import by_whom, encode_filter, login_name, seconds_of, text_of
+from ._codec import by_whom, login_name, seconds_of
 from ._context import install_logging
-from ._errors import CogworkError, CogworkWarning, EngineClosed, NotFound
-from ._handle import Ack, Changes, LaborHandle
-from ._model import Duration, Job, Labor, LaborFilter, Sequence, Signal, State, Task
-from ._progress import Progress, Stats, progress_from, stats_from
+from ._control import start_submit_thread
+from ._errors import CogworkError, CogworkWarning, EngineClosed
+from ._model import Duration, Labor, State
+from ._steering import Steering
 from ._submit import prepare
-from ._waiting import Origin, forked, in_thread, wait_async, wait_for
+from ._waiting import Origin, forked, in_thread, wait_for
 from ._workers import AsyncRunner, Runner
+
+if TYPE_CHECKING:
+    from ._core import Engine as CoreEngine
+    from ._core import Pending
 
 log = logging.getLogger("cogwork.engine")
 
@@ -45,7 +48,7 @@ class Cogs:
         return _cog.cog_names()
 
 
-class Engine:
+class Engine(Steering):
     """Owns a store and runs the Labors in it. `with Engine("labors.db") as engine:` closes it in order.
 
     store: a path (SQLite), "memory:" (nothing is kept), "name:where" of a registered store, or a Storage.
@@ -56,6 +59,8 @@ class Engine:
 
     Raises StoreInUse where another engine owns the store, StorageError where it cannot be opened. Any thread may call any method.
     """
+
+    _core: CoreEngine
 
     def __init__(
         self,
@@ -99,89 +104,16 @@ class Engine:
         self._closer = _Closer(self._core, self._async, self._store.name())
         self._finalizer = weakref.finalize(self, _let_go, self._closer)
         self._finalizer.atexit = False  # _close_all sees to it, in the main thread
+        if problem := self._core.control_problem:
+            log.warning(problem)
+        if (desk := self._core.submits()) is not None:
+            start_submit_thread(desk, self._core, self._async.start)
         _live.add(self._closer)
         _cog.engines.add(self)
         if any(cog.is_async for cog in _cog._cogs.values()):
             self._async.start()
         for waiting in self.stats().waiting:
             log.warning("Labor %r (%s) is not taken up: %s", waiting.name, waiting.labor_id, waiting.why)
-
-    # ---- Labors ----
-
-    def submit(self, labor: Labor, start: bool = True, *, by: str | None = None) -> LaborHandle:
-        """Validates the whole tree (S1, S2), stores it, and runs it; start=False waits for `handle.start()` (S5).
-
-        Durable when it returns (D1). Raises ValidationError with every fault and its place, StorageError; nothing is stored then. The
-        tree that was given stays as it is.
-        """
-        pending = self._submit(labor, start, by)
-        wait_for(pending.completion)
-        return LaborHandle(self, pending.result())
-
-    async def asubmit(self, labor: Labor, start: bool = True, *, by: str | None = None) -> LaborHandle:
-        """`submit`, without blocking the running loop."""
-        pending = await in_thread(self._submit, labor, start, by)
-        await wait_async(pending.completion)
-        return LaborHandle(self, pending.result())
-
-    def run(self, labor: Labor, timeout: Duration | None = None) -> Labor:
-        """Submits, waits, and returns the Labor as it ended."""
-        return self.submit(labor).wait(timeout)
-
-    def handle(self, id: str) -> LaborHandle:
-        """The handle of a Labor in the store. NotFound where there is none."""
-        self._core.state(_id(id))
-        labor = id[:-8] + "00000000"  # ids of a Labor end in the object's place in the tree (docs/decisions/0002)
-        if labor != id:
-            raise NotFound(f"{id} is no Labor; it belongs to the Labor {labor}, whose handle gives those of its Tasks")
-        return LaborHandle(self, id.lower())
-
-    def signal(self, id: str, signal: Signal, *, interrupt: bool = False, by: str | None = None, note: str = "") -> Ack:
-        """Sends a signal to a Labor, Task or Sequence by id; returns once the engine has taken it (G1).
-
-        interrupt: with STOP, executing attempts are ended too (G3a). by: the login name if not given. Raises SignalNotAllowed where
-        the state of a Labor does not allow it (G2), NotFound.
-        """
-        return Ack(self._core.signal(_id(id), int(Signal(signal)), interrupt, by_whom(by), text_of(note, "note")))
-
-    # ---- reading ----
-
-    def search(self, filter: LaborFilter | None = None) -> Iterator[Labor]:
-        """Labors that pass, without their tasks, earliest first (T3)."""
-        if isinstance(self._store, _storage.BuiltinStorage):
-            encode_filter(filter or LaborFilter())  # a filter of wrong types is refused here, not where it is iterated
-        return self._store.labors(filter or LaborFilter())
-
-    def read_labor(self, id: str, full: bool = True) -> Labor:
-        """A copy of what is stored (T1); full=False: without tasks. NotFound."""
-        return self._store.read_labor(_id(id), full)
-
-    def read_task(self, id: str) -> Task:
-        """Without checks and sequences."""
-        return self._store.read_task(_id(id))
-
-    def read_sequence(self, id: str) -> Sequence:
-        """Without jobs."""
-        return self._store.read_sequence(_id(id))
-
-    def read_job(self, id: str, full: bool = True) -> Job:
-        """full=False: without args and output."""
-        return self._store.read_job(_id(id), full)
-
-    def changes(self, id: str | None = None, since: int | None = None) -> Changes:
-        """Every change of state as it becomes durable: of one Labor until it ends, or of all until the engine closes.
-
-        since: a change's number, to go on behind it without loss; None: from now. For `for` and `async for`.
-        """
-        return Changes(self._core.changes(None if id is None else _id(id), since))
-
-    def stats(self) -> Stats:
-        """Counters, queues, workers, abandoned calls, whether the store is degraded, and which Labors wait for something."""
-        return stats_from(self._core.stats())
-
-    @property
-    def store(self) -> _storage.Storage:
-        return self._store
 
     @property
     def taken_up(self) -> list[str]:
@@ -231,15 +163,12 @@ class Engine:
 
     # ---- inside ----
 
-    def _submit(self, labor: Labor, start: bool, by: str | None) -> _core.Pending:
+    def _submit(self, labor: Labor, start: bool, by: str | None) -> Pending:
         self._origin.check()
         document, faults, fingerprint, uses_async = prepare(labor)
         if uses_async:
             self._async.start()
         return self._core.submit(document, faults, fingerprint, bool(start), by_whom(by))
-
-    def _progress(self, id: str) -> Progress:
-        return progress_from(self._core.progress(id))
 
     def _in_child(self) -> None:
         """After a fork, in the child: what would wait for threads that the child does not have says so instead."""
@@ -268,12 +197,6 @@ class _Foreign:
 
 
 _FOREIGN: Any = _Foreign()
-
-
-def _id(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"an id is text, not {value!r}")
-    return value
 
 
 _LEAVING = 2.0

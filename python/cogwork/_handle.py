@@ -14,7 +14,7 @@ from ._progress import Progress
 from ._waiting import Origin, in_thread, wait_async, wait_for
 
 if TYPE_CHECKING:
-    from ._engine import Engine
+    from ._steering import Steering
 
 
 class Ack:
@@ -38,9 +38,16 @@ class Ack:
         """Whether the signal did what it says. False before it is done."""
         return self._core.applied
 
+    @property
+    def stored(self) -> bool:
+        """No engine ran, so it was stored: the next one that opens the store applies it, or records why not (R1). It is not done, and
+        waiting for it raises EngineClosed."""
+        return bool(getattr(self._core, "stored", False))
+
     def wait(self, timeout: Duration | None = None) -> bool:
         """Waits until it is done; False where the time ran out. Raises EngineClosed where the engine closed before."""
         self._origin.check()
+        self._check()
         if not wait_for(self._core.completion, timeout):
             return False
         self._check()
@@ -49,11 +56,16 @@ class Ack:
     def __await__(self) -> Generator[Any, None, Ack]:
         """`await ack`: the Ack itself, when it is done."""
         self._origin.check()
+        self._check()
         yield from wait_async(self._core.completion).__await__()
         self._check()
         return self
 
     def _check(self) -> None:
+        if self.stored:
+            raise EngineClosed(
+                "no engine runs on the store: the signal is stored, and the next engine that opens it applies it, or records why not"
+            )
         if self._core.closed:
             raise EngineClosed(
                 "the engine closed before this signal was done; it is stored, and goes on at the next opening"
@@ -61,14 +73,14 @@ class Ack:
 
     def __repr__(self) -> str:
         if not self.done:
-            return "<Ack: not done yet>"
+            return "<Ack: stored for the next engine>" if self.stored else "<Ack: not done yet>"
         return f"<Ack: {'applied' if self.applied else 'not applied'}, {self.state.name}>"
 
 
 class Handle:
     """What handles of Labors, Tasks and Sequences share: state, and signals. Any thread."""
 
-    def __init__(self, engine: Engine, id: str) -> None:
+    def __init__(self, engine: Steering, id: str) -> None:
         self._engine = engine
         self.id = id
 

@@ -178,6 +178,11 @@ class Storage(Reader, Writer, Searcher):
         """How the store is called in messages."""
         return type(self).__name__
 
+    def identity(self) -> str:
+        """What names this store, and no other, in every process of this machine, so that `cogwork.connect` finds the engine that owns
+        it. Empty where no other process can open it."""
+        return ""
+
     def close(self) -> None:
         """Lets go of what it holds. Called by its owner, never by an engine that was given it."""
 
@@ -339,6 +344,9 @@ class BuiltinStorage(Storage):
     def name(self) -> str:
         return self.core.name()
 
+    def identity(self) -> str:
+        return self.core.identity()
+
     def close(self) -> None:
         self._core_store = None
 
@@ -432,6 +440,9 @@ class Adapter:
 
     def name(self) -> str:
         return self._store.name()
+
+    def identity(self) -> str:
+        return self._store.identity()
 
     def read_labor(self, id: str, full: bool) -> bytes:
         return _codec.encoder.encode(self._store.read_labor(id, full))

@@ -1,0 +1,92 @@
+"""The engine's side of the control socket that only Python can do: looking at Labors that come from other processes.
+
+All else of it is the core's (cpp/cogwork/engine/control_server.h); docs/internals/control-protocol.md describes the wire.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from . import _codec, _core
+from ._errors import CogError, CogworkError, EngineClosed, NotFound, SignalNotAllowed, StorageError, ValidationError
+from ._submit import LABOR, Fault, prepare
+
+log = logging.getLogger("cogwork.engine")
+
+_KINDS: dict[str, type[CogworkError]] = {
+    kind.__name__: kind
+    for kind in (CogError, EngineClosed, NotFound, SignalNotAllowed, StorageError, ValidationError, CogworkError)
+}
+
+
+def error_from(raw: Any) -> CogworkError:
+    """An error as it came over the socket."""
+    if not isinstance(raw, dict):
+        return CogworkError(f"the engine answered with an error that is none: {raw!r:.200}")
+    message = str(raw.get("message", ""))
+    kind = _KINDS.get(str(raw.get("kind")), CogworkError)
+    if kind is ValidationError:
+        return ValidationError([(str(p), str(m), int(n)) for p, m, n in raw.get("errors", [])])
+    if kind is SignalNotAllowed:
+        return SignalNotAllowed(message, int(raw.get("signal", -1)), int(raw.get("state", 0)))
+    if kind is StorageError:
+        return StorageError(message, bool(raw.get("temporary", False)))
+    return kind(message)
+
+
+def error_map(error: BaseException) -> dict[str, Any]:
+    """The other way."""
+    if isinstance(error, ValidationError):
+        return {
+            "kind": "ValidationError",
+            "message": str(error),
+            "errors": [[issue.place, issue.message, issue.count] for issue in error.errors],
+        }
+    kind = type(error).__name__ if type(error).__name__ in _KINDS else "CogworkError"
+    message = str(error) if isinstance(error, CogworkError) else f"the engine failed: {type(error).__name__}: {error}"
+    return {"kind": kind, "message": _codec.encodable(message)}
+
+
+def start_submit_thread(
+    desk: _core.SubmitDesk, core: _core.Engine, start_async: Callable[[], None]
+) -> threading.Thread:
+    """Takes Labors that come over the socket until the engine closes; it holds nothing that would keep an engine alive."""
+    thread = threading.Thread(target=_take_submits, args=(desk, core, start_async), name="cogwork-submits", daemon=True)
+    thread.start()
+    return thread
+
+
+def _take_submits(desk: _core.SubmitDesk, core: _core.Engine, start_async: Callable[[], None]) -> None:
+    while (call := desk.take()) is not None:
+        token, document, faults, start, by = call
+        try:
+            desk.settle(token, _submit(core, start_async, document, faults, start, by))
+        except BaseException as error:
+            if not isinstance(error, CogworkError):
+                log.exception("a Labor from another process could not be looked at")
+            desk.refuse(token, _codec.encoder.encode(error_map(error)))
+
+
+def _submit(
+    core: _core.Engine, start_async: Callable[[], None], document: bytes, faults: bytes, start: bool, by: str
+) -> _core.Pending:
+    """As Engine.submit does it, with what the client found wrong already."""
+    known: list[Fault] = [(w, t, s, j, str(m)) for w, t, s, j, m in msgspec.msgpack.decode(faults)] if faults else []
+    try:
+        labor = _codec.labor_decoder.decode(document)
+    except msgspec.MsgspecError as error:
+        # Of wrong types somewhere: the core reads it too, and says where. What it does not find is a fault all the same.
+        unread: Fault = (LABOR, 0, 0, 0, f"it cannot be read: {error}")
+        try:
+            return core.submit(document, [*known, unread], "", start, by)
+        except ValidationError as refused:
+            raise ValidationError([i for i in refused.errors if i.message != unread[-1]] or refused.errors) from None
+    document, found, fingerprint, uses_async = prepare(labor)
+    if uses_async:
+        start_async()
+    return core.submit(document, [*known, *(f for f in found if f not in known)], fingerprint, start, by)

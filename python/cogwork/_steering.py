@@ -1,0 +1,118 @@
+"""What an Engine and a Client share: everything that goes through a store and whoever runs what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from . import _storage
+from ._codec import by_whom, encode_filter, text_of
+from ._errors import NotFound
+from ._handle import Ack, Changes, LaborHandle
+from ._model import Duration, Job, Labor, LaborFilter, Sequence, Signal, Task
+from ._progress import Progress, Stats, progress_from, stats_from
+from ._waiting import in_thread, wait_async, wait_for
+
+
+class Steering:
+    """Submitting, signals and reading. `_core` speaks the core's language: the core's own engine, or somebody who asks it."""
+
+    _store: _storage.Storage
+
+    if TYPE_CHECKING:
+
+        @property
+        def _core(self) -> Any: ...
+
+    # ---- Labors ----
+
+    def submit(self, labor: Labor, start: bool = True, *, by: str | None = None) -> LaborHandle:
+        """Validates the whole tree (S1, S2), stores it, and runs it; start=False waits for `handle.start()` (S5).
+
+        Durable when it returns (D1). Raises ValidationError with every fault and its place, StorageError; nothing is stored then. The
+        tree that was given stays as it is.
+        """
+        pending = self._submit(labor, start, by)
+        wait_for(pending.completion)
+        return LaborHandle(self, pending.result())
+
+    async def asubmit(self, labor: Labor, start: bool = True, *, by: str | None = None) -> LaborHandle:
+        """`submit`, without blocking the running loop."""
+        pending = await in_thread(self._submit, labor, start, by)
+        await wait_async(pending.completion)
+        return LaborHandle(self, pending.result())
+
+    def run(self, labor: Labor, timeout: Duration | None = None) -> Labor:
+        """Submits, waits, and returns the Labor as it ended."""
+        return self.submit(labor).wait(timeout)
+
+    def handle(self, id: str) -> LaborHandle:
+        """The handle of a Labor in the store. NotFound where there is none."""
+        self._core.state(id_of(id))
+        labor = id[:-8] + "00000000"  # ids of a Labor end in the object's place in the tree (docs/decisions/0002)
+        if labor != id:
+            raise NotFound(f"{id} is no Labor; it belongs to the Labor {labor}, whose handle gives those of its Tasks")
+        return LaborHandle(self, id.lower())
+
+    def signal(self, id: str, signal: Signal, *, interrupt: bool = False, by: str | None = None, note: str = "") -> Ack:
+        """Sends a signal to a Labor, Task or Sequence by id; returns once the engine has taken it (G1).
+
+        interrupt: with STOP, executing attempts are ended too (G3a). by: the login name if not given. Raises SignalNotAllowed where
+        the state of a Labor does not allow it (G2), NotFound.
+        """
+        return Ack(self._core.signal(id_of(id), int(Signal(signal)), interrupt, by_whom(by), text_of(note, "note")))
+
+    # ---- reading ----
+
+    def search(self, filter: LaborFilter | None = None) -> Iterator[Labor]:
+        """Labors that pass, without their tasks, earliest first (T3)."""
+        if isinstance(self._store, _storage.BuiltinStorage):
+            encode_filter(filter or LaborFilter())  # a filter of wrong types is refused here, not where it is iterated
+        return self._store.labors(filter or LaborFilter())
+
+    def read_labor(self, id: str, full: bool = True) -> Labor:
+        """A copy of what is stored (T1); full=False: without tasks. NotFound."""
+        return self._store.read_labor(id_of(id), full)
+
+    def read_task(self, id: str) -> Task:
+        """Without checks and sequences."""
+        return self._store.read_task(id_of(id))
+
+    def read_sequence(self, id: str) -> Sequence:
+        """Without jobs."""
+        return self._store.read_sequence(id_of(id))
+
+    def read_job(self, id: str, full: bool = True) -> Job:
+        """full=False: without args and output."""
+        return self._store.read_job(id_of(id), full)
+
+    def changes(self, id: str | None = None, since: int | None = None) -> Changes:
+        """Every change of state as it becomes durable: of one Labor until it ends, or of all until the engine closes.
+
+        since: a change's number, to go on behind it without loss; None: from now. For `for` and `async for`.
+        """
+        return Changes(self._core.changes(None if id is None else id_of(id), since))
+
+    def stats(self) -> Stats:
+        """Counters, queues, workers, abandoned calls, whether the store is degraded, and which Labors wait for something."""
+        return stats_from(msgspec.msgpack.decode(self._core.stats()))
+
+    @property
+    def store(self) -> _storage.Storage:
+        """The store; reading it needs no engine."""
+        return self._store
+
+    def _progress(self, id: str) -> Progress:
+        return progress_from(msgspec.msgpack.decode(self._core.progress(id)))
+
+    def _submit(self, labor: Labor, start: bool, by: str | None) -> Any:
+        raise NotImplementedError
+
+
+def id_of(value: Any) -> str:
+    """An id that was given. TypeError for anything but text."""
+    if not isinstance(value, str):
+        raise TypeError(f"an id is text, not {value!r}")
+    return value
