@@ -389,12 +389,11 @@ class _Remote:
         return end
 
     def changes(self, id: str | None, since: int | None) -> _RemoteFeed:
-        feed = _RemoteFeed(self._line)
-        request = self._line.request("changes", feed, object=id, since=since)
+        pieces = _Pieces()
+        request = self._line.request("changes", pieces, object=id, since=since)
         wait_for(request.completion)
         request.document()
-        feed.more()
-        return feed
+        return _RemoteFeed(self._line, pieces)
 
 
 class _RemoteAck:
@@ -444,56 +443,66 @@ class _RemoteEnd:
             self.completion.set()
 
 
-class _RemoteFeed:
-    """As `_core.ChangeFeed` is. The engine sends one piece for each time that it is asked for more, so nothing gathers here."""
+class _Pieces:
+    """Of a feed: what came last, and has not been taken. The line holds it; the feed that a user holds is another object, so that it
+    is seen when nobody holds that one any more."""
 
-    def __init__(self, line: _Line) -> None:
-        self._line = line
+    def __init__(self) -> None:
         self.number = 0
-        self._lock = threading.Lock()
-        self._piece: bytes | None = None
-        self._over = False
-        self._ready = _core.Completion()
-
-    def more(self) -> None:
-        self._line.tell("more", self.number)
+        self.lock = threading.Lock()
+        self.piece: bytes | None = None
+        self.over = False
+        self.ready = _core.Completion()
 
     def follow(self, message: _Message) -> None:
-        with self._lock:
+        with self.lock:
             if message.changes is not msgspec.UNSET:
-                self._piece = bytes(message.changes)
+                self.piece = bytes(message.changes)
             else:
-                self._over = True
-            ready = self._ready
+                self.over = True
+            ready = self.ready
         ready.set()
 
     def hang_up(self) -> None:
-        with self._lock:
-            self._over = True
-            ready = self._ready
+        with self.lock:
+            self.over = True
+            ready = self.ready
         ready.set()
 
+
+class _RemoteFeed:
+    """As `_core.ChangeFeed` is. The engine sends one piece for each time that it is asked for more, so nothing gathers here."""
+
+    def __init__(self, line: _Line, pieces: _Pieces) -> None:
+        self._line = line
+        self._pieces = pieces
+        self._more()
+
+    def _more(self) -> None:
+        self._line.tell("more", self._pieces.number)
+
     def ready(self) -> _core.Completion:
-        with self._lock:
-            return self._ready
+        with self._pieces.lock:
+            return self._pieces.ready
 
     def poll(self) -> bytes:
-        with self._lock:
-            piece, self._piece = self._piece, None
-            if piece is not None and not self._over:
-                self._ready = _core.Completion()
+        pieces = self._pieces
+        with pieces.lock:
+            piece, pieces.piece = pieces.piece, None
+            if piece is not None and not pieces.over:
+                pieces.ready = _core.Completion()
         if piece is None:
             return _EMPTY
-        self.more()
+        self._more()
         return piece
 
     def over(self) -> bool:
-        with self._lock:
-            return self._over and self._piece is None
+        with self._pieces.lock:
+            return self._pieces.over and self._pieces.piece is None
 
     def __del__(self) -> None:
         # The engine is told when the next piece comes: nothing may be sent from here, as somebody may be in the middle of sending.
-        self._line.forget(self.number)
+        self._line.forget(self._pieces.number)
 
 
 _EMPTY = _codec.encoder.encode([])

@@ -262,57 +262,26 @@ void ControlSession::serve(ControlRequest request) {
   const auto& op = request.op;
   const auto weak = weak_from_this();
   if (op == "state") {
-    answer(id, [&engine, object = request.object] {
+    answer(id, [&engine, object = request.object]() -> Answer {
       WireWriter w;
       w.integer(static_cast<int>(engine.state(object)));
-      return w.take();
+      return {w.take()};
     });
   } else if (op == "find") {
-    answer(id, [&engine, r = std::move(request)] { return text(engine.find_task(r.object, r.name).text()); });
+    answer(id, [&engine, r = std::move(request)]() -> Answer { return {text(engine.find_task(r.object, r.name).text())}; });
   } else if (op == "progress") {
-    answer(id, [&engine, object = request.object] { return write_progress(engine.progress(object)); });
+    answer(id, [&engine, object = request.object]() -> Answer { return {write_progress(engine.progress(object))}; });
   } else if (op == "stats") {
-    answer(id, [&engine] { return write_stats(engine.stats()); });
+    answer(id, [&engine]() -> Answer { return {write_stats(engine.stats())}; });
   } else if (op == "start") {
-    answer(id, [&engine, r = std::move(request)] {
+    answer(id, [&engine, r = std::move(request)]() -> Answer {
       engine.start(r.object, r.by, r.note);
-      return nothing();
+      return {nothing()};
     });
   } else if (op == "signal") {
-    if (!request.signal) return refuse(id, "a request to signal needs a \"signal\"");
-    answer(id, [&engine, weak, id, r = std::move(request)] {
-      auto ack = engine.signal({r.object, *r.signal, r.interrupt, r.by, r.note});
-      // Said after the reply, which is on its way before this is looked at.
-      if (const auto self = weak.lock()) {
-        boost::asio::post(self->socket_.get_executor(), [self, id, ack] {
-          const auto ticket = ack->completion().on_done([weak = std::weak_ptr(self), id, ack = ack.get()] {
-            WireWriter w;
-            w.map(3)
-                .integer("state", static_cast<int>(ack->state()))
-                .boolean("applied", ack->applied())
-                .boolean("closed", ack->closed());
-            if (const auto session = weak.lock()) session->conclude(id, event(id, "done", w.take()));
-          });
-          self->keep(id, [ack, ticket] { ack->completion().forget(ticket); });
-        });
-      }
-      return nothing();
-    });
+    signal(std::move(request));
   } else if (op == "end") {
-    answer(id, [&engine, weak, id, object = request.object] {
-      auto end = engine.end_of(object);
-      if (const auto self = weak.lock()) {
-        boost::asio::post(self->socket_.get_executor(), [self, id, end] {
-          const auto ticket = end->completion().on_done([weak = std::weak_ptr(self), id, end = end.get()] {
-            WireWriter w;
-            w.boolean(end->closed());
-            if (const auto session = weak.lock()) session->conclude(id, event(id, "ended", w.take()));
-          });
-          self->keep(id, [end, ticket] { end->completion().forget(ticket); });
-        });
-      }
-      return nothing();
-    });
+    end(request);
   } else if (op == "submit") {
     submit(std::move(request));
   } else if (op == "changes") {
@@ -332,16 +301,52 @@ void ControlSession::serve(ControlRequest request) {
   }
 }
 
-void ControlSession::answer(std::int64_t id, std::function<std::string()> work) {
+void ControlSession::signal(ControlRequest request) {
+  if (!request.signal) return refuse(request.id, "a request to signal needs a \"signal\"");
+  const auto id = request.id;
+  answer(id, [&engine = server_.engine(), id, r = std::move(request)]() -> Answer {
+    auto ack = engine.signal({r.object, *r.signal, r.interrupt, r.by, r.note});
+    return {nothing(), [id, ack](ControlSession& self) {
+              self.follow(id, {ack, &ack->completion()}, [id, ack = ack.get()] {
+                WireWriter w;
+                w.map(3)
+                    .integer("state", static_cast<int>(ack->state()))
+                    .boolean("applied", ack->applied())
+                    .boolean("closed", ack->closed());
+                return event(id, "done", w.take());
+              });
+            }};
+  });
+}
+
+void ControlSession::end(const ControlRequest& request) {
+  answer(request.id, [&engine = server_.engine(), id = request.id, object = request.object]() -> Answer {
+    auto end = engine.end_of(object);
+    return {nothing(), [id, end](ControlSession& self) {
+              self.follow(id, {end, &end->completion()}, [id, end = end.get()] {
+                WireWriter w;
+                w.boolean(end->closed());
+                return event(id, "ended", w.take());
+              });
+            }};
+  });
+}
+
+void ControlSession::answer(std::int64_t id, std::function<Answer()> work) {
   ++in_flight_;
   server_.commands().post([self = shared_from_this(), id, work = std::move(work)] {
+    Answer answer;
     std::string body;
     try {
-      body = reply(id, work());
+      answer = work();
+      body = reply(id, answer.value);
     } catch (...) {
       body = error_reply(id, write_error(std::current_exception()));
     }
-    boost::asio::post(self->socket_.get_executor(), [self, body = std::move(body)]() mutable { self->finish(std::move(body)); });
+    boost::asio::post(self->socket_.get_executor(), [self, body = std::move(body), then = std::move(answer.then)]() mutable {
+      self->finish(std::move(body));
+      if (then) then(*self);
+    });
   });
 }
 
@@ -359,9 +364,12 @@ void ControlSession::conclude(std::int64_t id, std::string body) {
   });
 }
 
-void ControlSession::keep(std::int64_t id, std::function<void()> undo) {
-  if (closed_) return undo();
-  undo_[id] = std::move(undo);
+void ControlSession::follow(std::int64_t id, std::shared_ptr<Completion> completion, std::function<std::string()> say) {
+  if (closed_) return;
+  const auto ticket = completion->on_done([weak = weak_from_this(), id, say = std::move(say)] {
+    if (const auto self = weak.lock()) self->conclude(id, say());
+  });
+  undo_[id] = [completion = std::move(completion), ticket] { completion->forget(ticket); };
   if (undo_.size() + feedings_.size() > kMostKept) close();
 }
 

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 
+#include "cogwork/base/completion.h"
 #include "cogwork/base/frame.h"
 #include "cogwork/engine/engine.h"
 
@@ -68,8 +69,15 @@ class ControlSession : public std::enable_shared_from_this<ControlSession> {
   void submit(ControlRequest request);
   void changes(const ControlRequest& request);
   void pump(const std::shared_ptr<Feeding>& feeding);
-  /// Runs `work`, which returns a value as msgpack, on the thread for commands, and replies.
-  void answer(std::int64_t id, std::function<std::string()> work);
+  /// What a request comes to: a value as msgpack, and what is to be done once the reply is on its way.
+  struct Answer {
+    std::string value;
+    std::function<void(ControlSession&)> then = {};
+  };
+  /// Runs `work` on the thread for commands, and replies.
+  void answer(std::int64_t id, std::function<Answer()> work);
+  void signal(ControlRequest request);
+  void end(const ControlRequest& request);
   void send(std::string body);
   void write();
   void finish(std::string body);
@@ -77,8 +85,8 @@ class ControlSession : public std::enable_shared_from_this<ControlSession> {
   void conclude(std::int64_t id, std::string body);
   void start_clock(std::chrono::steady_clock::duration time);
   void refuse(std::int64_t id, const std::string& message);
-  /// What is to be undone when the client goes.
-  void keep(std::int64_t id, std::function<void()> undo);
+  /// Tells the client when `completion`, which `owner` holds, is done.
+  void follow(std::int64_t id, std::shared_ptr<Completion> completion, std::function<std::string()> say);
 
   ControlServer& server_;
   Socket socket_;
