@@ -11,8 +11,10 @@ import re
 from enum import Enum
 from typing import Any
 
+import msgspec
 from docutils import nodes
-from sphinx.addnodes import pending_xref
+from docutils.nodes import Element
+from sphinx.addnodes import desc_signature, pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.inspect import stringify_signature
@@ -41,9 +43,12 @@ def render(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: lis
         lines[:] = []
     parameters = parameters_of(obj)
     rendered: list[str] = []
-    in_parameter = False
+    in_parameter = in_example = False
+    if what == "attribute" and name.rpartition(".")[2] in RESULTS and name.split(".")[-2] in {c.__name__ for c in TREE}:
+        lines[:1] = [f"*Set by cogwork.* {lines[0] if lines else ''}"]
     for line in lines:
-        if line.startswith((">>>", " ")):
+        in_example = line.startswith(">>>") or (in_example and bool(line.strip()))
+        if in_example or line.startswith(" "):
             rendered.append(line)
             continue
         found = parameter_lines(line, parameters)
@@ -69,7 +74,12 @@ def sign(app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: s
     if obj.__name__ in GIVEN or issubclass(obj, (Enum, BaseException)):
         return "", returns
     if issubclass(obj, TREE):
-        written = [p for p in inspect.signature(obj).parameters.values() if p.name not in RESULTS]
+        empty = {f.name: f.default_factory() for f in msgspec.structs.fields(obj) if callable(f.default_factory)}
+        written = [
+            p.replace(default=empty.get(p.name, p.default))
+            for p in inspect.signature(obj).parameters.values()
+            if p.name not in RESULTS
+        ]
         return stringify_signature(inspect.Signature(written), unqualified_typehints=True), returns
     return None
 
@@ -117,8 +127,16 @@ def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, shown: nodes
     return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", public, node, shown)
 
 
+def shorten_contents(app: Sphinx, domain: str, kind: str, content: Element) -> None:
+    """Fields and properties are too many for the list of what is on a page; classes and methods are listed."""
+    if kind in ("attribute", "property"):
+        for signature in content.parent.findall(desc_signature):
+            signature["_toc_name"] = ""
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", render)
     app.connect("autodoc-process-signature", sign)
     app.connect("missing-reference", resolve)
+    app.connect("object-description-transform", shorten_contents)
     return {"parallel_read_safe": True}
