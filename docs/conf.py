@@ -18,7 +18,7 @@ version = release = cogwork.__version__
 copyright = "the cogwork authors, Apache-2.0"
 language = "en"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "navigation", "pages", "docstrings"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "navigation", "pages", "docstrings", "rules"]
 exclude_patterns = ["_site"]
 nitpicky = True  # a name that leads nowhere is a warning, and a warning fails the build
 nitpick_ignore_regex = [
@@ -33,6 +33,7 @@ navigation = {
     "Guides": ["writing-cogs", "writing-stores", "shell", "notebook"],
     "Reference": [
         "signals",
+        "rules",
         "reference/labors",
         "reference/cogs",
         "reference/engine",
@@ -83,4 +84,4 @@ html_css_files = ["cogwork.css"]
 html_copy_source = False
 html_show_sphinx = False
 pygments_style = "friendly"
-pygments_dark_style = "monokai"
+pygments_dark_style = "github-dark"

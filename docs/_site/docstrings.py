@@ -139,4 +139,4 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-signature", sign)
     app.connect("missing-reference", resolve)
     app.connect("object-description-transform", shorten_contents)
-    return {"parallel_read_safe": True}
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

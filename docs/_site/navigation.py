@@ -28,4 +28,4 @@ def setup(app: Sphinx) -> dict[str, Any]:
     for table in ("navigation", "navigation_coming", "navigation_below"):
         app.add_config_value(table, {}, "env", types=[dict, list])
     app.connect("source-read", add_menu)
-    return {"parallel_read_safe": True}
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -53,4 +53,4 @@ class InlineDrawings(SphinxPostTransform):
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", show_files, priority=400)
     app.add_post_transform(InlineDrawings)
-    return {"parallel_read_safe": True}
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
