@@ -72,7 +72,7 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 add_module_names = False
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 80
+python_maximum_signature_line_length = 96
 toc_object_entries_show_parents = "hide"
 
 # ---- looks ----

@@ -34,6 +34,8 @@ RESULTS = {"id", "state", "reason", "started", "ended", "holds", "held", "rounds
     "concurrency_number", "tolerated_number", "submitted", "cogs",
 }  # fmt: skip
 """Fields of the tree that cogwork sets."""
+ERRORS = [name for name, value in vars(cogwork).items() if isinstance(value, type) and issubclass(value, Exception)]
+ERROR = re.compile(rf"(?<![\w`.<])({'|'.join(ERRORS)})(?![\w`>])")
 QUOTED = re.compile(r"(?<![`:])`([^`]+)`(?!`)")
 
 
@@ -63,7 +65,12 @@ def render(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: lis
         if not in_parameter:
             rendered.append("")
         in_parameter = True
-        rendered += [f"- {', '.join(f'**{name}**' for name in names)}: {quoted(text)}" for names, text in described]
+        for names, text in described:
+            text, raises, behind = text.partition("Raises ")
+            rendered.append(f"- {', '.join(f'**{name}**' for name in names)}: {quoted(text)}")
+            if raises:  # no part of what the last parameter is
+                rendered += ["", quoted(raises + behind)]
+                in_parameter = False
     lines[:] = rendered
 
 
@@ -114,7 +121,7 @@ def quoted(line: str) -> str:
         target = PUBLIC.get(text.removesuffix("()"))
         return f":py:obj:`{text} <{target}>`" if target else f"``{text}``"
 
-    return QUOTED.sub(link, line)
+    return ERROR.sub(r":py:obj:`\1 <cogwork.\1>`", QUOTED.sub(link, line))
 
 
 def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, shown: nodes.Node) -> nodes.Node | None:

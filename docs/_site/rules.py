@@ -52,7 +52,7 @@ class RuleLinks(SphinxPostTransform):
             uri = self.app.builder.get_relative_uri(self.env.docname, PAGE) + f"#{found[0].lower()}"
             parts += [
                 nodes.Text(text[end : found.start()]),
-                nodes.reference("", found[0], refuri=uri, classes=["rule"]),
+                nodes.reference("", found[0], refuri=uri, internal=True, classes=["rule"]),
             ]
             end = found.end()
         return [*parts, nodes.Text(text[end:])]
