@@ -61,7 +61,7 @@ def render(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: lis
             continue
         before, described = found
         if before:
-            rendered.append(quoted(before))
+            rendered.append(("  " if in_parameter else "") + quoted(before))
         if not in_parameter:
             rendered.append("")
         in_parameter = True
