@@ -24,15 +24,20 @@ import cogwork.testing
 
 PUBLIC = {name: f"cogwork.{name}" for name in cogwork.__all__ if not name.startswith("_")}
 PUBLIC |= {name: f"cogwork.testing.{name}" for name in cogwork.testing.__all__}
-GIVEN = {"Attempt", "Hold", "Failure", "Change", "Progress", "Stats", "Ack", "Changes", "Context", "Issue", "Owner"} | {
-    "LaborHandle", "TaskHandle", "SequenceHandle", "Batch", "HistoryRow", "Record", "BuiltinStorage", "Outputs", "Slept",
-    "TaskProgress", "Flight", "Loss", "Counter", "Workers", "Waiting", "Cogs", "Cog", "ContextCog", "Releasable", "Reader", "Writer", "Searcher", "Storage",
-}  # fmt: skip
+GIVEN = set(
+    """
+    Ack Attempt Batch BuiltinStorage Change Changes Client Cog Cogs Context ContextCog Counter EngineInfo Failure Flight HistoryRow Hold
+    Issue LaborHandle Loss Outputs Owner Progress Reader Record Releasable Searcher SequenceHandle Slept Stats Storage TaskHandle
+    TaskProgress Waiting Workers Writer
+    """.split()
+)
 """Classes that a user is given and never calls: how they are made is nobody's business."""
 TREE = (cogwork.Labor, cogwork.Task, cogwork.Sequence, cogwork.Job)
-RESULTS = {"id", "state", "reason", "started", "ended", "holds", "held", "rounds", "attempts", "output", "failures"} | {
-    "concurrency_number", "tolerated_number", "submitted", "cogs",
-}  # fmt: skip
+RESULTS = set(
+    """
+    attempts cogs concurrency_number ended failures held holds id output reason rounds started state submitted tolerated_number
+    """.split()
+)
 """Fields of the tree that cogwork sets."""
 ERRORS = [name for name, value in vars(cogwork).items() if isinstance(value, type) and issubclass(value, Exception)]
 ERROR = re.compile(rf"(?<![\w`.<])({'|'.join(ERRORS)})(?![\w`>])")
