@@ -24,20 +24,19 @@ import cogwork.testing
 
 PUBLIC = {name: f"cogwork.{name}" for name in cogwork.__all__ if not name.startswith("_")}
 PUBLIC |= {name: f"cogwork.testing.{name}" for name in cogwork.testing.__all__}
-GIVEN = set(
-    """
-    Ack Attempt Batch BuiltinStorage Change Changes Client Cog Cogs Context ContextCog Counter EngineInfo Failure Flight HistoryRow Hold
-    Issue LaborHandle Loss Outputs Owner Progress Reader Record Releasable Searcher SequenceHandle Slept Stats Storage TaskHandle
-    TaskProgress Waiting Workers Writer
-    """.split()
-)
+GIVEN = {
+    "Ack", "Attempt", "Batch", "BuiltinStorage", "Change", "Changes", "Client", "Cog",
+    "Cogs", "Context", "ContextCog", "Counter", "EngineInfo", "Failure", "Flight", "HistoryRow",
+    "Hold", "Issue", "LaborHandle", "Loss", "Outputs", "Owner", "Progress", "Reader",
+    "Record", "Releasable", "Searcher", "SequenceHandle", "Slept", "Stats", "Storage", "TaskHandle",
+    "TaskProgress", "Waiting", "Workers", "Writer",
+}  # fmt: skip
 """Classes that a user is given and never calls: how they are made is nobody's business."""
 TREE = (cogwork.Labor, cogwork.Task, cogwork.Sequence, cogwork.Job)
-RESULTS = set(
-    """
-    attempts cogs concurrency_number ended failures held holds id output reason rounds started state submitted tolerated_number
-    """.split()
-)
+RESULTS = {
+    "attempts", "cogs", "concurrency_number", "ended", "failures", "held", "holds", "id",
+    "output", "reason", "rounds", "started", "state", "submitted", "tolerated_number",
+}  # fmt: skip
 """Fields of the tree that cogwork sets."""
 ERRORS = [name for name, value in vars(cogwork).items() if isinstance(value, type) and issubclass(value, Exception)]
 ERROR = re.compile(rf"(?<![\w`.<])({'|'.join(ERRORS)})(?![\w`>])")

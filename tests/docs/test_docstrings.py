@@ -49,6 +49,13 @@ def test_a_public_name_is_in_the_reference(name: str) -> None:
     assert len(where) == 1, f"{name} belongs on one page of docs/reference, is on {where or 'none'}"
 
 
+@pytest.mark.parametrize(("name", "page"), [("cogwork.Engine", "engine.md"), ("cogwork.LaborHandle", "handles.md")])
+def test_what_is_listed_by_hand_is_complete(name: str, page: str) -> None:
+    text = (ROOT / "docs" / "reference" / page).read_text(encoding="utf-8")
+    listed = re.findall(rf"(?m)^ +\.\. auto\w+:: ({re.escape(name)}\.\w+)$", text)
+    assert sorted(listed) == sorted(member for member in MEMBERS if member.startswith(f"{name}."))
+
+
 def test_the_examples_are_found() -> None:
     wanted = {"cogwork.cog", "cogwork.Labor", "cogwork.Task", "cogwork.Labor.as_new", "cogwork.LaborFilter"}
     assert wanted <= set(WITH_EXAMPLES)
