@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 import pytest
 
+import cogwork
+
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 NOT_RUN = "<!-- not run -->"
@@ -107,12 +109,18 @@ def shows(printed: str, shown: str) -> bool:
     return re.search(pattern, settled(printed), re.DOTALL) is not None
 
 
-def run(command: list[str], folder: pathlib.Path) -> subprocess.CompletedProcess[str]:
+def environment() -> dict[str, str]:
+    """For a process in another folder: this interpreter, and the cogwork that is tested."""
     path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ.get("PATH", "")])
+    package = pathlib.Path(cogwork.__file__).parents[1]
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(package), "COLUMNS": "120"}
+
+
+def run(command: list[str], folder: pathlib.Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, "PATH": path, "COLUMNS": "120"},
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=100,

@@ -6,10 +6,10 @@ import doctest
 import inspect
 import pathlib
 import re
-import subprocess
 import sys
 
 import pytest
+from test_docs import run
 
 import cogwork as cw
 import cogwork.testing
@@ -76,6 +76,5 @@ def test_an_example_in_a_docstring_runs(name: str, tmp_path: pathlib.Path) -> No
         "raise SystemExit(result.failed)\n",
         encoding="utf-8",
     )
-    run = [sys.executable, "-W", "error", script.name]
-    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = run([sys.executable, "-W", "error", script.name], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
