@@ -28,7 +28,7 @@ def show_files(app: Sphinx, docname: str, content: list[str]) -> None:
         if file.suffix == ".md":
             above = re.findall(r"(?m)^(#+) ", content[0][: link.start()])
             below = len(above[-1]) if above else 0  # its headings are below the one that it stands under
-            return f"```{{include}} {link[2]}\n:heading-offset: {below}\n```"
+            return f"```{{include}} {link[2]}\n:heading-offset: {below}\n:relative-docs: docs/\n```"
         return f"```{{literalinclude}} {link[2]}\n:caption: {link[1]}\n```"
 
     content[0] = LINK_LINE.sub(shown, content[0])
