@@ -1,14 +1,16 @@
 """cogwork: a durable, embeddable workflow engine for changes to fleets.
 
-import cogwork as cw
+    >>> import cogwork as cw
+    >>> @cw.cog(timeout=30, retries=2)
+    ... def upgrade(host: str, version: str) -> str:
+    ...     return f"{host} runs {version}"
+    >>> sequence = cw.Sequence("edge-1", jobs=[upgrade.job(host="edge-1", version="2.1")])
+    >>> labor = cw.Labor("edge upgrade", tasks=[cw.Task("canary", sequences=[sequence])])
+    >>> with cw.Engine("labors.db") as engine:
+    ...     engine.run(labor).state.name
+    'COMPLETED'
 
-@cw.cog(timeout=30, retries=2)
-def upgrade(host: str, version: str) -> str: ...
-
-labor = cw.Labor("edge upgrade", tasks=[cw.Task("canary", sequences=[cw.Sequence("edge-1", jobs=[upgrade.job(host="edge-1", version="2.1")])])])
-
-with cw.Engine("labors.db") as engine:
-    print(engine.run(labor))
+The docs have a quickstart: docs/quickstart.md.
 """
 
 from ._client import Client, EngineInfo, connect

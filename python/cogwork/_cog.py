@@ -116,7 +116,7 @@ class _Cog:
     # ---- for users ----
 
     def job(self, *args: Any, **kwargs: Any) -> Job:
-        """A Job that calls this Cog with these args. Nothing is checked before submit."""
+        """A Job that calls this Cog with these args, which are those of the function. Their types are checked at submit."""
         if args:
             names = self._positional()
             if len(args) > len(names):
@@ -128,7 +128,18 @@ class _Cog:
         return Job(self.name, kwargs)
 
     def validator(self, function: F) -> F:
-        """Adds a check of one's own: it gets the args as the Cog would, raises (or returns False) where they will not do."""
+        """Adds a check of one's own: it gets the args as the Cog would, raises (or returns False) where they will not do.
+
+        >>> @cw.cog
+        ... def reboot(host: str) -> None: ...
+        >>> @reboot.validator
+        ... def not_the_core(host: str) -> None:
+        ...     if host.startswith("core-"):
+        ...         raise ValueError(f"{host} must not be rebooted by a program")
+        >>> reboot.validate({"host": "core-1"})
+        Traceback (most recent call last):
+        cogwork.CogError: args: core-1 must not be rebooted by a program
+        """
         self._validators.append(function)
         return function
 
@@ -403,7 +414,8 @@ def _explain(message: str, names: list[str]) -> str:
 
 
 class Cog(_Cog, Generic[P, R]):
-    """A registered function of args."""
+    """What `cog` makes of a function. Calling it calls the function, so that it can be tested as one; it has `name`, `owner`, `desc`
+    and `tags`."""
 
     if TYPE_CHECKING:
 
@@ -412,7 +424,7 @@ class Cog(_Cog, Generic[P, R]):
 
 
 class ContextCog(_Cog, Generic[P, R]):
-    """A registered function whose first parameter is a Context."""
+    """A `Cog` whose function has a `Context` as its first parameter. That is no arg: `job` leaves it out."""
 
     if TYPE_CHECKING:
 
@@ -466,8 +478,18 @@ def cog(
 ) -> Any:
     """Registers a function, plain or async, as a Cog. `@cog` alone, or with defaults for its Jobs (X8):
 
-    name: the function's, if not given. timeout, retry_delay, retry_max_delay: seconds or timedelta.
-    idempotent: it is safe to run again after a crash (R2); else on_interrupt says what to do, HOLD if that is not given either.
+    >>> @cw.cog(timeout=30, retries=2, retry_delay=1)
+    ... def upgrade(host: str, version: str) -> str:
+    ...     return f"{host} runs {version}"
+    >>> upgrade("edge-1", version="2.1")
+    'edge-1 runs 2.1'
+    >>> upgrade.job(host="edge-1", version="2.1")
+    Job(cog_path='upgrade', args={'host': 'edge-1', 'version': '2.1'})
+
+    name: the function's, if not given. timeout: how long an attempt may take, in seconds or as a timedelta; 5 minutes if not given.
+    retries: how often it is tried again; 0. retry_delay, retry_max_delay: seconds or timedelta. retry_backoff: each delay is that
+    many times the one before; 1.
+    idempotent: it is safe to run again after a crash (R2). on_interrupt: what else to do then, RETRY, FAIL or HOLD; HOLD.
     owner, desc, tags: for `describe()`.
 
     Its args are checked against its type hints at submit. Registering the same function again (a notebook cell that is run twice)

@@ -104,14 +104,17 @@ class Context:
 
     @property
     def job_id(self) -> str:
+        """The id of the Job."""
         return self._call.job_id
 
     @property
     def labor_id(self) -> str:
+        """The id of the Labor."""
         return self._call.labor_id
 
     @property
     def labor_name(self) -> str:
+        """The Labor's name."""
         return self._call.labor_name
 
     @property

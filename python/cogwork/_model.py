@@ -23,20 +23,32 @@ Duration = Union[float, timedelta]  # noqa: UP007 - a value, on 3.10 too
 
 
 class State(IntEnum):
-    """The state of an object; the numbers are M3's."""
+    """The state of an object; the numbers are M3's. A Job is only ever NOT_STARTED, RUNNING, COMPLETED, FAILED or STOPPED."""
 
     UNKNOWN = 0
+    """Not known: what an Ack says that is not done yet. No object is ever in it."""
     NOT_STARTED = 1
+    """Not yet its turn."""
     ADMIN_NOT_STARTED = 2
+    """A Labor that was submitted with start=False, until `start` (S5)."""
     RUNNING = 3
+    """Under way."""
     PAUSING = 4
+    """A pause was taken, and something still executes."""
     PAUSED = 5
+    """Paused by `pause`: nothing executes (G4)."""
     ADMIN_PAUSED = 6
+    """Paused by `admin_pause`, or by pause_on_entry."""
     CRISIS_PAUSED = 7
+    """Paused by `crisis_pause`."""
     COMPLETED = 8
+    """Ended well."""
     FAILED = 9
+    """Ended badly; `reason` says by what."""
     STOPPING = 10
+    """A stop was taken, and something still executes."""
     STOPPED = 11
+    """Ended by a STOP, with something left undone (G7)."""
 
     @property
     def ended(self) -> bool:
@@ -53,21 +65,32 @@ class Reason(IntEnum):
     """Why a Task or Labor failed (M4)."""
 
     NO_FAILURE = 0
+    """It has not failed; or it is a Sequence or a Job, whose errors are those of their attempts."""
     PRE_CHECK_FAILURE = 1
+    """A pre-check failed (X2)."""
     CONT_CHECK_FAILURE = 2
+    """A continuous check failed (X2, X6)."""
     MAX_FAILURES = 3
+    """More Sequences were lost than tolerated (X3)."""
 
 
 class Signal(IntEnum):
     """What can be sent to a Labor, Task or Sequence (M5)."""
 
     STOP = 0
+    """Nothing new begins; it ends when nothing executes any more (G6)."""
     PAUSE = 1
+    """Nothing new begins, until RESUME (G4)."""
     CRISIS_PAUSE = 2
+    """The pause of the highest rank (G5)."""
     ADMIN_PAUSE = 3
+    """A pause of a rank above PAUSE (G5)."""
     RESUME = 4
+    """Releases PAUSE."""
     CRISIS_RESUME = 5
+    """Releases CRISIS_PAUSE."""
     ADMIN_RESUME = 6
+    """Releases ADMIN_PAUSE, and pause_on_entry."""
 
 
 class AttemptStatus(IntEnum):
@@ -76,44 +99,67 @@ class AttemptStatus(IntEnum):
     OPEN = 0
     """It has not: it is executing."""
     SUCCESS = 1
+    """The Cog returned; its Job is completed."""
     FAILURE = 2
+    """The Cog raised an error, or returned False; tried again where retries are left."""
     FAILURE_NO_RETRIES = 3
+    """The Cog raised NoRetry; its Job has failed."""
     TIMED_OUT = 4
+    """It took longer than its timeout; tried again, unless the call cannot be ended (X8a)."""
     CRASHED = 5
+    """The Cog's process died (X10); counts as FAILURE."""
     INTERRUPTED = 6
+    """The engine's process died, or closed, while it executed; on_interrupt decides (R2)."""
     STOPPED = 7
+    """A stop with interrupt=True ended it (G3a)."""
     WITHDRAWN = 8
+    """A signal came before the Cog was called: it never ran, and uses up no retry (G3)."""
 
 
 class OnInterrupt(str, Enum):
     """What becomes of a Job whose attempt was executing when the process died (R2)."""
 
     RETRY = "RETRY"
+    """It is called again; that uses up no retry. So it is for Cogs that are `idempotent`, and for checks."""
     FAIL = "FAIL"
+    """It fails."""
     HOLD = "HOLD"
+    """It waits for a person."""
 
 
 class Rank(IntEnum):
     """The rank of a pause, low to high (G5)."""
 
     NONE = 0
+    """No pause."""
     USER = 1
+    """`pause`."""
     ADMIN = 2
+    """`admin_pause`."""
     CRISIS = 3
+    """`crisis_pause`."""
 
 
 class ChangeKind(IntEnum):
+    """What an entry of the history is about."""
+
     STATE = 0
+    """A state changed."""
     SIGNAL = 1
+    """A signal was sent."""
 
 
 class Hold(msgspec.Struct, omit_defaults=True):
     """A pause, held where it was sent (G5a)."""
 
     rank: Rank
+    """Which pause."""
     since: datetime | None = None
+    """When it was taken."""
     by: str = ""
+    """Who sent it."""
     note: str = ""
+    """Why, if that was said."""
 
 
 class Attempt(msgspec.Struct, omit_defaults=True):
@@ -122,8 +168,11 @@ class Attempt(msgspec.Struct, omit_defaults=True):
     number: int
     """From 1; of a check, within its round."""
     started: datetime | None = None
+    """When its start was recorded, just before the Cog is called."""
     ended: datetime | None = None
+    """When its end was recorded; None while it executes."""
     status: AttemptStatus = AttemptStatus.OPEN
+    """How it ended."""
     output: Any = None
     """What the Cog answered."""
     error: str | None = None
@@ -163,32 +212,50 @@ class _Object(msgspec.Struct, omit_defaults=True):
 
 
 class Job(_Object, omit_defaults=True):
-    """A call of a Cog, with how to call it (X8). What is not given is the Cog's default, else M6's."""
+    """A call of a Cog, with how to call it (X8). What is not given is the Cog's default, else M6's.
+
+    `upgrade.job(host="edge-1")` makes one with the Cog's own parameters; this says the same by name:
+
+    >>> cw.Job("upgrade", {"host": "edge-1"}, timeout=60)
+    Job(cog_path='upgrade', args={'host': 'edge-1'}, timeout=60)
+    """
 
     cog_path: str = ""
+    """The name of the Cog that it calls."""
     args: dict[str, Any] = {}
+    """What the Cog is called with, by the names of its parameters."""
     name: str = ""
+    """Says which Job this is, in a recap and in `ctx.outputs`; the Cog's name serves where it is empty."""
     desc: str = ""
+    """For people."""
     timeout: Duration | None = None
     """Bounds each attempt. Default: 5 minutes."""
     retries: int | None = None
     """How often it is tried again. Default: 0."""
     retry_delay: Duration | None = None
+    """From the end of an attempt to the begin of the next. Default: 0."""
     retry_backoff: float | None = None
     """Each delay is that many times the one before. Default: 1."""
     retry_max_delay: Duration | None = None
+    """No delay becomes longer than this. Default: no limit."""
     on_interrupt: OnInterrupt | None = None
     """After a crash of the engine: RETRY, FAIL or HOLD (R2)."""
     id: str = ""
+    """Given at submit."""
     state: State = State.NOT_STARTED
+    """Its state."""
     reason: Reason = Reason.NO_FAILURE
+    """Always NO_FAILURE; the errors of a Job are those of its attempts."""
     started: datetime | None = None
+    """When its first attempt began."""
     ended: datetime | None = None
+    """When its last attempt ended."""
     held: bool = False
     """It waits for a decision (R2)."""
     rounds: int = 0
     """Of a check: how many rounds it has passed (X11)."""
     attempts: list[Attempt] = []
+    """All tries, in order; of a check, those of its first and its last rounds (X11)."""
     output: Any = None
     """The Cog's output, or the error text of the last attempt (X9)."""
 
@@ -207,18 +274,34 @@ class Job(_Object, omit_defaults=True):
 
 
 class Sequence(_Object, omit_defaults=True):
-    """The Jobs for one target, run one after another (X7)."""
+    """The Jobs for one target, run one after another (X7).
+
+    >>> upgrade, look = cw.Job("upgrade", {"host": "edge-1"}), cw.Job("verify", {"host": "edge-1"}, name="look")
+    >>> sequence = cw.Sequence("edge-1", jobs=[upgrade, look])
+    >>> sequence["look"].cog_path
+    'verify'
+    """
 
     target: str = ""
+    """What this is done to: a host, a service. It must not be empty."""
     jobs: list[Job] = []
+    """Run in order; the first that does not complete ends the Sequence."""
     name: str = ""
+    """For people, and to find it by, beside the target."""
     desc: str = ""
+    """For people."""
     id: str = ""
+    """Given at submit."""
     state: State = State.NOT_STARTED
+    """Its state."""
     reason: Reason = Reason.NO_FAILURE
+    """Always NO_FAILURE."""
     started: datetime | None = None
+    """When it was entered."""
     ended: datetime | None = None
+    """When it ended."""
     holds: list[Hold] = []
+    """The pauses that were sent to itself (G5a)."""
 
     def __getitem__(self, key: str | int) -> Job:
         """A Job by its name (else its Cog's), or its index."""
@@ -230,12 +313,27 @@ class Sequence(_Object, omit_defaults=True):
 
 
 class Task(_Object, omit_defaults=True):
-    """A step of a Labor: checks, and Sequences that run concurrently (X2-X6)."""
+    """A step of a Labor: checks, and Sequences that run concurrently (X2-X6).
+
+    Eight hosts at a time; it fails when a twentieth of them is lost, or as soon as a check says no:
+
+    >>> task = cw.Task("rest", concurrency=8, tolerated_failures="5%", strict=True,
+    ...                cont_checks=[cw.Job("healthy", {"host": "lb"})], cont_check_interval=10)
+    >>> for host in ("edge-2", "edge-3"):
+    ...     task.sequences.append(cw.Sequence(host, jobs=[cw.Job("upgrade", {"host": host})]))
+    >>> task["edge-3"].target
+    'edge-3'
+    """
 
     name: str = ""
+    """For people, and to find it by: `labor[name]`."""
     sequences: list[Sequence] = []
+    """Started in this order."""
     pre_checks: list[Job] = []
+    """Jobs that must all complete before a Sequence starts (X2)."""
     cont_checks: list[Job] = []
+    """Jobs that run before the first Sequence, in rounds while Sequences run, and once more at the end (X6). One that fails stops
+    the Task."""
     concurrency: int | str = 1
     """How many Sequences at once; a share of them as "10%" (X4a)."""
     tolerated_failures: int | str = 0
@@ -245,19 +343,29 @@ class Task(_Object, omit_defaults=True):
     pass_failures: bool = False
     """The next Task starts with this Task's failures (X5)."""
     cont_check_interval: Duration = 30
+    """From the end of a round of cont_checks to the begin of the next."""
     bake: Duration = 0
     """How long after the last Sequence the last round of continuous checks begins (X6a)."""
     pause_on_entry: bool = False
+    """It enters ADMIN_PAUSED, and begins at its ADMIN_RESUME (X2a)."""
     entry_delay: Duration = 0
+    """It begins that long after it was entered (X2a)."""
     desc: str = ""
+    """For people."""
     id: str = ""
+    """Given at submit."""
     state: State = State.NOT_STARTED
+    """Its state."""
     reason: Reason = Reason.NO_FAILURE
+    """What it failed by."""
     started: datetime | None = None
+    """When it was entered."""
     ended: datetime | None = None
+    """When it ended."""
     failures: int = 0
     """Its own and those passed to it (X4, X5)."""
     holds: list[Hold] = []
+    """The pauses that were sent to itself, or that pause_on_entry made (G5a)."""
     concurrency_number: int | None = None
     """What `concurrency` came to, at submit."""
     tolerated_number: int | None = None
@@ -282,11 +390,13 @@ class Failure(msgspec.Struct, frozen=True):
     """Something that was lost: a Sequence that failed or was stopped, or a check that failed."""
 
     task: str
+    """The Task's name."""
     target: str
     """Of the Sequence; empty for a check."""
     job: str
     """The Job that decided it."""
     state: State
+    """FAILED or STOPPED."""
     error: str
     """The error of its last attempt."""
 
@@ -296,23 +406,47 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Labor(_Object, omit_defaults=True):
-    """The whole change: Tasks that run one after another (X1)."""
+    """The whole change: Tasks that run one after another (X1).
+
+    >>> @cw.cog
+    ... def upgrade(host: str) -> str:
+    ...     return f"{host} is upgraded"
+    >>> one = cw.Sequence("edge-1", jobs=[upgrade.job(host="edge-1")])
+    >>> labor = cw.Labor("edge upgrade", tags=["edge"], tasks=[cw.Task("canary", sequences=[one])])
+    >>> with cw.Engine("memory:") as engine:
+    ...     done = engine.run(labor)
+    >>> done.state.name, done["canary"]["edge-1"]["upgrade"].output
+    ('COMPLETED', 'edge-1 is upgraded')
+
+    The Labor that was submitted stays as it was; `done` is the copy that has ids, states and outputs.
+    """
 
     name: str = ""
+    """For people, and to search by."""
     tasks: list[Task] = []
+    """Run one after another; the first that does not complete ends the Labor."""
     tags: list[str] = []
+    """Words to search by; no white space in them."""
     desc: str = ""
+    """For people: why."""
     client_id: str = ""
     """Makes a submit idempotent (S3)."""
     real_user: str = ""
     """On whose behalf it runs."""
     id: str = ""
+    """Given at submit."""
     state: State = State.NOT_STARTED
+    """Its state."""
     reason: Reason = Reason.NO_FAILURE
+    """That of the Task that failed it."""
     submitted: datetime | None = None
+    """When it was stored."""
     started: datetime | None = None
+    """When it began to run."""
     ended: datetime | None = None
+    """When it ended."""
     holds: list[Hold] = []
+    """The pauses that were sent to itself (G5a)."""
     cogs: dict[str, str] = {}
     """The Cogs that it calls, as they were at submit: name, and where that came from (R4)."""
 
@@ -331,7 +465,19 @@ class Labor(_Object, omit_defaults=True):
         return self
 
     def as_new(self) -> Labor:
-        """A fresh copy to submit: without ids, states, times, attempts and client_id."""
+        """A fresh copy to submit: without ids, states, times, attempts and client_id. So a Labor that has ended is run again:
+
+        >>> @cw.cog
+        ... def greet(name: str) -> str:
+        ...     return f"hello, {name}"
+        >>> one = cw.Sequence("world", jobs=[greet.job("world")])
+        >>> labor = cw.Labor("hello", tasks=[cw.Task("all", sequences=[one])])
+        >>> with cw.Engine("memory:") as engine:
+        ...     first = engine.run(labor)
+        ...     second = engine.run(first.as_new())
+        >>> first.id != second.id, second.state.name
+        (True, 'COMPLETED')
+        """
         return _fresh(
             self,
             {*_COMMON_RESULTS, "submitted", "client_id", "cogs"},
@@ -352,39 +498,62 @@ class Change(msgspec.Struct, omit_defaults=True, frozen=True):
     number: int
     """Its place in the store's history."""
     at: datetime
+    """When."""
     labor_id: str
+    """In which Labor."""
     object_id: str
+    """Which object: the Labor itself, a Task, a Sequence or a Job."""
     kind: ChangeKind
+    """A change of state, or a signal."""
     from_state: State
+    """The state before; of a signal, the state that it came in."""
     to_state: State
+    """The state after."""
     reason: Reason = Reason.NO_FAILURE
+    """Of a change to FAILED."""
     signal: Signal | None = None
     """Of a signal."""
     refused: bool = False
     """Of a signal: not allowed, or ignored (G2)."""
     interrupt: bool = False
+    """Of a STOP: executing attempts were to end too (G3a)."""
     rounds: int = 0
+    """Of a check: how many rounds it has passed."""
     by: str = ""
+    """Who sent the signal, or caused the change by one."""
     note: str = ""
+    """Why, if that was said."""
 
 
 class LaborFilter(msgspec.Struct, omit_defaults=True):
-    """Which Labors a search returns (T3). Kinds of filter are AND-ed; an empty one lets all pass."""
+    """Which Labors a search returns (T3). Kinds of filter are AND-ed; an empty one lets all pass.
+
+    >>> waiting = cw.LaborFilter(states=[cw.State.ADMIN_NOT_STARTED], name_prefix="edge", limit=10)
+    >>> with cw.Engine("memory:") as engine:
+    ...     [labor.name for labor in engine.search(waiting)]
+    []
+    """
 
     states: list[State] = []
+    """Any of them; empty: all."""
     name_prefix: str = ""
+    """How the name begins, letter by letter."""
     name_suffix: str = ""
+    """How the name ends."""
     tags: list[str] = []
     """Any of them."""
     submit_begin: datetime | None = None
+    """submitted >= submit_begin"""
     submit_end: datetime | None = None
-    """submit_begin <= submitted < submit_end"""
+    """submitted < submit_end"""
     targets: list[str] = []
     """Any of them is the target of a Sequence."""
     cogs: list[str] = []
     """Any of them is called."""
     newest_first: bool = False
+    """The latest first, instead of the earliest."""
     limit: int | None = None
+    """At most that many; None: all."""
 
     def matches(self, labor: Labor) -> bool:
         """Whether a whole Labor passes; order and limit aside."""

@@ -15,26 +15,39 @@ class Flight(msgspec.Struct, frozen=True):
     """An attempt that is executing."""
 
     job_id: str
+    """The id of the Job."""
     target: str
+    """The Sequence's target; empty for a check."""
     cog: str
+    """The Cog that is called."""
     job_name: str
+    """The Job's name, where it has one."""
     attempt: int
+    """The attempt's number, from 1."""
     since: datetime | None
+    """When it began."""
     fraction: float | None
     """What the Cog said by ctx.progress, if anything."""
     message: str
+    """What the Cog said beside it."""
 
 
 class Loss(msgspec.Struct, frozen=True):
     """A Sequence that failed or was stopped."""
 
     sequence_id: str
+    """The id of the Sequence."""
     target: str
+    """Its target."""
     state: State
+    """FAILED or STOPPED."""
     error: str
+    """The last line of what went wrong."""
 
 
 class TaskProgress(msgspec.Struct, frozen=True):
+    """How far a Task is."""
+
     id: str
     name: str
     state: State
@@ -42,19 +55,27 @@ class TaskProgress(msgspec.Struct, frozen=True):
     started: datetime | None
     ended: datetime | None
     sequences: int
+    """How many there are."""
     under_way: int
+    """Started and not ended."""
     completed: int
+    """Ended COMPLETED."""
     failed: int
+    """Ended FAILED."""
     stopped: int
+    """Ended STOPPED."""
     failures: int
     """With those passed to it (X5)."""
     tolerated: int
     """-1: no limit."""
     concurrency: int
+    """How many may be under way at once."""
     checks: int
+    """How many checks it has, of both kinds."""
     rounds: int
     """Rounds of checks that passed."""
     next_round: datetime | None
+    """When the next round of continuous checks begins."""
     waiting: str
     """Why nothing (more) starts, in words; empty where things run."""
 
@@ -65,6 +86,8 @@ class TaskProgress(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
+    """How far a Labor is, at a moment: what `handle.progress()` returns."""
+
     id: str
     name: str
     state: State
@@ -72,70 +95,105 @@ class Progress(msgspec.Struct, frozen=True):
     started: datetime | None
     ended: datetime | None
     holds: list[Hold]
+    """The Labor's own pauses: who, when, why."""
     tasks: list[TaskProgress]
+    """Task by Task, in order."""
     in_flight: list[Flight]
     """At most 100, the oldest first."""
     in_flight_count: int
+    """How many attempts are executing."""
     losses: list[Loss]
     """The latest, at most 100."""
 
     @property
     def sequences(self) -> int:
+        """Sequences of all Tasks."""
         return sum(task.sequences for task in self.tasks)
 
     @property
     def done(self) -> int:
+        """Sequences that have ended, whatever way."""
         return sum(task.done for task in self.tasks)
 
 
 class Counter(msgspec.Struct, frozen=True):
+    """How many there are, and how many there were."""
+
     executing: int
+    """Now: started and not ended."""
     processed: int
+    """Ended since the engine opened."""
 
 
 class Workers(msgspec.Struct, frozen=True):
+    """Who makes the calls of one kind: of Jobs, of checks, or async ones."""
+
     threads: int
+    """How many threads take calls."""
     idle: int
+    """Threads that wait for a call."""
     queued: int
+    """Calls that wait for a thread."""
     running: int
+    """Calls that are being made."""
     abandoned: int
     """Calls that still go on after their attempt was closed (X8a)."""
     abandoned_ever: int
+    """Those since the engine opened."""
 
 
 class Waiting(msgspec.Struct, frozen=True):
     """A Labor in the store that has not ended and is not taken up (R2, R4)."""
 
     labor_id: str
+    """The id of the Labor."""
     name: str
+    """Its name."""
     why: str
+    """What it waits for, in words."""
 
 
 class Stats(msgspec.Struct, frozen=True):
     """Figures of an engine, since it opened (X12). Checks count as jobs."""
 
     labors: Counter
+    """Labors."""
     tasks: Counter
+    """Tasks."""
     sequences: Counter
+    """Sequences."""
     jobs: Counter
+    """Jobs."""
     queued_jobs: int
     """Jobs that wait for a worker."""
     queued_checks: int
+    """Checks that wait for a worker."""
     workers: Workers
+    """Who makes plain calls of Jobs."""
     check_workers: Workers
+    """Who makes plain calls of checks."""
     async_calls: Workers
+    """Calls on the event loop."""
     degraded: bool
     """The store fails; work waits (D6)."""
     degraded_reason: str
+    """What the store said."""
     degraded_since: datetime | None
+    """Since when."""
     failed_writes: int
+    """How often a write failed."""
     stuck: list[str]
     """Labors whose own writes fail for good, while others go on."""
     commits: int
+    """Commits to the store."""
     commit_units: int
+    """What was written by them: several share a commit (D5)."""
     commit_queue: int
+    """What waits to be written."""
     waiting: list[Waiting]
+    """Labors that are not taken up, and why."""
     steps: int
+    """Steps of the machines."""
 
     @property
     def abandoned(self) -> int:

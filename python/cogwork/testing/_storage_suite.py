@@ -38,6 +38,9 @@ def check_storage(make: Make) -> None:
     """Runs every check against stores that `make` makes, each fresh and empty. Raises AssertionError that names rule and check.
 
     In pytest: `check_storage(lambda: MyStore(tmp_path / "x"))`, or one test for each of `storage_checks()`.
+
+    >>> from cogwork.testing import check_storage
+    >>> check_storage(lambda: cw.open_store("memory:"))
     """
     for check in storage_checks():
         try:
