@@ -11,7 +11,6 @@ import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -22,6 +21,7 @@ from ._errors import CogworkError, CogworkWarning, EngineClosed, NotFound
 from ._handle import Ack, Changes, LaborHandle
 from ._model import Duration, Job, Labor, LaborFilter, Sequence, Signal, State, Task
 from ._progress import Progress, Stats, progress_from, stats_from
+from ._search import SearchResult
 from ._submit import prepare
 from ._waiting import Origin, forked, in_thread, wait_async, wait_for
 from ._workers import AsyncRunner, Runner
@@ -146,11 +146,11 @@ class Engine:
 
     # ---- reading ----
 
-    def search(self, filter: LaborFilter | None = None) -> Iterator[Labor]:
+    def search(self, filter: LaborFilter | None = None) -> SearchResult:
         """Labors that pass, without their tasks, earliest first (T3)."""
         if isinstance(self._store, _storage.BuiltinStorage):
             encode_filter(filter or LaborFilter())  # a filter of wrong types is refused here, not where it is iterated
-        return self._store.labors(filter or LaborFilter())
+        return SearchResult(self._store.labors, self.read_labor, filter or LaborFilter())
 
     def read_labor(self, id: str, full: bool = True) -> Labor:
         """A copy of what is stored (T1); full=False: without tasks. NotFound."""

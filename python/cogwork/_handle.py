@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
-from . import _codec, _core
+from . import _codec, _core, _notebook
 from ._errors import EngineClosed
 from ._model import Change, Duration, Labor, Sequence, Signal, State, Task
 from ._progress import Progress
@@ -120,6 +120,9 @@ class SequenceHandle(Handle):
         """The Sequence as it is stored, without its Jobs."""
         return self._engine.read_sequence(self.id)
 
+    def _repr_html_(self) -> str:
+        return _notebook.sequence_handle_html(self)
+
 
 class TaskHandle(Handle):
     """A Task of a running Labor."""
@@ -131,6 +134,9 @@ class TaskHandle(Handle):
     def sequence(self, target: str) -> SequenceHandle:
         """The Sequence of that target (or name), with the same signals. NotFound says which there are."""
         return SequenceHandle(self._engine, self._engine._core.find_task(self.id, target))
+
+    def _repr_html_(self) -> str:
+        return _notebook.task_handle_html(self)
 
 
 class LaborHandle(Handle):
@@ -185,9 +191,14 @@ class LaborHandle(Handle):
 
     def watch(self) -> Labor:
         """A live display until it ends; then the Labor. Ctrl-C ends the display and raises KeyboardInterrupt; the Labor goes on."""
+        if _notebook.at_hand():
+            return _notebook.watch(self)
         from ._display import watch
 
         return watch(self)
+
+    def _repr_html_(self) -> str:
+        return _notebook.handle_html(self)
 
 
 class Changes(Iterator[Change], AsyncIterator[Change]):

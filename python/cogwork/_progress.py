@@ -87,6 +87,11 @@ class Progress(msgspec.Struct, frozen=True):
     def done(self) -> int:
         return sum(task.done for task in self.tasks)
 
+    def _repr_html_(self) -> str:
+        from ._html import progress_html
+
+        return progress_html(self)
+
 
 class Counter(msgspec.Struct, frozen=True):
     executing: int

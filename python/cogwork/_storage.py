@@ -16,6 +16,7 @@ import msgspec
 from . import _codec, _core
 from ._errors import CogworkError, NotFound, StorageError, StoreInUse
 from ._model import Change, Job, Labor, LaborFilter, Sequence, Task, did_you_mean
+from ._search import SearchResult
 
 NO_LINK = bytes(16)
 
@@ -302,8 +303,8 @@ class BuiltinStorage(Storage):
     def write_job(self, job: Job) -> None:
         self.apply(Batch([(WriteKind.JOB, job)], [], []))
 
-    def labors(self, filter: LaborFilter | None = None) -> Iterator[Labor]:
-        return stream(self.core, filter or LaborFilter())
+    def labors(self, filter: LaborFilter | None = None) -> SearchResult:
+        return SearchResult(lambda wanted: stream(self.core, wanted), self.read_labor, filter or LaborFilter())
 
     def apply(self, batch: Batch) -> None:
         writes = [(int(kind), _codec.encoder.encode(value)) for kind, value in batch.writes]
@@ -332,7 +333,7 @@ class BuiltinStorage(Storage):
                 if change.number > since:
                     yield change
 
-    def search(self, filter: LaborFilter | None = None) -> Iterator[Labor]:
+    def search(self, filter: LaborFilter | None = None) -> SearchResult:
         """The same as `labors`."""
         return self.labors(filter)
 
