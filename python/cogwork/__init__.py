@@ -29,6 +29,7 @@ from ._errors import (
     StoreInUse,
     ValidationError,
 )
+from ._frame import to_frame
 from ._handle import Ack, Changes, LaborHandle, SequenceHandle, TaskHandle
 from ._model import (
     Attempt,
@@ -49,6 +50,7 @@ from ._model import (
     Task,
 )
 from ._progress import Progress, Stats
+from ._search import SearchResult
 from ._storage import (
     Batch,
     HistoryRow,
@@ -65,6 +67,7 @@ from ._storage import (
     register_store,
     stores,
 )
+from ._timeline import timeline
 
 __all__ = [
     "Ack",
@@ -101,6 +104,7 @@ __all__ = [
     "Reason",
     "Record",
     "RecordKind",
+    "SearchResult",
     "Searcher",
     "Sequence",
     "SequenceHandle",
@@ -122,4 +126,6 @@ __all__ = [
     "open_store",
     "register_store",
     "stores",
+    "timeline",
+    "to_frame",
 ]

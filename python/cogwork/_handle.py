@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
-from . import _codec, _core, _notebook
+from . import _codec, _core
 from ._errors import EngineClosed
 from ._model import Change, Duration, Labor, Sequence, Signal, State, Task
 from ._progress import Progress
@@ -121,7 +121,9 @@ class SequenceHandle(Handle):
         return self._engine.read_sequence(self.id)
 
     def _repr_html_(self) -> str:
-        return _notebook.sequence_handle_html(self)
+        from ._notebook import sequence_handle_html
+
+        return sequence_handle_html(self)
 
 
 class TaskHandle(Handle):
@@ -136,7 +138,9 @@ class TaskHandle(Handle):
         return SequenceHandle(self._engine, self._engine._core.find_task(self.id, target))
 
     def _repr_html_(self) -> str:
-        return _notebook.task_handle_html(self)
+        from ._notebook import task_handle_html
+
+        return task_handle_html(self)
 
 
 class LaborHandle(Handle):
@@ -191,14 +195,14 @@ class LaborHandle(Handle):
 
     def watch(self) -> Labor:
         """A live display until it ends; then the Labor. Ctrl-C ends the display and raises KeyboardInterrupt; the Labor goes on."""
-        if _notebook.at_hand():
-            return _notebook.watch(self)
-        from ._display import watch
+        from . import _display, _notebook
 
-        return watch(self)
+        return _notebook.watch(self) if _notebook.at_hand() else _display.watch(self)
 
     def _repr_html_(self) -> str:
-        return _notebook.handle_html(self)
+        from ._notebook import handle_html
+
+        return handle_html(self)
 
 
 class Changes(Iterator[Change], AsyncIterator[Change]):

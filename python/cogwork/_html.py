@@ -89,7 +89,7 @@ def task_html(task: Task, remark: str = "") -> str:
         dim(task.id, cls="cw-mono"),
         _remark(remark),
         *_holds(task.holds),
-        task_table([row_of(task)], 1, now) if task.sequences else None,
+        task_table([row_of(task)], 1, now, named=False) if task.sequences else None,
         _task_body(task, now),
     )
 
@@ -173,7 +173,7 @@ def task_progress_html(task: TaskProgress, holds: list[Hold]) -> str:
         dim(moment_of("started", task.started), moment_of("ended", task.ended)),
         dim(task.id, cls="cw-mono"),
         *_holds(holds),
-        task_table([row_of_progress(task)], 1, now),
+        task_table([row_of_progress(task)], 1, now, named=False),
         note("hold", clip(task.waiting)) if task.waiting and not task.state.ended else None,
     )
 

@@ -53,11 +53,12 @@ def row_of_progress(task: TaskProgress) -> TaskRow:
     )  # fmt: skip
 
 
-def task_table(rows: list[TaskRow], of: int, now: datetime) -> Html | None:
+def task_table(rows: list[TaskRow], of: int, now: datetime, named: bool = True) -> Html | None:
+    """named=False: below a head that says name and state already."""
     cells = [
         [
-            tag("b", clip(row.name)),
-            Html(badge(row.state) + " " + reason_of(row.reason)),
+            tag("b", clip(row.name)) if named else "",
+            Html(badge(row.state) + " " + reason_of(row.reason)) if named else "",
             _bar(row),
             _counts(row),
             row.budget,
@@ -88,7 +89,7 @@ def _counts(row: TaskRow) -> str:
 def _budget(failures: int, tolerated: int | None, written: int | str) -> str:
     if (tolerated is not None and tolerated < 0) or written == -1:
         return f"{failures}, no limit"
-    return f"{failures} of {_share(tolerated, written)}"
+    return f"{failures} of {_share(tolerated, written)} tolerated"
 
 
 def _share(number: int | None, written: int | str) -> str:
