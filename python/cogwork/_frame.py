@@ -144,7 +144,8 @@ def _sequence_rows(labors: Iterator[Labor]) -> Iterator[tuple[Any, ...]]:
     for labor in labors:
         for task in labor.tasks:
             for s in task.sequences:
-                lost = next((job for job in s.jobs if job.state in (State.FAILED, State.STOPPED)), None)
+                undone = (job for job in s.jobs if job.state != State.COMPLETED)
+                lost = next(undone, None) if s.state in (State.FAILED, State.STOPPED) else None
                 name = (lost.name or lost.cog_path) if lost else None
                 attempts = sum(len(job.attempts) for job in s.jobs)
                 yield (

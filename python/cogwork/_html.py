@@ -115,7 +115,7 @@ def job_html(job: Job) -> str:
     attempts = job.attempts[-_SEQUENCES:]
     rows = [
         [
-            f"{a.round}/{a.number}" if a.round else a.number,
+            f"round {a.round}, {a.number}" if a.round else a.number,
             "executing" if a.started and not a.ended else a.status.name,
             clock(a.started),
             took(a.started, a.ended, now),

@@ -17,7 +17,7 @@ CLIP = 160  # characters of a text in a cell
 LONG = 4000  # characters of an error or a log in its fold
 
 _STYLE = """
-.cw{font:13px/1.5 var(--jp-ui-font-family,system-ui,sans-serif);color:var(--jp-ui-font-color1,inherit);max-width:72em;margin:2px 0}
+.cw{font:13px/1.5 var(--jp-ui-font-family,system-ui,sans-serif);color:var(--jp-ui-font-color1,inherit);max-width:76em;margin:2px 0;overflow-x:auto}
 .cw *{unicode-bidi:isolate}
 .cw .cw-run{--c:var(--jp-info-color1,#1e88e5)}.cw .cw-ok{--c:var(--jp-success-color1,#388e3c)}
 .cw .cw-bad{--c:var(--jp-error-color1,#e53935)}.cw .cw-hold{--c:var(--jp-warn-color1,#f57c00)}
@@ -26,10 +26,10 @@ _STYLE = """
 .cw .cw-badge::before{content:"";display:inline-block;width:7px;height:7px;border-radius:50%;background:var(--c);margin-right:5px}
 .cw .cw-name{font-weight:600;font-size:14px;margin-right:8px}
 .cw .cw-dim{opacity:.68}.cw .cw-note{border-left:3px solid var(--c);padding-left:8px;margin:4px 0}
-.cw .cw-mono{font-family:var(--jp-code-font-family,ui-monospace,monospace);font-size:12px}
+.cw .cw-mono{font-family:var(--jp-code-font-family,ui-monospace,monospace);font-size:12px;overflow-wrap:anywhere}
 .cw table.cw-t{border-collapse:collapse;margin:6px 0;font-size:12px;border:0}
-.cw table.cw-t th,.cw table.cw-t td{text-align:left;vertical-align:top;padding:2px 14px 2px 0;border:0;border-bottom:1px solid #8883;background:none;max-width:44em;overflow-wrap:anywhere;white-space:normal}
-.cw table.cw-t th{font-weight:400;opacity:.68}.cw table.cw-t tr{background:none}
+.cw table.cw-t th,.cw table.cw-t td{text-align:left;vertical-align:top;padding:2px 14px 2px 0;border:0;border-bottom:1px solid #8883;background:none;max-width:44em;overflow-wrap:break-word;white-space:normal}
+.cw table.cw-t th{white-space:nowrap;font-weight:400;opacity:.68}.cw table.cw-t tr{background:none}
 .cw .cw-bar{display:flex;width:150px;height:8px;margin:5px 0;border-radius:4px;overflow:hidden;background:#8883}
 .cw .cw-bar span{background:var(--c);min-width:2px}
 .cw details{margin:3px 0}.cw summary{cursor:pointer}.cw details>div{margin-left:14px}
@@ -144,7 +144,7 @@ def moment_of(what: str, moment: datetime | None) -> str:
 
 
 def took(started: datetime | None, ended: datetime | None, now: datetime) -> str:
-    return format_span(max((ended or now) - started, timedelta())) if started else ""
+    return format_span(max((ended or now) - started, timedelta())).replace(" ", "\u00a0") if started else ""
 
 
 def end_of(text: str) -> str:

@@ -56,19 +56,19 @@ class _Picture:
     """One place in the notebook, whose content is replaced."""
 
     def __init__(self) -> None:
-        self._display: Any = None
+        from IPython.display import DisplayHandle
+
+        self._display: Any = DisplayHandle()
         self._shown = ""
 
     def show(self, html: str) -> None:
-        from IPython.display import HTML, display
+        from IPython.display import HTML
 
         if html == self._shown:
             return
+        publish = self._display.update if self._shown else self._display.display
         self._shown = html
-        if self._display is None:
-            self._display = display(HTML(html), display_id=True)
-        else:
-            self._display.update(HTML(html))
+        publish(HTML(html))
 
 
 # ---- handles ----

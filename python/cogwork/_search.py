@@ -40,7 +40,9 @@ class SearchResult(Iterator[Labor]):
             yield self._read(labor.id)
 
     def __repr__(self) -> str:
-        return f"<SearchResult: {self._filter!r}>"
+        fields = [(field.name, getattr(self._filter, field.name)) for field in msgspec.structs.fields(self._filter)]
+        given = ", ".join(f"{name}={value!r}" for name, value in fields if value not in ([], "", None, False))
+        return f"<SearchResult: {given or 'all Labors'}>"
 
     def _repr_html_(self) -> str:
         from ._html import labors_html, remark_html

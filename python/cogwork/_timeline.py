@@ -10,6 +10,7 @@ import msgspec
 
 from ._frame import places
 from ._handle import LaborHandle
+from ._markup import count
 from ._model import Attempt, AttemptStatus, Change, ChangeKind, Labor, State, Task, last_line
 from ._recap import format_span
 
@@ -30,6 +31,13 @@ _COLORS = {
 _NAMES = {AttemptStatus.OPEN: "EXECUTING"}
 _HELD = {State.PAUSING, State.PAUSED, State.ADMIN_PAUSED, State.CRISIS_PAUSED}
 _ATTEMPTS = 50  # of a row: the first, and the last of them
+_LIGHT_AND_DARK = {  # reads on either
+    "background": "transparent",
+    "view": {"stroke": "#8884"},
+    "axis": {"labelColor": "#888", "gridColor": "#8883", "domainColor": "#8886", "tickColor": "#8886"},
+    "title": {"color": "#888", "subtitleColor": "#888"},
+    "legend": {"labelColor": "#888", "titleColor": "#888"},
+}
 _STEP = 15  # pixels of a row
 _TEXT = 200  # characters of a tooltip
 
@@ -79,7 +87,8 @@ def timeline(
     )
     if not charts:
         charts = [altair.Chart(altair.InlineData(values=[])).mark_bar().properties(width=width, height=_STEP)]
-    return altair.vconcat(*charts, spacing=14, title=title).resolve_scale(x="shared", color="shared")
+    chart = altair.vconcat(*charts, spacing=14, title=title).resolve_scale(x="shared", color="shared")
+    return chart.configure(**_LIGHT_AND_DARK)
 
 
 def _subtitle(labor: Labor, untouched: list[str]) -> str:
@@ -194,11 +203,13 @@ def _axes(altair: Any, labor: Labor, lines: list[_Line], now: datetime) -> dict[
     """What all charts share: the time, and the colours of the statuses that there are."""
     span = now - labor.started if labor.started else timedelta()
     clock = "%H:%M:%S.%L" if span < timedelta(seconds=20) else "%H:%M:%S" if span < timedelta(days=1) else "%d. %H:%M"
-    axis = altair.Axis(format=clock, labelOverlap=True, grid=True)
+    axis = altair.Axis(format=clock, labelOverlap=True, grid=True, tickCount=6)
     there = {attempt.status for line in lines for _, attempt in line.attempts}
     colors = {_name(status): color for status, color in _COLORS.items() if status in there}
     scale = altair.Scale(domain=list(colors), range=list(colors.values()))
+    extent = min(180, max((6 * len(line.label) for line in lines), default=0))  # so that all charts begin at one place
     return {
+        "names": altair.Axis(labelLimit=180, minExtent=extent),
         "x": altair.X("begin:T", title=None, scale=altair.Scale(type="utc"), axis=axis),
         "color": altair.Color("status:N", title="attempt", scale=scale),
     }
@@ -213,20 +224,21 @@ def _task_chart(
     pauses: list[_Pause],
     now: datetime,
 ) -> Any:
+    x, color = axes["x"], axes["color"]
     order = [line.label for line in shown]
-    y = altair.Y("row:N", sort=order, title=None, axis=altair.Axis(labelLimit=180), scale=altair.Scale(domain=order))
+    y = altair.Y("row:N", sort=order, title=None, axis=axes["names"], scale=altair.Scale(domain=order))
     tooltip = [f"{name}:N" for name in ("row", "job", "attempt", "status", "took", "answered")]
     tooltip += [altair.Tooltip("begin:T", format="%H:%M:%S.%L UTC", title="began")]
     bars = altair.Chart(altair.InlineData(values=[value for line in shown for value in _bars(line, now)]))
     layers = [
-        bars.mark_bar(opacity=0.75, height=_STEP - 5).encode(**axes, x2="end:T", y=y, tooltip=tooltip),
+        bars.mark_bar(opacity=0.75, height=_STEP - 5).encode(x=x, x2="end:T", y=y, color=color, tooltip=tooltip),
         # Where each begins: what is too short for a bar is seen, and retries can be told apart.
-        bars.mark_tick(thickness=2, height=_STEP - 3).encode(**axes, y=y, tooltip=tooltip),
+        bars.mark_tick(thickness=2, height=_STEP - 3).encode(x=x, y=y, color=color, tooltip=tooltip),
     ]
     if pauses:
         held = altair.Chart(altair.InlineData(values=[_pause_value(pause) for pause in pauses]))
         layers.insert(
-            0, held.mark_rect(color="#e0b020", opacity=0.25).encode(x=axes["x"], x2="end:T", tooltip=["held:N", "by:N", "note:N", "took:N"])
+            0, held.mark_rect(color="#e0b020", opacity=0.25).encode(x=x, x2="end:T", tooltip=["held:N", "by:N", "note:N", "took:N"])
         )  # fmt: skip
     return altair.layer(*layers).properties(
         height=altair.Step(_STEP),
@@ -240,7 +252,7 @@ def _counts(task: Task, lines: list[_Line], shown: list[_Line]) -> str:
     if left := len(lines) - len(shown):
         text += f"; {len(shown)} of {len(lines)} rows: those that were lost, tried again or slow; {left} left out"
     if untouched := sum(sequence.state == State.NOT_STARTED for sequence in task.sequences):
-        text += f"; {untouched} targets not started"
+        text += f"; {count(untouched, 'target')} not started"
     return text
 
 
