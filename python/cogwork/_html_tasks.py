@@ -35,7 +35,7 @@ def row_of(task: Task) -> TaskRow:
     checks = [*task.pre_checks, *task.cont_checks]
     lost = sum(job.state == State.FAILED for job in checks)
     under_way = len(task.sequences) - completed - failed - stopped - states[State.NOT_STARTED]
-    said = f"{len(checks)}" + (f", {lost} failed" if lost else "") if checks else ""
+    said = count(len(checks), "check") + (f", {lost} failed" if lost else "") if checks else ""
     if rounds := max((job.rounds for job in task.cont_checks), default=0):
         said += f", {count(rounds, 'round')} passed"
     return TaskRow(
@@ -46,7 +46,7 @@ def row_of(task: Task) -> TaskRow:
 
 
 def row_of_progress(task: TaskProgress) -> TaskRow:
-    checks = f"{task.checks}, {count(task.rounds, 'round')} passed" if task.checks else ""
+    checks = f"{count(task.checks, 'check')}, {count(task.rounds, 'round')} passed" if task.checks else ""
     return TaskRow(
         task.name, task.state, task.reason, task.started, task.ended, task.sequences, task.completed, task.failed,
         task.stopped, task.under_way, _budget(task.failures, task.tolerated, task.tolerated), str(task.concurrency), checks,
