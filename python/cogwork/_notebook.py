@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ._errors import EngineClosed
 from ._html import labor_html, progress_html, remark_html, sequence_html, task_html, task_progress_html
 from ._model import Labor
-from ._waiting import sigterm_interrupts, wait_for
+from ._waiting import wait_for
 
 if TYPE_CHECKING:
     from ._handle import Handle, LaborHandle, SequenceHandle, TaskHandle
@@ -30,25 +30,22 @@ def watch(handle: LaborHandle) -> Labor:
     end = handle._engine._core.end_of(handle.id)
     picture = _Picture()
     try:
-        with sigterm_interrupts():
-            ended = False
-            while not ended:
-                news = handle.changes()  # from now: nothing is missed that happens while the picture is made
-                progress = handle.progress()
-                picture.show(progress_html(progress))
-                ended = progress.state.ended or wait_for(end.completion, _REFRESH)
-                if not ended:
-                    wait_for(news._feed.ready(), _CLOCK - _REFRESH)
-            labor = handle.wait()  # its end is shown a moment before it is durable
-            picture.show(progress_html(handle.progress()))
-            return labor
+        ended = False
+        while not ended:
+            news = handle.changes()  # from now: nothing is missed that happens while the picture is made
+            progress = handle.progress()
+            picture.show(progress_html(progress))
+            ended = progress.state.ended or wait_for(end.completion, _REFRESH)
+            if not ended:
+                wait_for(news._feed.ready(), _CLOCK - _REFRESH)
+        labor = handle.wait()  # its end is shown a moment before it is durable
+        picture.show(progress_html(handle.progress()))
+        return labor
     except KeyboardInterrupt:
-        picture.show(
-            handle_html(handle, "The display was interrupted. The Labor goes on; handle.watch() shows it again.")
-        )
+        picture.show(handle_html(handle, "The display was interrupted. The Labor goes on; watch() shows it again."))
         raise
     except EngineClosed as error:
-        picture.show(handle_html(handle, str(error)))
+        picture.show(handle_html(handle, f"No longer watched: {error}."))
         raise
 
 
@@ -67,27 +64,25 @@ class _Picture:
         if html == self._shown:
             return
         publish = self._display.update if self._shown else self._display.display
-        self._shown = html
         publish(HTML(html))
+        self._shown = html  # an interrupt in the first publishing may show it twice; better than not at all
 
 
 # ---- handles ----
 
-_STORED = "The engine is closed; this is what is stored."
-
 
 def handle_html(handle: LaborHandle, remark: str = "") -> str:
-    """The Labor as it is now; as it is stored, where the engine is closed. Never raises."""
+    """The Labor as it is now; as it is stored, where its engine does not answer. Never raises."""
 
     def now() -> str:
         progress = handle.progress()
         return labor_html(handle.read(), remark) if progress.state.ended else progress_html(progress, remark)
 
-    return _first(handle, now, lambda: labor_html(handle.read(), remark or _STORED))
+    return _now_or_stored(handle, now, lambda why: labor_html(handle.read(), remark or why))
 
 
 def task_handle_html(handle: TaskHandle) -> str:
-    """The Task as it is now; as it is stored, where the engine is closed. Never raises."""
+    """The Task as it is now; as it is stored, where its engine does not answer. Never raises."""
 
     def now() -> str:
         labor = handle.id[:-8] + "00000000"  # ids end in the object's place in the tree (docs/decisions/0002)
@@ -95,20 +90,25 @@ def task_handle_html(handle: TaskHandle) -> str:
         task = next(task for task in tasks if task.id == handle.id)
         return task_progress_html(task, handle.read().holds)
 
-    return _first(handle, now, lambda: task_html(handle.read(), _STORED))
+    return _now_or_stored(handle, now, lambda why: task_html(handle.read(), why))
 
 
 def sequence_handle_html(handle: SequenceHandle) -> str:
-    """The Sequence as it is stored. Never raises."""
-    return _first(handle, lambda: sequence_html(handle.read(), _STORED if handle._engine.closed else ""))
+    """The Sequence as it is stored, and whether its engine answers. Never raises."""
+
+    def now() -> str:
+        _ = handle.state  # raises where no engine is there
+        return sequence_html(handle.read())
+
+    return _now_or_stored(handle, now, lambda why: sequence_html(handle.read(), why))
 
 
-def _first(handle: Handle, *ways: Callable[[], str]) -> str:
-    """What the first way makes that works; else why the last did not."""
-    why = ""
-    for way in ways:
-        try:
-            return way()
-        except Exception as error:
-            why = str(error) or type(error).__name__
-    return remark_html(f"{type(handle).__name__} {handle.id}: {why}")
+def _now_or_stored(handle: Handle, now: Callable[[], str], stored: Callable[[str], str]) -> str:
+    try:
+        return now()
+    except Exception as error:
+        why = str(error) or type(error).__name__
+    try:
+        return stored(f"This is what is stored: {why}.")
+    except Exception as error:
+        return remark_html(f"{type(handle).__name__} {handle.id}: {error}")

@@ -71,7 +71,7 @@ def timeline(
         raise ValueError(f"Labor {labor.name!r} ({labor.id}) was read without its Tasks; read_labor(id) has them")
     now = labor.ended or datetime.now(timezone.utc)
     pauses = _pauses(labor, changes or (), now)
-    lines = {n: _lines(labor, task, now) for n, task in enumerate(labor.tasks)}
+    lines = {n: _lines(task, now) for n, task in enumerate(labor.tasks)}
     shown = _share_out(lines, rows)
     axes = _axes(altair, labor, [line for some in shown.values() for line in some], now)
     charts = [
@@ -81,7 +81,7 @@ def timeline(
     ]
     untouched = [task.name for n, task in enumerate(labor.tasks) if not lines[n]]
     title = altair.TitleParams(
-        text=f"{labor.name}: {labor.state.name}",
+        text=f"{labor.name or '(no name)'}: {labor.state.name}",
         subtitle=_subtitle(labor, untouched),
         anchor="start",
     )
@@ -106,7 +106,7 @@ def _subtitle(labor: Labor, untouched: list[str]) -> str:
 # ---- rows ----
 
 
-def _lines(labor: Labor, task: Task, now: datetime) -> list[_Line]:
+def _lines(task: Task, now: datetime) -> list[_Line]:
     """The rows of a Task, checks first; those without an attempt have nothing to show."""
     grouped: dict[int, tuple[str, bool, list[tuple[str, Attempt]], State]] = {}
     for place in places(Labor(tasks=[task])):

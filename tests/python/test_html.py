@@ -221,7 +221,7 @@ def test_handles_show_what_is_now_and_after_the_engine_closed_what_is_stored(tmp
     for shown in (handle, task, sequence):
         text = page_of(shown).text
         assert "COMPLETED" in text
-        assert "The engine is closed; this is what is stored." in text
+        assert "This is what is stored: the engine is closed; open another on the store to go on." in text
 
 
 def test_a_handle_never_raises(engine, make_cog):

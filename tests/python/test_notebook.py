@@ -97,13 +97,13 @@ except KeyboardInterrupt:
     _, watched, after, again = run_cells(
         tmp_path, SETUP, interrupt, "go.set(); print(handle.wait().state.name)", "engine.close(); handle"
     )
-    picture, printed = watched
-    text = text_of(picture.data["text/html"])
+    *pictures, printed = watched
+    text = text_of(pictures[-1].data["text/html"])
     assert "edge upgrade RUNNING" in text
-    assert "The display was interrupted. The Labor goes on; handle.watch() shows it again." in text
+    assert "The display was interrupted. The Labor goes on; watch() shows it again." in text
     assert printed.text == "interrupted; RUNNING\n"
     assert after[0].text == "COMPLETED\n"
-    assert "The engine is closed; this is what is stored." in text_of(again[0].data["text/html"])
+    assert "This is what is stored: the engine is closed" in text_of(again[0].data["text/html"])
 
 
 def test_watch_says_when_its_engine_closes(tmp_path):
