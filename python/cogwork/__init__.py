@@ -32,6 +32,7 @@ from ._errors import (
     StoreInUse,
     ValidationError,
 )
+from ._frame import to_frame
 from ._handle import Ack, Changes, LaborHandle, SequenceHandle, TaskHandle
 from ._model import (
     Attempt,
@@ -52,6 +53,7 @@ from ._model import (
     Task,
 )
 from ._progress import Progress, Stats
+from ._search import SearchResult
 from ._storage import (
     Batch,
     HistoryRow,
@@ -68,6 +70,7 @@ from ._storage import (
     register_store,
     stores,
 )
+from ._timeline import timeline
 
 __all__ = [
     "Ack",
@@ -106,6 +109,7 @@ __all__ = [
     "Reason",
     "Record",
     "RecordKind",
+    "SearchResult",
     "Searcher",
     "Sequence",
     "SequenceHandle",
@@ -128,4 +132,6 @@ __all__ = [
     "open_store",
     "register_store",
     "stores",
+    "timeline",
+    "to_frame",
 ]

@@ -53,11 +53,23 @@ class Engine(Steering):
 
     store: a path (SQLite), "memory:" (nothing is kept), "name:where" of a registered store, or a Storage.
     workers: how many plain calls of Jobs run at once, and as many of checks beside them (X13).
-    grace: seconds or timedelta that a call which was asked to end may take (X8a). max_crashes: X10. max_output: bytes (X9).
+    grace: seconds or timedelta that a call which was asked to end may take (X8a). max_crashes: how often a Cog's process may die before
+    the Cog is refused (X10). max_output: bytes of an output that are kept (X9).
     recover: "all" takes up the Labors that had not ended (R1), "none" leaves them.
     loop: runs async Cogs, instead of a loop of the engine's own.
 
     Raises StoreInUse where another engine owns the store, StorageError where it cannot be opened. Any thread may call any method.
+
+    >>> @cw.cog
+    ... def greet(name: str) -> str:
+    ...     return f"hello, {name}"
+    >>> one = cw.Sequence("world", jobs=[greet.job("world")])
+    >>> labor = cw.Labor("hello", tasks=[cw.Task("all", sequences=[one])])
+    >>> with cw.Engine("labors.db") as engine:
+    ...     handle = engine.submit(labor)
+    ...     done = handle.wait()
+    >>> done["all"]["world"][0].output
+    'hello, world'
     """
 
     _core: CoreEngine
@@ -122,6 +134,7 @@ class Engine(Steering):
 
     @property
     def closed(self) -> bool:
+        """Whether closing has begun."""
         return self._core.closed
 
     # ---- the end ----

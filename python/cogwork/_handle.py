@@ -132,6 +132,11 @@ class SequenceHandle(Handle):
         """The Sequence as it is stored, without its Jobs."""
         return self._engine.read_sequence(self.id)
 
+    def _repr_html_(self) -> str:
+        from ._notebook import sequence_handle_html
+
+        return sequence_handle_html(self)
+
 
 class TaskHandle(Handle):
     """A Task of a running Labor."""
@@ -143,6 +148,11 @@ class TaskHandle(Handle):
     def sequence(self, target: str) -> SequenceHandle:
         """The Sequence of that target (or name), with the same signals. NotFound says which there are."""
         return SequenceHandle(self._engine, self._engine._core.find_task(self.id, target))
+
+    def _repr_html_(self) -> str:
+        from ._notebook import task_handle_html
+
+        return task_handle_html(self)
 
 
 class LaborHandle(Handle):
@@ -197,9 +207,14 @@ class LaborHandle(Handle):
 
     def watch(self) -> Labor:
         """A live display until it ends; then the Labor. Ctrl-C ends the display and raises KeyboardInterrupt; the Labor goes on."""
-        from ._display import watch
+        from . import _display, _notebook
 
-        return watch(self)
+        return _notebook.watch(self) if _notebook.at_hand() else _display.watch(self)
+
+    def _repr_html_(self) -> str:
+        from ._notebook import handle_html
+
+        return handle_html(self)
 
 
 class Changes(Iterator[Change], AsyncIterator[Change]):

@@ -272,6 +272,11 @@ class Job(_Object, omit_defaults=True):
         """The error of the last attempt, if it has one."""
         return self.attempts[-1].error if self.attempts else None
 
+    def _repr_html_(self) -> str:
+        from ._html import job_html
+
+        return job_html(self)
+
 
 class Sequence(_Object, omit_defaults=True):
     """The Jobs for one target, run one after another (X7).
@@ -310,6 +315,11 @@ class Sequence(_Object, omit_defaults=True):
     def as_new(self) -> Sequence:
         """A fresh copy to submit."""
         return _fresh(self, _COMMON_RESULTS, jobs=[job.as_new() for job in self.jobs])
+
+    def _repr_html_(self) -> str:
+        from ._html import sequence_html
+
+        return sequence_html(self)
 
 
 class Task(_Object, omit_defaults=True):
@@ -384,6 +394,11 @@ class Task(_Object, omit_defaults=True):
             pre_checks=[job.as_new() for job in self.pre_checks],
             cont_checks=[job.as_new() for job in self.cont_checks],
         )
+
+    def _repr_html_(self) -> str:
+        from ._html import task_html
+
+        return task_html(self)
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -490,6 +505,11 @@ class Labor(_Object, omit_defaults=True):
         from ._recap import recap
 
         return recap(self)
+
+    def _repr_html_(self) -> str:
+        from ._html import labor_html
+
+        return labor_html(self)
 
 
 class Change(msgspec.Struct, omit_defaults=True, frozen=True):

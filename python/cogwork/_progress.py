@@ -115,6 +115,11 @@ class Progress(msgspec.Struct, frozen=True):
         """Sequences that have ended, whatever way."""
         return sum(task.done for task in self.tasks)
 
+    def _repr_html_(self) -> str:
+        from ._html import progress_html
+
+        return progress_html(self)
+
 
 class Counter(msgspec.Struct, frozen=True):
     """How many there are, and how many there were."""

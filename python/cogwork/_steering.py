@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +12,7 @@ from ._errors import NotFound
 from ._handle import Ack, Changes, LaborHandle
 from ._model import Duration, Job, Labor, LaborFilter, Sequence, Signal, Task
 from ._progress import Progress, Stats, progress_from, stats_from
+from ._search import SearchResult
 from ._waiting import in_thread, wait_async, wait_for
 
 
@@ -59,33 +59,34 @@ class Steering:
     def signal(self, id: str, signal: Signal, *, interrupt: bool = False, by: str | None = None, note: str = "") -> Ack:
         """Sends a signal to a Labor, Task or Sequence by id; returns once the engine has taken it (G1).
 
-        interrupt: with STOP, executing attempts are ended too (G3a). by: the login name if not given. Raises SignalNotAllowed where
-        the state of a Labor does not allow it (G2), NotFound.
+        interrupt: with STOP, executing attempts are ended too (G3a). by: the login name if not given. note: why.
+
+        Raises SignalNotAllowed where the state of a Labor does not allow it (G2), NotFound.
         """
         return Ack(self._core.signal(id_of(id), int(Signal(signal)), interrupt, by_whom(by), text_of(note, "note")))
 
     # ---- reading ----
 
-    def search(self, filter: LaborFilter | None = None) -> Iterator[Labor]:
+    def search(self, filter: LaborFilter | None = None) -> SearchResult:
         """Labors that pass, without their tasks, earliest first (T3)."""
         if isinstance(self._store, _storage.BuiltinStorage):
             encode_filter(filter or LaborFilter())  # a filter of wrong types is refused here, not where it is iterated
-        return self._store.labors(filter or LaborFilter())
+        return SearchResult(self._store.labors, self.read_labor, filter or LaborFilter())
 
     def read_labor(self, id: str, full: bool = True) -> Labor:
         """A copy of what is stored (T1); full=False: without tasks. NotFound."""
         return self._store.read_labor(id_of(id), full)
 
     def read_task(self, id: str) -> Task:
-        """Without checks and sequences."""
+        """A Task without what is below it. NotFound."""
         return self._store.read_task(id_of(id))
 
     def read_sequence(self, id: str) -> Sequence:
-        """Without jobs."""
+        """A Sequence without its Jobs. NotFound."""
         return self._store.read_sequence(id_of(id))
 
     def read_job(self, id: str, full: bool = True) -> Job:
-        """full=False: without args and output."""
+        """A Job; full=False: without args and output. NotFound."""
         return self._store.read_job(id_of(id), full)
 
     def changes(self, id: str | None = None, since: int | None = None) -> Changes:

@@ -16,6 +16,7 @@ import msgspec
 from . import _codec, _core
 from ._errors import CogworkError, NotFound, StorageError, StoreInUse
 from ._model import Change, Job, Labor, LaborFilter, Sequence, Task, did_you_mean
+from ._search import SearchResult
 
 NO_LINK = bytes(16)
 
@@ -46,9 +47,11 @@ class HistoryRow(NamedTuple):
     """Number of its first change."""
     count: int  # type: ignore[assignment]  # a row has no use for tuple.count
     labor_id: str
+    """Of which Labor."""
     at: int
     """Microseconds since 1970."""
     packed: bytes
+    """The changes; docs/internals/document.md has their form."""
     link: bytes
     """Chains it to the Labor's row before."""
 
@@ -84,7 +87,10 @@ class Batch(NamedTuple):
 
 
 class Releasable(Protocol):
-    def release(self) -> None: ...
+    """A lock that is held."""
+
+    def release(self) -> None:
+        """Lets go of it."""
 
 
 class Reader(abc.ABC):
@@ -199,6 +205,8 @@ class SimpleStorage(Storage):
     It is not atomic: a crash in the middle of a commit leaves a part of it stored, and what an engine finds then may be a state
     that never was. History and records are kept beside: in a cogwork store of its own, `beside`
     (a path, for SQLite), or in memory, and then they are gone with the process.
+
+    A whole one, made of a dict, is in docs/writing-stores.md; `cogwork.testing.check_storage` says whether it keeps the contract.
     """
 
     def __init__(self, beside: str | os.PathLike[str] = "memory:") -> None:
@@ -307,8 +315,8 @@ class BuiltinStorage(Storage):
     def write_job(self, job: Job) -> None:
         self.apply(Batch([(WriteKind.JOB, job)], [], []))
 
-    def labors(self, filter: LaborFilter | None = None) -> Iterator[Labor]:
-        return stream(self.core, filter or LaborFilter())
+    def labors(self, filter: LaborFilter | None = None) -> SearchResult:
+        return SearchResult(lambda wanted: stream(self.core, wanted), self.read_labor, filter or LaborFilter())
 
     def apply(self, batch: Batch) -> None:
         writes = [(int(kind), _codec.encoder.encode(value)) for kind, value in batch.writes]
@@ -337,7 +345,7 @@ class BuiltinStorage(Storage):
                 if change.number > since:
                     yield change
 
-    def search(self, filter: LaborFilter | None = None) -> Iterator[Labor]:
+    def search(self, filter: LaborFilter | None = None) -> SearchResult:
         """The same as `labors`."""
         return self.labors(filter)
 

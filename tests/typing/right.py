@@ -59,7 +59,8 @@ def use(engine: cw.Engine) -> None:
     assert_type(handle.wait(timeout=5).raise_for_state(), cw.Labor)
     assert_type(handle.pause(by="ann"), cw.Ack)
     assert_type(handle.state, cw.State)
-    assert_type(engine.search(cw.LaborFilter(states=[cw.State.RUNNING])), Iterator[cw.Labor])
+    found: Iterator[cw.Labor] = engine.search(cw.LaborFilter(states=[cw.State.RUNNING]))
+    assert_type(next(found), cw.Labor)
     for change in handle.changes():
         assert_type(change, cw.Change)
 
