@@ -38,6 +38,7 @@ navigation = {
         "reference/cogs",
         "reference/engine",
         "reference/handles",
+        "reference/notebook",
         "reference/stores",
         "reference/errors",
         "reference/testing",

@@ -5,7 +5,7 @@
 
 namespace cogwork {
 
-Errands::Errands() {
+void Errands::begin() {
   // Signals are for the host's own threads: Ctrl-C must reach Python's.
   sigset_t all, before;
   sigfillset(&all);
@@ -19,6 +19,7 @@ void Errands::post(std::function<void()> errand) {
     const std::lock_guard lock(mutex_);
     if (stopping_) return;
     errands_.push_back(std::move(errand));
+    if (!thread_.joinable()) begin();
   }
   changed_.notify_one();
 }

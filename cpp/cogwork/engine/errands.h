@@ -9,10 +9,10 @@
 namespace cogwork {
 
 /// One thread for what may wait - for the scheduler's answer, for the store - so that the scheduler thread never does. Errands run one
-/// after another, in the order in which they were posted. Any thread may post.
+/// after another, in the order in which they were posted; the thread begins with the first. Any thread may post.
 class Errands {
  public:
-  Errands();
+  Errands() = default;
   ~Errands() { stop(); }
 
   void post(std::function<void()> errand);
@@ -20,6 +20,7 @@ class Errands {
   void stop();
 
  private:
+  void begin();
   void run();
 
   std::mutex mutex_;
