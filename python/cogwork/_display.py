@@ -24,7 +24,7 @@ from ._text import clock, shown
 from ._waiting import sigterm_interrupts
 
 if TYPE_CHECKING:
-    from ._handle import LaborHandle
+    from ._handle import Changes, LaborHandle
 
 BEAT = 0.2
 """Seconds between two looks."""
@@ -33,11 +33,11 @@ _TICK = 1.0  # seconds after which a picture is drawn again although nothing cha
 
 def watch(handle: LaborHandle) -> Labor:
     """Shows a Labor until it ends; the main thread may be interrupted."""
-    with sigterm_interrupts(), display(handle) as shows:
+    with sigterm_interrupts(), display() as shows:
         while True:
-            shows.update()
+            shows.update(handle)
             if (labor := ended(handle, BEAT)) is not None:
-                shows.update()
+                shows.update(handle)
                 return labor
 
 
@@ -52,16 +52,16 @@ def ended(handle: LaborHandle, seconds: float) -> Labor | None:
 class Display(Protocol):
     """Shows one Labor."""
 
-    def update(self, notes: Sequence[str] = ()) -> None:
-        """What there is now. notes: said by whoever shows it."""
+    def update(self, handle: LaborHandle, notes: Sequence[str] = ()) -> None:
+        """What there is now. notes: said by whoever shows it. The handle may be another one of the same Labor."""
 
 
 @contextlib.contextmanager
-def display(handle: LaborHandle, console: Console | None = None) -> Iterator[Display]:
+def display(console: Console | None = None) -> Iterator[Display]:
     """A screen where stdout is a terminal, lines elsewhere."""
     console = console or Console()
     if not on_screen(console):
-        yield LineDisplay(handle)
+        yield LineDisplay()
         return
     console.file = console.file  # what stdout is now; it is about to be replaced
     # Rich's own stand-ins for stdout and stderr call back into the console that goes away: a Cog that prints at that moment failed.
@@ -69,8 +69,7 @@ def display(handle: LaborHandle, console: Console | None = None) -> Iterator[Dis
         console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False, vertical_overflow="crop"
     )
     with keeping() as kept, live:
-        screen = ScreenDisplay(handle, live, kept)
-        yield screen
+        yield ScreenDisplay(live, kept)
 
 
 def on_screen(console: Console) -> bool:
@@ -81,8 +80,7 @@ def on_screen(console: Console) -> bool:
 class ScreenDisplay:
     """Drawn by the thread that calls `update`, and by no other."""
 
-    def __init__(self, handle: LaborHandle, live: Live, kept: Kept) -> None:
-        self._handle = handle
+    def __init__(self, live: Live, kept: Kept) -> None:
         self._live = live
         self._kept = kept
         self._pace = Pace()
@@ -90,13 +88,13 @@ class ScreenDisplay:
         self._drawn = 0.0
         self._checks: list[Loss] | None = None
 
-    def update(self, notes: Sequence[str] = ()) -> None:
+    def update(self, handle: LaborHandle, notes: Sequence[str] = ()) -> None:
         console = self._live.console
-        progress = self._handle.progress()
+        progress = handle.progress()
         now = datetime.now(timezone.utc)
         to_go = self._pace.see(progress, now)
         printed = self._kept.lines()
-        if (progress, notes) == self._shown and not printed and time.monotonic() - self._drawn < _TICK:
+        if (progress, list(notes)) == self._shown and not printed and time.monotonic() - self._drawn < _TICK:
             return
         if printed:
             console.print(Text.from_ansi(printed), soft_wrap=True)
@@ -105,16 +103,16 @@ class ScreenDisplay:
             height=console.height - 1,
             unicode=console.encoding.lower().startswith("utf"),
             to_go=None if to_go is None else (to_go[0].name, to_go[1]),
-            checks=self._failed_checks(progress),
+            checks=self._failed_checks(handle, progress),
             notes=notes,
         )
         self._live.update(picture(progress, frame, now), refresh=True)
         self._shown, self._drawn = (progress, list(notes)), time.monotonic()
 
-    def _failed_checks(self, progress: Progress) -> list[Loss]:
+    def _failed_checks(self, handle: LaborHandle, progress: Progress) -> list[Loss]:
         """Which check failed is told by the tree alone; it is read once, when there is one."""
         if self._checks is None and check_failed(progress):
-            self._checks = failed_checks(self._handle.read())
+            self._checks = failed_checks(handle.read())
         return self._checks or []
 
 
@@ -135,13 +133,20 @@ def failed_checks(labor: Labor) -> list[Loss]:
 class LineDisplay:
     """One line for each notable change: no escapes, and nothing is written twice."""
 
-    def __init__(self, handle: LaborHandle) -> None:
-        self._feed = handle.changes(since=0)
-        self._lines = Lines(handle.read(), handle._engine.read_job)
+    def __init__(self) -> None:
+        self._handle: LaborHandle | None = None
+        self._feed: Changes | None = None
+        self._lines: Lines | None = None
+        self._last = 0
         self._said: list[str] = []
 
-    def update(self, notes: Sequence[str] = ()) -> None:
+    def update(self, handle: LaborHandle, notes: Sequence[str] = ()) -> None:
+        if self._lines is None:
+            self._lines = Lines(handle.read(), lambda id: handle._engine.read_job(id))
+        if self._feed is None or handle is not self._handle:
+            self._handle, self._feed = handle, handle.changes(since=self._last)
         for change in self._feed.poll():
+            self._last = change.number
             if line := self._lines.line(change):
                 say(f"{clock(change.at)} {line}")
         for note in notes:

@@ -33,8 +33,6 @@ REASONS = {
     Reason.MAX_FAILURES: "more failed than are tolerated",
 }
 PAUSED_AT = {Rank.USER: "paused", Rank.ADMIN: "admin-paused", Rank.CRISIS: "crisis-paused"}
-_FLIGHTS = 10
-_LOSSES = 8
 
 
 class Glyphs(NamedTuple):
@@ -57,6 +55,9 @@ class Frame(NamedTuple):
     height: int = 40
     unicode: bool = True
     """Whether the terminal shows more than ASCII."""
+    flights: int = 10
+    """How many are listed at most."""
+    losses: int = 8
     to_go: tuple[str, timedelta] | None = None
     """The name of a Task, and how long it may still take."""
     checks: Seq[Loss] = ()
@@ -65,7 +66,10 @@ class Frame(NamedTuple):
     """Said at the end: by whoever shows it, not by the Labor."""
 
 
-def picture(progress: Progress, frame: Frame = Frame(), now: datetime | None = None) -> RenderableType:
+_FRAME = Frame()
+
+
+def picture(progress: Progress, frame: Frame = _FRAME, now: datetime | None = None) -> RenderableType:
     """At most `frame.height` lines of at most `frame.width` cells."""
     now = now or datetime.now(timezone.utc)
     above: list[RenderableType] = [_head(progress, frame, now)]
@@ -76,7 +80,7 @@ def picture(progress: Progress, frame: Frame = Frame(), now: datetime | None = N
     losses = [*frame.checks, *_worst(progress.losses)]
     lost = len(frame.checks) + max(len(progress.losses), sum(t.failed + t.stopped for t in progress.tasks))
     flights = [] if progress.state.ended else progress.in_flight
-    wants = [len(progress.tasks), min(len(flights), _FLIGHTS), min(len(losses), _LOSSES)]
+    wants = [len(progress.tasks), min(len(flights), frame.flights), min(len(losses), frame.losses)]
     airy = frame.height >= 18
     spent = len(above) + below_lines + sum(1 + airy for want in wants if want) + (airy and bool(below))
     rooms = _allot(frame.height - spent, wants)
@@ -118,6 +122,7 @@ def _head(progress: Progress, frame: Frame, now: datetime) -> Text:
         task, left = frame.to_go
         where = f" in {_fit(Text(shown(task)), 20, frame)}" if len(progress.tasks) > 1 else ""
         rest.append(f"  about {_roughly(left)} to go{where}", style="dim")
+    rest.append(f"  {progress.id[:8]}", style="dim")
     name = _fit(Text(shown(progress.name) or "(no name)", "bold"), max(12, frame.width - rest.cell_len), frame)
     head = _fit(Text.assemble(name, rest), frame.width, frame)
     head.no_wrap = True
@@ -150,6 +155,11 @@ def _why(progress: Progress) -> list[str]:
         return []
     said = [(task.name, task.waiting) for task in progress.tasks if task.waiting]
     return [f"{shown(name)}: {shown(why)}" for name, why in said if not (progress.holds and why.startswith("held by "))]
+
+
+def held_by(holds: list[Hold], now: datetime) -> str:
+    """The hold in force, in words; empty where there is none."""
+    return _held(_strongest_first(holds)[0], now) if holds else ""
 
 
 def _line(text: str, style: str, frame: Frame) -> Text:
@@ -330,7 +340,8 @@ def _losses(losses: list[Loss], count: int, room: int, frame: Frame) -> Renderab
 
 def _worst(losses: list[Loss]) -> list[Loss]:
     """The latest first; what only was stopped after what failed."""
-    return sorted(reversed(losses), key=lambda loss: loss.state == State.STOPPED)
+    latest = losses[::-1]
+    return sorted(latest, key=lambda loss: loss.state == State.STOPPED)
 
 
 def _first(items: list[Flight] | list[Loss], count: int, room: int) -> list:  # type: ignore[type-arg]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from datetime import datetime
 
@@ -40,7 +41,7 @@ def shortest(ids: list[str], least: int = 8) -> int:
     """How many characters tell these ids from each other, `least` at the least."""
     ordered = sorted(set(ids))
     length = least
-    for one, other in zip(ordered, ordered[1:], strict=False):
+    for one, other in itertools.pairwise(ordered):
         common = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))
         length = max(length, common + 1)
     return length
