@@ -77,6 +77,10 @@ def on_screen(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal and not forced
 
 
+def unicode_on(console: Console) -> bool:
+    return console.encoding.lower().startswith("utf")
+
+
 class ScreenDisplay:
     """Drawn by the thread that calls `update`, and by no other."""
 
@@ -101,7 +105,7 @@ class ScreenDisplay:
         frame = Frame(
             width=console.width,
             height=console.height - 1,
-            unicode=console.encoding.lower().startswith("utf"),
+            unicode=unicode_on(console),
             to_go=None if to_go is None else (to_go[0].name, to_go[1]),
             checks=self._failed_checks(handle, progress),
             notes=notes,
@@ -157,6 +161,3 @@ class LineDisplay:
 
 def say(line: str) -> None:
     print(line, file=sys.stdout, flush=True)
-
-
-__all__ = ["BEAT", "Display", "display", "ended", "failed_checks", "on_screen", "say", "watch"]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence as Seq
 from datetime import datetime, timedelta, timezone
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from rich.cells import cell_len
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import Group
 from rich.text import Text
 
+from ._columns import columns, fit, line
 from ._model import Hold, Rank, Reason, State
 from ._progress import Flight, Loss, Progress, TaskProgress
 from ._recap import format_span
@@ -33,6 +33,13 @@ REASONS = {
     Reason.MAX_FAILURES: "more failed than are tolerated",
 }
 PAUSED_AT = {Rank.USER: "paused", Rank.ADMIN: "admin-paused", Rank.CRISIS: "crisis-paused"}
+
+
+_AIRY = 18
+"""Lines from which on there are empty ones between the sections."""
+_BARS = (8, 40)
+"""The shortest bar and the longest one, in cells."""
+T = TypeVar("T")
 
 
 class Glyphs(NamedTuple):
@@ -69,32 +76,36 @@ class Frame(NamedTuple):
 _FRAME = Frame()
 
 
-def picture(progress: Progress, frame: Frame = _FRAME, now: datetime | None = None) -> RenderableType:
+def picture(progress: Progress, frame: Frame = _FRAME, now: datetime | None = None) -> Group:
     """At most `frame.height` lines of at most `frame.width` cells."""
     now = now or datetime.now(timezone.utc)
-    above: list[RenderableType] = [_head(progress, frame, now)]
+    above = [_head(progress, frame, now)]
     above += [_line(_held(hold, now), "yellow", frame) for hold in _strongest_first(progress.holds)[:3]]
     above += [_line(why, "yellow", frame) for why in _why(progress)[:3]]
-    below: list[RenderableType] = [Text(shown(note), style="bold yellow") for note in frame.notes]
-    below_lines = sum(max(1, -(-cell_len(shown(note)) // max(1, frame.width))) for note in frame.notes)
     losses = [*frame.checks, *_worst(progress.losses)]
-    lost = len(frame.checks) + max(len(progress.losses), sum(t.failed + t.stopped for t in progress.tasks))
+    lost = len(frame.checks) + max(len(progress.losses), sum(task.failed + task.stopped for task in progress.tasks))
     flights = [] if progress.state.ended else progress.in_flight
     wants = [len(progress.tasks), min(len(flights), frame.flights), min(len(losses), frame.losses)]
-    airy = frame.height >= 18
-    spent = len(above) + below_lines + sum(1 + airy for want in wants if want) + (airy and bool(below))
+    airy = frame.height >= _AIRY
+    notes = [part for note in frame.notes for part in _wrapped(note, frame.width)]
+    spent = len(above) + len(notes) + sum(1 + airy for want in wants if want) + (airy and bool(notes))
     rooms = _allot(frame.height - spent, wants)
-    sections: list[RenderableType | None] = [
-        _tasks(progress.tasks, rooms[0], frame, now) if wants[0] else None,
-        _flights(flights, progress.in_flight_count, rooms[1], frame, now) if rooms[1] else None,
-        _losses(losses, lost, rooms[2], frame) if rooms[2] else None,
-        Group(*below) if below else None,
+    sections = [
+        _tasks(progress.tasks, rooms[0], frame, now) if rooms[0] else [],
+        _flights(flights, progress.in_flight_count, rooms[1], frame, now) if rooms[1] else [],
+        _losses(losses, lost, rooms[2], frame) if rooms[2] else [],
+        notes,
     ]
-    parts = above
+    lines = above
     for section in sections:
-        if section is not None:
-            parts += [Text(""), section] if airy else [section]
-    return Group(*parts)
+        lines += [Text(""), *section] if airy and section else section
+    return Group(*lines[: max(1, frame.height)])
+
+
+def _wrapped(note: str, width: int) -> list[Text]:
+    """A note is for reading: it is not cut."""
+    pieces = textwrap.wrap(shown(note), max(10, width), break_on_hyphens=False) or [""]
+    return [Text(piece, style="bold yellow", no_wrap=True) for piece in pieces]
 
 
 def _allot(room: int, wants: list[int]) -> list[int]:
@@ -120,13 +131,11 @@ def _head(progress: Progress, frame: Frame, now: datetime) -> Text:
         rest.append(f"  {format_span((progress.ended or now) - progress.started)}", style="dim")
     if frame.to_go is not None and not progress.state.ended:
         task, left = frame.to_go
-        where = f" in {_fit(Text(shown(task)), 20, frame)}" if len(progress.tasks) > 1 else ""
+        where = f" in {fit(Text(shown(task)), 20, frame.unicode)}" if len(progress.tasks) > 1 else ""
         rest.append(f"  about {_roughly(left)} to go{where}", style="dim")
     rest.append(f"  {progress.id[:8]}", style="dim")
-    name = _fit(Text(shown(progress.name) or "(no name)", "bold"), max(12, frame.width - rest.cell_len), frame)
-    head = _fit(Text.assemble(name, rest), frame.width, frame)
-    head.no_wrap = True
-    return head
+    name = fit(Text(shown(progress.name) or "(no name)", "bold"), max(12, frame.width - rest.cell_len), frame.unicode)
+    return fit(Text.assemble(name, rest), frame.width, frame.unicode)
 
 
 def _roughly(left: timedelta) -> str:
@@ -163,46 +172,35 @@ def held_by(holds: list[Hold], now: datetime) -> str:
 
 
 def _line(text: str, style: str, frame: Frame) -> Text:
-    line = _fit(Text(f"  {text}", style), frame.width, frame)
-    line.no_wrap = True
-    return line
-
-
-def _fit(text: Text, width: int, frame: Frame) -> Text:
-    """At most `width` cells of it."""
-    if text.cell_len > width:
-        text = text.copy()
-        text.truncate(width, overflow="ellipsis" if frame.unicode else "crop")
-    return text
+    return fit(Text(f"  {text}", style), frame.width, frame.unicode)
 
 
 # ---- Tasks ----
 
 
-def _tasks(tasks: list[TaskProgress], room: int, frame: Frame, now: datetime) -> RenderableType:
-    before, window, after = _window(tasks, max(1, room))
-    rows = [_Row.of(task, now) for task in window]
-    columns = list(zip(*[_HEADERS, *[row.columns for row in rows]], strict=True))
-    widths = [max(cell_len(text.plain) for text in column) for column in columns]
-    # The name gives way first, then the bar.
-    fixed = sum(widths[1:]) + 2 + len(widths) + 1
-    widths[0] = max(8, min(widths[0], max(frame.width // 4, frame.width - fixed - 30), frame.width - fixed - 8))
-    bar = max(0, min(40, frame.width - fixed - widths[0]))
-    table = Table.grid(padding=(0, 1, 0, 0))
-    table.add_column(width=1)
-    for n, width in enumerate(widths):
-        table.add_column(width=width, no_wrap=True, overflow="ellipsis", justify="right" if n in (2, 3) else "left")
-        if n == 1:
-            table.add_column(width=bar, no_wrap=True)
-    table.add_row("", *_HEADERS[:2], "", *_HEADERS[2:], style="dim")
-    if before:
-        table.add_row("", *_folded(before, frame))
-    for row in rows:
-        cells = [_fit(row.columns[0], widths[0], frame), *row.columns[1:]]
-        table.add_row("", *cells[:2], _bar(row.task, bar, UNICODE if frame.unicode else ASCII), *cells[2:])
-    if after:
-        table.add_row("", *_folded(after, frame))
-    return table
+def _tasks(tasks: list[TaskProgress], room: int, frame: Frame, now: datetime) -> list[Text]:
+    before, window, after = _window(tasks, room)
+    rows = [
+        _HEADERS,
+        *[_folded(before)] * bool(before),
+        *[_row(task, now) for task in window],
+        *[_folded(after)] * bool(after),
+    ]
+    drawn = [None, *[None] * bool(before), *window, *[None] * bool(after)]
+    # The bar gives way first, then the names.
+    widths = [max(text.cell_len for text in column) for column in zip(*rows, strict=True)]
+    left = frame.width - 1 - sum(widths) - len(widths)
+    bar = max(_BARS[0], min(_BARS[1], left))
+    if left < bar:
+        widths[0] = max(8, widths[0] - (bar - left))
+        bar = max(0, min(bar, frame.width - 1 - sum(widths) - len(widths)))
+    glyphs = UNICODE if frame.unicode else ASCII
+    lines = []
+    for row, task in zip(rows, drawn, strict=True):
+        cells = [*row[:2], Text() if task is None else _bar(task, bar, glyphs), *row[2:]]
+        whole = line(cells, [*widths[:2], bar, *widths[2:]], indent=1, right=(3, 4), unicode=frame.unicode)
+        lines.append(fit(whole, frame.width, frame.unicode))
+    return lines
 
 
 def _window(tasks: list[TaskProgress], room: int) -> tuple[list[TaskProgress], list[TaskProgress], list[TaskProgress]]:
@@ -219,45 +217,28 @@ def _window(tasks: list[TaskProgress], room: int) -> tuple[list[TaskProgress], l
     return tasks[:begin], tasks[begin : begin + rows], tasks[begin + rows :]
 
 
-def _folded(tasks: list[TaskProgress], frame: Frame) -> list[Text]:
+def _folded(tasks: list[TaskProgress]) -> list[Text]:
     lost = sum(task.failed + task.stopped for task in tasks)
-    name = Text(f"{len(tasks)} {'Task' if len(tasks) == 1 else 'Tasks'}", style="dim")
-    ended = all(task.state.ended for task in tasks)
-    same = {task.state for task in tasks}
-    state = _state(same.pop()) if len(same) == 1 else Text("ended" if ended else "", style="dim")
+    states = {task.state for task in tasks}
+    state = _state(states.pop()) if len(states) == 1 else Text("ended", style="dim")
     done = f"{sum(task.done for task in tasks)}/{sum(task.sequences for task in tasks)}"
+    name = Text(f"{len(tasks)} {'Task' if len(tasks) == 1 else 'Tasks'}", style="dim")
+    return [name, state, Text(done, style="dim"), Text(str(lost) if lost else "", style="red"), Text(), Text()]
+
+
+_HEADERS = [Text(word, style="dim") for word in ("task", "state", "done", "lost", "budget", "check rounds")]
+
+
+def _row(task: TaskProgress, now: datetime) -> list[Text]:
+    lost = task.failed + task.stopped
     return [
-        name,
-        state,
-        Text(""),
-        Text(done, style="dim"),
-        Text(f"{lost}" if lost else "", style="red"),
-        Text(""),
-        Text(""),
+        Text(shown(task.name) or "(no name)", style="" if task.state != State.NOT_STARTED else "dim"),
+        _state(task.state),
+        Text(f"{task.done}/{task.sequences}"),
+        Text(str(lost) if lost else "", style="red"),
+        _budget(task),
+        _rounds(task, now),
     ]
-
-
-_HEADERS = [Text(word) for word in ("task", "state", "done", "lost", "budget", "check rounds")]
-
-
-class _Row(NamedTuple):
-    task: TaskProgress
-    columns: list[Text]
-
-    @staticmethod
-    def of(task: TaskProgress, now: datetime) -> _Row:
-        lost = task.failed + task.stopped
-        return _Row(
-            task,
-            [
-                Text(shown(task.name) or "(no name)", style="" if task.state != State.NOT_STARTED else "dim"),
-                _state(task.state),
-                Text(f"{task.done}/{task.sequences}"),
-                Text(str(lost) if lost else "", style="red"),
-                _budget(task),
-                _rounds(task, now),
-            ],
-        )
 
 
 def _state(state: State) -> Text:
@@ -310,7 +291,7 @@ def _lengths(counts: list[int], total: int, width: int) -> list[int]:
 # ---- what is in flight, what was lost ----
 
 
-def _flights(flights: list[Flight], count: int, room: int, frame: Frame, now: datetime) -> RenderableType:
+def _flights(flights: list[Flight], count: int, room: int, frame: Frame, now: datetime) -> list[Text]:
     rows = [
         [
             Text(shown(flight.target) or "(check)"),
@@ -321,8 +302,7 @@ def _flights(flights: list[Flight], count: int, room: int, frame: Frame, now: da
         ]
         for flight in _first(flights, count, room)
     ]
-    headers = [f"in flight {count}", "job", "attempt", "for", ""]
-    return _list(rows, headers, count, room, frame)
+    return _list(rows, [f"in flight {count}", "job", "attempt", "for", ""], count, room, frame)
 
 
 def _said(flight: Flight) -> Text:
@@ -330,7 +310,7 @@ def _said(flight: Flight) -> Text:
     return text.append(shown(flight.message), style="dim")
 
 
-def _losses(losses: list[Loss], count: int, room: int, frame: Frame) -> RenderableType:
+def _losses(losses: list[Loss], count: int, room: int, frame: Frame) -> list[Text]:
     rows = [
         [Text(shown(loss.target)), _state(loss.state), Text(first_line(loss.error))]
         for loss in _first(losses, count, room)
@@ -344,26 +324,15 @@ def _worst(losses: list[Loss]) -> list[Loss]:
     return sorted(latest, key=lambda loss: loss.state == State.STOPPED)
 
 
-def _first(items: list[Flight] | list[Loss], count: int, room: int) -> list:  # type: ignore[type-arg]
+def _first(items: list[T], count: int, room: int) -> list[T]:
     """As many as fit; a line is kept to say how many more there are."""
     return items[:room] if count <= room else items[: max(1, room - 1)]
 
 
-def _list(rows: list[list[Text]], headers: list[str], count: int, room: int, frame: Frame) -> RenderableType:
-    table = Table.grid(padding=(0, 1, 0, 0))
-    table.add_column(width=1)
-    columns = list(zip(*[[Text(header) for header in headers], *rows], strict=True))
-    widths = [max(cell_len(text.plain) for text in column) for column in columns]
-    # What is said last gets what is left; the names before it give way only where it would get nothing.
-    names = max(8, (frame.width - 30) // 2)
-    widths[0] = min(widths[0], names)
-    widths[1] = min(widths[1], names)
-    widths[-1] = max(1, frame.width - 1 - len(widths) - sum(widths[:-1]))
-    for width in widths:
-        table.add_column(width=width, no_wrap=True, overflow="ellipsis")
-    table.add_row("", *headers, style="dim")
-    for row in rows:
-        table.add_row("", *[_fit(text, width, frame) for text, width in zip(row, widths, strict=True)])
+def _list(rows: list[list[Text]], headers: list[str], count: int, room: int, frame: Frame) -> list[Text]:
+    table = [[Text(header, style="dim") for header in headers], *rows]
+    widths = columns(table, frame.width - 1, gives=(0, 1))
+    lines = [fit(line(row, widths, indent=1, unicode=frame.unicode), frame.width, frame.unicode) for row in table]
     if count > len(rows) and room > 1:
-        table.add_row("", Text(f"and {count - len(rows)} more", style="dim"))
-    return table
+        lines.append(Text(f" and {count - len(rows)} more", style="dim", no_wrap=True))
+    return lines

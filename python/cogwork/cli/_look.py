@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from .._display import BEAT, check_failed, display, ended, failed_checks
+from .._columns import columns, line
+from .._display import BEAT, check_failed, display, ended, failed_checks, on_screen, unicode_on
 from .._errors import EngineClosed
 from .._lines import Names, what
 from .._model import Attempt, Change, ChangeKind, Job, Labor, LaborFilter, Sequence, State, Task
@@ -37,8 +37,31 @@ Since = Annotated[
 ]
 
 
+_WIDE = 10_000
+"""Columns of what is no terminal: a name that is cut there could not be searched for."""
+
+
 def _console() -> Console:
-    return Console(highlight=False, markup=False, emoji=False)
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not on_screen(console):
+        console.width = _WIDE
+    return console
+
+
+def _print(
+    console: Console,
+    rows: list[list[Text]],
+    gives: tuple[int, ...] = (0,),
+    right: tuple[int, ...] = (),
+    indent: int = 0,
+) -> None:
+    widths = columns(rows, console.width - indent, gives)
+    for row in rows:
+        console.print(line(row, widths, indent, right, unicode_on(console)), soft_wrap=True)
+
+
+def _headers(*words: str) -> list[Text]:
+    return [Text(word, style="dim") for word in words]
 
 
 def _style(state: State) -> str:
@@ -78,7 +101,7 @@ def ls(
             + (" that pass" if wanted != LaborFilter(newest_first=True, limit=wanted.limit) else "")
         )
         return
-    console.print(_labors(labors, console.width))
+    _print_labors(console, labors)
     if more:
         console.print(Text(f"there are more: --limit {limit * 4}, or 0 for all", style="dim"))
 
@@ -91,29 +114,24 @@ def _state(word: str) -> State:
         raise Refused(f"there is no state {word!r}; there is {names}") from None
 
 
-def _labors(labors: list[Labor], width: int) -> Table:
+def _print_labors(console: Console, labors: list[Labor]) -> None:
     length = shortest([labor.id for labor in labors])
     now = datetime.now(timezone.utc)
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
-    table.add_column("id", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("name", no_wrap=True, overflow="ellipsis")
-    table.add_column("submitted", no_wrap=True)
-    table.add_column("took", no_wrap=True, justify="right")
-    table.add_column("", no_wrap=True, overflow="ellipsis")
+    rows = [_headers("id", "state", "submitted", "took", "name", "")]
     for labor in labors:
-        took = format_span((labor.ended or now) - labor.started) if labor.started else ""
         why = held_by(labor.holds, now) if not labor.state.ended else ""
         tags = " ".join(f"#{shown(tag)}" for tag in labor.tags)
-        table.add_row(
-            labor.id[:length],
-            Text(labor.state.name, style=_style(labor.state)),
-            Text(shown(labor.name)),
-            Text(clock(labor.submitted, now) if labor.submitted else "", style="dim"),
-            Text(took, style="dim"),
-            Text(why, style="yellow") if why else Text(tags, style="dim"),
+        rows.append(
+            [
+                Text(labor.id[:length]),
+                Text(labor.state.name, style=_style(labor.state)),
+                Text(clock(labor.submitted, now) if labor.submitted else "", style="dim"),
+                _took(labor),
+                Text(shown(labor.name)),
+                Text(why, style="yellow") if why else Text(tags, style="dim"),
+            ]
         )
-    return table
+    _print(console, rows, gives=(4,), right=(3,))
 
 
 # ---- show ----
@@ -136,7 +154,7 @@ def show(id: Id, json: Json = False, db: Db = DB) -> None:
         progress = client.handle(labor.id).progress()
         notes = [] if progress.state.ended or client.engine is not None else [_nobody(labor, db)]
     failed = failed_checks(labor) if check_failed(progress) else []
-    frame = Frame(console.width, 10_000, _unicode(console), flights=100, losses=100, checks=failed, notes=notes)
+    frame = Frame(console.width, 10_000, unicode_on(console), flights=100, losses=100, checks=failed, notes=notes)
     console.print(picture(progress, frame))
     console.print()
     _facts(console, _of_labor(labor))
@@ -144,10 +162,6 @@ def show(id: Id, json: Json = False, db: Db = DB) -> None:
 
 def _nobody(labor: Labor, db: str) -> str:
     return f"no engine runs on {db}; {serve_command(labor, db)} goes on with it"
-
-
-def _unicode(console: Console) -> bool:
-    return console.encoding.lower().startswith("utf")
 
 
 def _of_labor(labor: Labor) -> dict[str, str]:
@@ -169,14 +183,17 @@ def _moment(moment: datetime | None) -> str:
 
 
 def _facts(console: Console, facts: dict[str, str]) -> None:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(width=1)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    width = max(map(len, facts))
     for name, value in facts.items():
         if value:
-            table.add_row("", name, Text(shown(value)))
-    console.print(table)
+            _hang(console, Text(f"  {name:{width}}  ", style="dim"), Text(shown(value)))
+
+
+def _hang(console: Console, head: Text, text: Text) -> None:
+    """A text beside its head; what does not fit goes on below itself."""
+    for n, piece in enumerate(text.wrap(console, max(20, console.width - head.cell_len), overflow="fold")):
+        piece.rstrip()
+        console.print(Text.assemble(head if n == 0 else " " * head.cell_len, piece), soft_wrap=True)
 
 
 def _show_part(address: Address) -> None:
@@ -215,21 +232,14 @@ def _show_task(console: Console, task: Task) -> None:
             "failures": str(task.failures),
         },
     )
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
-    for column in ("target", "state", "took"):
-        table.add_column(column, no_wrap=True, overflow="ellipsis")
-    table.add_column("", no_wrap=True, overflow="ellipsis")
+    rows = [_headers("target", "state", "took", "")]
     for check in (*task.pre_checks, *task.cont_checks):
-        told = first_line(check.error) if check.error else f"{check.rounds} rounds" if check.rounds else ""
-        table.add_row(
-            Text(f"(check {shown(check.name or check.cog_path)})", style="dim"),
-            _told_state(check),
-            _took(check),
-            Text(told),
-        )
+        told = first_line(check.error) if check.error else f"rounds passed: {check.rounds}" if check.rounds else ""
+        name = Text(f"(check {shown(check.name or check.cog_path)})", style="dim")
+        rows.append([name, _told_state(check), _took(check), Text(told)])
     for sequence in task.sequences:
-        table.add_row(Text(shown(sequence.target)), _told_state(sequence), _took(sequence), Text(_last_word(sequence)))
-    console.print(table)
+        rows.append([Text(shown(sequence.target)), _told_state(sequence), _took(sequence), Text(_last_word(sequence))])
+    _print(console, rows, right=(2,), indent=2)
 
 
 def _told_state(part: Any) -> Text:
@@ -289,13 +299,9 @@ def _show_attempt(console: Console, attempt: Attempt) -> None:
 
 def _block(console: Console, name: str, text: str, style: str) -> None:
     """Its lines, each as text."""
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(width=4)
-    table.add_column(style="dim", no_wrap=True, width=6)
-    table.add_column(overflow="fold")
-    for n, line in enumerate(text.rstrip("\n").split("\n")):
-        table.add_row("", name if n == 0 else "", Text(shown(line.expandtabs(4)), style=style))
-    console.print(table)
+    for n, part in enumerate(text.rstrip("\n").split("\n")):
+        head = Text(f"      {name if n == 0 else '':6}  ", style="dim")
+        _hang(console, head, Text(shown(part.expandtabs(4)), style=style))
 
 
 # ---- watch ----
