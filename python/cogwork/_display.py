@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,13 +15,13 @@ from rich.live import Live
 from rich.text import Text
 
 from ._lines import Lines
-from ._model import Labor, Reason, State
+from ._model import Change, Labor, Reason, State
 from ._pace import Pace
 from ._printing import Kept, keeping
 from ._progress import Loss, Progress
 from ._screen import Frame, picture
 from ._text import clock, shown
-from ._waiting import sigterm_interrupts
+from ._waiting import sigterm_interrupts, wait_for
 
 if TYPE_CHECKING:
     from ._handle import Changes, LaborHandle
@@ -34,19 +34,27 @@ _TICK = 1.0  # seconds after which a picture is drawn again although nothing cha
 def watch(handle: LaborHandle) -> Labor:
     """Shows a Labor until it ends; the main thread may be interrupted."""
     with sigterm_interrupts(), display() as shows:
+        end = End(handle)
         while True:
             shows.update(handle)
-            if (labor := ended(handle, BEAT)) is not None:
-                shows.update(handle)
+            if (labor := end.within(BEAT)) is not None:
+                shows.end(handle)
                 return labor
 
 
-def ended(handle: LaborHandle, seconds: float) -> Labor | None:
-    """The Labor, where it ends within so many seconds."""
-    try:
-        return handle.wait(seconds)
-    except TimeoutError:
-        return None
+class End:
+    """The end of a Labor, to be waited for again and again. SignalNotAllowed where nobody runs it, EngineClosed without an engine."""
+
+    def __init__(self, handle: LaborHandle) -> None:
+        self._handle = handle
+        self._end = handle._engine._core.end_of(handle.id)
+
+    def within(self, seconds: float) -> Labor | None:
+        """The Labor, where it ends within so many seconds. EngineClosed where its engine closed."""
+        if not wait_for(self._end.completion, seconds):
+            return None
+        self._handle._check(self._end)
+        return self._handle.read()
 
 
 class Display(Protocol):
@@ -54,6 +62,9 @@ class Display(Protocol):
 
     def update(self, handle: LaborHandle, notes: Sequence[str] = ()) -> None:
         """What there is now. notes: said by whoever shows it. The handle may be another one of the same Labor."""
+
+    def end(self, handle: LaborHandle) -> None:
+        """The Labor has ended: all of it is shown."""
 
 
 @contextlib.contextmanager
@@ -113,6 +124,9 @@ class ScreenDisplay:
         self._live.update(picture(progress, frame, now), refresh=True)
         self._shown, self._drawn = (progress, list(notes)), time.monotonic()
 
+    def end(self, handle: LaborHandle) -> None:
+        self.update(handle)
+
     def _failed_checks(self, handle: LaborHandle, progress: Progress) -> list[Loss]:
         """Which check failed is told by the tree alone; it is read once, when there is one."""
         if self._checks is None and check_failed(progress):
@@ -149,14 +163,21 @@ class LineDisplay:
             self._lines = Lines(handle.read(), lambda id: handle._engine.read_job(id))
         if self._feed is None or handle is not self._handle:
             self._handle, self._feed = handle, handle.changes(since=self._last)
-        for change in self._feed.poll():
-            self._last = change.number
-            if line := self._lines.line(change):
-                say(f"{clock(change.at)} {line}")
+        self._say(self._feed.poll())
         for note in notes:
             if note not in self._said:
                 say(f"{clock(datetime.now(timezone.utc))} {shown(note)}")
         self._said = list(notes)
+
+    def end(self, handle: LaborHandle) -> None:
+        self.update(handle)
+        self._say(self._feed or ())  # what is on its way is waited for: it ends with the Labor
+
+    def _say(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            self._last = change.number
+            if self._lines is not None and (line := self._lines.line(change)):
+                say(f"{clock(change.at)} {line}")
 
 
 def say(line: str) -> None:

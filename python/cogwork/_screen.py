@@ -259,7 +259,7 @@ def _rounds(task: TaskProgress, now: datetime) -> Text:
     if not task.checks:
         return Text("")
     text = str(task.rounds)
-    if task.next_round is not None and not task.state.ended:
+    if task.next_round is not None and task.state == State.RUNNING:
         seconds = round((task.next_round - now).total_seconds())
         text += f", next {seconds} s" if seconds > 0 else ", now"
     return Text(text, style="dim")

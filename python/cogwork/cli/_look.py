@@ -10,9 +10,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from .._client import Client, connect
 from .._columns import columns, line
-from .._display import BEAT, check_failed, display, ended, failed_checks, on_screen, unicode_on
-from .._errors import EngineClosed
+from .._display import BEAT, End, check_failed, display, failed_checks, on_screen, unicode_on
+from .._errors import EngineClosed, SignalNotAllowed
 from .._lines import Names, what
 from .._model import Attempt, Change, ChangeKind, Job, Labor, LaborFilter, Sequence, State, Task
 from .._recap import format_span
@@ -21,7 +22,7 @@ from .._text import clock, first_line, shortest, shown
 from ._app import DB, Db, Json, Refused, app, status_of
 from ._ids import Address, complete, find, open_existing
 from ._json import plain, put
-from ._steer import connect, serve_command
+from ._steer import serve_command
 
 Id = Annotated[
     str,
@@ -315,65 +316,44 @@ def watch(id: LaborId, since: Since = 0, json: Json = False, db: Db = DB) -> Non
         address = find(client, id, db)
         if address.path:
             raise Refused(f"{address} is a part of a Labor; what is watched is a Labor: {address.labor.id[:8]}")
-        labor_id = address.id
-        if client.engine is None:
-            state = _watched_without_engine(client, labor_id, db, json, since)
-            raise typer.Exit(status_of(state))
-    state = _watch_changes(db, labor_id, since) if json else _watch_display(db, labor_id)
-    raise typer.Exit(status_of(state))
+        state = _put_changes(client, address.id, since) if json else _follow(client, address.id, db)
+        raise typer.Exit(status_of(state))
 
 
-def _watched_without_engine(client: Any, id: str, db: str, json: bool, since: int) -> State:
-    """What is stored is all that there is to see."""
+def _follow(client: Client, id: str, db: str) -> State:
+    """Until it ends. Where no engine runs it, it is shown once; where its engine goes, the next one is waited for."""
     handle = client.handle(id)
-    labor: Labor = client.read_labor(id)
-    if json:
-        with open_existing(db) as store:
-            names = Names(labor)
-            for change in store.changes(id, since):
-                put(_as_json(change, names))
-    else:
-        with display() as shows:
-            shows.update(handle, [] if labor.state.ended else [_nobody(labor, db)])
-    return labor.state
-
-
-def _watch_display(db: str, id: str) -> State:
+    followed = False
     with display() as shows:
         while True:
-            with connect(db) as client:
-                handle = client.handle(id)
-                try:
-                    while client.engine is not None:
-                        shows.update(handle)
-                        if (labor := ended(handle, BEAT)) is not None:
-                            shows.update(handle)
-                            return labor.state
-                except EngineClosed:
-                    pass
-                labor = client.read_labor(id, False)
-                shows.update(
-                    client.handle(id), [] if labor.state.ended else [f"its engine is gone; {_nobody(labor, db)}"]
-                )
-                if labor.state.ended:
-                    return labor.state
+            try:
+                end = End(handle)
+                while True:
+                    shows.update(handle)
+                    followed = True
+                    if (labor := end.within(BEAT)) is not None:
+                        shows.end(handle)
+                        return labor.state
+            except EngineClosed:
+                note = _nobody(handle.read(False), db)
+            except SignalNotAllowed as error:
+                note, followed = str(error), False
+            shows.update(handle, [note])
+            if not followed:
+                return handle.state
             time.sleep(1)
 
 
-def _watch_changes(db: str, id: str, since: int) -> State:
-    names = None
+def _put_changes(client: Client, id: str, since: int) -> State:
+    names = Names(client.read_labor(id))
     while True:
-        with connect(db) as client:
-            names = names or Names(client.read_labor(id))
-            try:
-                for change in client.changes(id, since):
-                    since = change.number
-                    put(_as_json(change, names))
-            except EngineClosed:
-                pass
-            labor: Labor = client.read_labor(id, False)
-            if labor.state.ended:
-                return labor.state
+        attended = client.engine is not None
+        for change in client.changes(id, since):
+            since = change.number
+            put(_as_json(change, names))
+        labor = client.read_labor(id, False)
+        if labor.state.ended or not attended:
+            return labor.state
         time.sleep(1)
 
 

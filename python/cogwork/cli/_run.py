@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from .._cog import cog_names
-from .._display import BEAT, display, ended, say
+from .._display import BEAT, End, display, say
 from .._engine import Engine
 from .._errors import CogworkError, CogworkWarning, SignalNotAllowed
 from .._handle import Ack, LaborHandle
@@ -89,14 +89,15 @@ class _Watching:
 
     def until_it_ends(self) -> Labor | None:
         """The Labor as it ended; None where it is left before that."""
+        end = End(self._handle)
         with display() as shows:
             while True:
                 shows.update(self._handle, self._notes())
                 if self._leaves():
                     shows.update(self._handle)
                     return None
-                if (labor := ended(self._handle, BEAT)) is not None:
-                    shows.update(self._handle)
+                if (labor := end.within(BEAT)) is not None:
+                    shows.end(self._handle)
                     return labor
 
     def _leaves(self) -> bool:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import pathlib
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, NamedTuple
 
 import typer
 
-from .._model import Job, Labor, Signal
+from .._client import Client, connect
+from .._model import Job, Labor, Signal, State
 from ._app import DB, By, Db, Json, Note, Refused, Status, app, command
 from ._ids import Address, complete, find, open_existing
 from ._json import put
 
-if TYPE_CHECKING:
-    from .._client import Client
+
+class Answer(NamedTuple):
+    """What became of a signal, or of a start."""
+
+    stored: bool
+    done: bool
+    applied: bool
+    state: State
+
 
 Id = Annotated[
     str,
@@ -27,12 +36,6 @@ Admin = Annotated[bool, typer.Option("--admin", help="At admin rank (G5).")]
 Crisis = Annotated[bool, typer.Option("--crisis", help="At crisis rank, the highest.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until it is done.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", min=0, metavar="SECONDS", help="How long to wait at most.")]
-
-
-def connect(db: str) -> Client:
-    import cogwork
-
-    return cogwork.connect(db)
 
 
 _PAUSES = {(False, False): Signal.PAUSE, (True, False): Signal.ADMIN_PAUSE, (False, True): Signal.CRISIS_PAUSE}
@@ -99,51 +102,51 @@ def _send(
         if isinstance(address.object, Job):
             raise Refused(f"{address} is a Job; a signal is sent to a Labor, a Task or a Sequence")
         if signal is None:
-            if address.path:
-                raise Refused(f"{address} is no Labor; a Labor is started as a whole")
-            ack = client.start(address.id, by=by, note=note)
+            answer = _start(client, address, by, note)
         else:
             ack = client.signal(address.id, signal, interrupt=interrupt, by=by, note=note)
-        word = "START" if signal is None else signal.name
-        done = not ack.stored and wait and ack.wait(timeout)
-        if json:
-            put({"id": address.id, "signal": word, "stored": ack.stored, "done": done, "applied": ack.applied,
-                 "state": ack.state})  # fmt: skip
-        else:
-            _tell(client, address, word, ack, db, wait, done)
-        raise typer.Exit(_status(ack, wait, done))
+            done = not ack.stored and (ack.wait(timeout) if wait else ack.done)
+            answer = Answer(ack.stored, done, ack.applied, ack.state)
+    word = "START" if signal is None else signal.name
+    if json:
+        put({"id": address.id, "signal": word, **answer._asdict()})
+    else:
+        _tell(address, word, answer, db, wait)
+    raise typer.Exit(_status(answer, wait))
 
 
-def _status(ack: Any, wait: bool, done: bool) -> Status:
-    if ack.stored or not wait:
-        return Status.OK
-    if not done:
-        return Status.UNFINISHED
-    return Status.OK if ack.applied else Status.FAILED
+def _start(client: Client, address: Address, by: str | None, note: str) -> Answer:
+    if address.path:
+        raise Refused(f"{address} is no Labor; a Labor is started as a whole")
+    handle = client.handle(address.id).start(by=by, note=note)
+    stored = client.engine is None
+    return Answer(stored, not stored, not stored, handle.state)
 
 
-def _tell(client: Client, address: Address, word: str, ack: Any, db: str, wait: bool, done: bool) -> None:
-    if ack.stored:
+def _status(answer: Answer, wait: bool) -> Status:
+    if answer.done:
+        return Status.OK if answer.applied else Status.FAILED
+    return Status.UNFINISHED if wait and not answer.stored else Status.OK
+
+
+def _tell(address: Address, word: str, answer: Answer, db: str, wait: bool) -> None:
+    if answer.stored:
         print(
             f"{address}: no engine runs on {db}, so {word} is stored; the next engine applies it, or records why not:\n"
             f"  {serve_command(address.labor, db)}"
         )
-    elif not wait:
-        print(f"{address}: {word} is sent")
-    elif not done:
-        print(
-            f"{address}: {word} is taken, and not done yet; `{command('watch', address.labor.id[:8], db=db)}` shows it"
-        )
-    elif ack.applied:
-        print(f"{address}: {ack.state.name}")
+    elif answer.done and answer.applied:
+        print(f"{address}: {answer.state.name}")
+    elif answer.done:
+        print(f"cogwork: {address}: {word} did nothing; it is {answer.state.name}", file=sys.stderr)
+    elif wait:
+        print(f"{address}: {word} is taken, and not done yet; {command('watch', address.labor.id[:8], db=db)} shows it")
     else:
-        print(f"cogwork: {address}: {word} did nothing; it is {ack.state.name}", file=sys.stderr)
+        print(f"{address}: {word} is sent")
 
 
 def serve_command(labor: Labor, db: str) -> str:
     """What goes on with a Labor: `cogwork serve` with the scripts or modules that its Cogs come from."""
-    import pathlib
-
     modules = dict.fromkeys(origin.partition(":")[0] for origin in labor.cogs.values())
     words = [f"{name}.py" if pathlib.Path(f"{name}.py").is_file() else name for name in modules if name]
     return command("serve", *(words or ["MODULE"]), db=db)
