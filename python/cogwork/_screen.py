@@ -39,6 +39,7 @@ _AIRY = 18
 """Lines from which on there are empty ones between the sections."""
 _BARS = (8, 40)
 """The shortest bar and the longest one, in cells."""
+TASKS, FLIGHTS, LOSSES = range(3)
 T = TypeVar("T")
 
 
@@ -88,12 +89,21 @@ def picture(progress: Progress, frame: Frame = _FRAME, now: datetime | None = No
     wants = [len(progress.tasks), min(len(flights), frame.flights), min(len(losses), frame.losses)]
     airy = frame.height >= _AIRY
     notes = [part for note in frame.notes for part in _wrapped(note, frame.width)]
-    spent = len(above) + len(notes) + sum(1 + airy for want in wants if want) + (airy and bool(notes))
-    rooms = _allot(frame.height - spent, wants)
+    room = frame.height - len(above) - len(notes) - (airy and bool(notes))
+    for section in (
+        TASKS,
+        LOSSES,
+        FLIGHTS,
+    ):  # what has no room for its head and a line is left out, the least important first
+        if wants[section] and room > 1 + airy:
+            room -= 1 + airy
+        else:
+            wants[section] = 0
+    rooms = _allot(room, wants)
     sections = [
-        _tasks(progress.tasks, rooms[0], frame, now) if rooms[0] else [],
-        _flights(flights, progress.in_flight_count, rooms[1], frame, now) if rooms[1] else [],
-        _losses(losses, lost, rooms[2], frame) if rooms[2] else [],
+        _tasks(progress.tasks, rooms[TASKS], frame, now) if rooms[TASKS] else [],
+        _flights(flights, progress.in_flight_count, rooms[FLIGHTS], frame, now) if rooms[FLIGHTS] else [],
+        _losses(losses, lost, rooms[LOSSES], frame) if rooms[LOSSES] else [],
         notes,
     ]
     lines = above

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import fcntl
 import os
@@ -28,7 +29,7 @@ import cogwork as cw
 
 @cw.cog(idempotent=True)
 def step(ctx: cw.Context, host: str) -> str:
-    print("begun", host, flush=True)
+    print(f"begun {host}\\n", end="", flush=True)
     while not pathlib.Path("go").exists():
         ctx.sleep(0.01)
         if ctx.cancelled:
@@ -79,7 +80,13 @@ class Shell:
 
     def __init__(self, folder: pathlib.Path, *words: str, terminal: tuple[int, int] | None = None, **env: str) -> None:
         """terminal: columns and lines, of a terminal of its own; a pipe without it."""
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", "TERM": "xterm-256color", **env}
+        environment = {
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONFAULTHANDLER": "1",
+            "TERM": "xterm-256color",
+            **env,
+        }
         for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "COGWORK_DB"):
             if name not in env:
                 environment.pop(name, None)
@@ -102,7 +109,7 @@ class Shell:
         self._reader.start()
 
     def _gather(self) -> None:
-        decoder = __import__("codecs").getincrementaldecoder("utf-8")("replace")
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
         while True:
             try:
                 piece = os.read(self._read, 65536)

@@ -19,25 +19,35 @@ def folder(tmp_path):
     return tmp_path
 
 
+def begun(run: Shell) -> None:
+    """Both Sequences that may run are in their Cog."""
+    for target in ("h0", "h1"):
+        run.wait_for(f"begun {target}")
+
+
 def go(folder) -> None:
     (folder / "go").touch()
 
 
 def signals(folder) -> list[tuple[str, str, str]]:
     with cw.open_store(folder / "cogwork.db") as store:
-        return [(c.signal.name, c.by, c.note) for c in store.changes() if c.kind == cw.ChangeKind.SIGNAL and c.signal is not None]
+        return [
+            (c.signal.name, c.by, c.note)
+            for c in store.changes()
+            if c.kind == cw.ChangeKind.SIGNAL and c.signal is not None
+        ]
 
 
 def test_a_labor_is_steered_and_watched_from_other_processes(folder):
     with Shell(folder, "run", "rollout.py:slow", "hosts=40") as run:
-        run.wait_for("begun h1")
+        begun(run)
         id = only_labor(folder / "cogwork.db").id
         with Shell(folder, "watch", id[:6], terminal=(100, 30)) as watch:
             watch.wait_for("in flight", on_screen=True)
 
             with Shell(folder, "pause", id[:6], "--by", "alice", "--note", "INC-12") as pause:
-                watch.wait_for("paused by alice since .* \"INC-12\"", on_screen=True)
-                run.wait_for("PAUSE by alice \"INC-12\"")
+                watch.wait_for('paused by alice since .* "INC-12"', on_screen=True)
+                run.wait_for('PAUSE by alice "INC-12"')
                 go(folder)
                 assert pause.end() == 0
                 assert "PAUSED" in pause.text
@@ -60,7 +70,7 @@ def test_a_labor_is_steered_and_watched_from_other_processes(folder):
 
 def test_ctrl_c_ends_the_watching_and_nothing_else(folder):
     with Shell(folder, "run", "rollout.py:slow") as run:
-        run.wait_for("begun h1")
+        begun(run)
         with Shell(folder, "watch", only_labor(folder / "cogwork.db").id, terminal=(100, 30)) as watch:
             watch.wait_for("in flight", on_screen=True)
             watch.ctrl_c()
@@ -100,20 +110,20 @@ def test_the_first_ctrl_c_pauses_and_says_how_to_go_on(folder, number):
 @pytest.mark.parametrize("number", ENDS)
 def test_the_second_ctrl_c_interrupts(folder, number):
     with Shell(folder, "run", "rollout.py:slow") as run:
-        run.wait_for("begun h1")
+        begun(run)
         run.ctrl_c(number)
         run.wait_for("pausing")
         run.ctrl_c(number)
         assert run.end() == 4
-    assert "attempts were interrupted" in run.text
+    assert "2 attempts were interrupted" in run.text
     assert "Traceback" not in run.text
     labor = only_labor(folder / "cogwork.db")
-    assert labor["rest"]["h0"][0].attempts[-1].status == cw.AttemptStatus.INTERRUPTED
+    assert [job.attempts[-1].ended for job in (labor["rest"]["h0"][0], labor["rest"]["h1"][0])] == [None, None]
 
 
 def test_somebody_resumes_what_ctrl_c_pauses(folder):
     with Shell(folder, "run", "rollout.py:slow") as run:
-        run.wait_for("begun h1")
+        begun(run)
         run.ctrl_c()
         run.wait_for("pausing")
         code, text = shell(folder, "resume", only_labor(folder / "cogwork.db").id)
@@ -125,7 +135,7 @@ def test_somebody_resumes_what_ctrl_c_pauses(folder):
 
 def test_a_killed_run_is_gone_on_with_by_serve(folder):
     with Shell(folder, "run", "rollout.py:slow") as run:
-        run.wait_for("begun h1")
+        begun(run)
         id = only_labor(folder / "cogwork.db").id
         with Shell(folder, "watch", id[:8], terminal=(100, 30)) as watch:
             watch.wait_for("in flight", on_screen=True)
@@ -149,7 +159,7 @@ def test_a_killed_run_is_gone_on_with_by_serve(folder):
 
 def test_serve_says_what_waits_for_what_and_what_is_left(folder):
     with Shell(folder, "run", "rollout.py:slow") as run:
-        run.wait_for("begun h1")
+        begun(run)
         run.kill()
     write_script(folder, "other.py", "import cogwork as cw\n@cw.cog\ndef other() -> None: ...\n")
     with Shell(folder, "serve", "other.py") as server:
@@ -172,7 +182,7 @@ def test_serve_says_what_waits_for_what_and_what_is_left(folder):
 
 def test_a_second_run_leaves_the_first_one_alone(folder):
     with Shell(folder, "run", "rollout.py:slow") as run:
-        run.wait_for("begun h1")
+        begun(run)
         code, text = shell(folder, "run", "rollout.py:good")
         assert code == 2
         assert "cogwork: " in text
@@ -193,7 +203,7 @@ def test_a_client_id_goes_on_with_the_same_labor(folder):
     path = folder / "rollout.py"
     path.write_text(path.read_text() + more)
     with Shell(folder, "run", "rollout.py:once") as run:
-        run.wait_for("begun h1")
+        begun(run)
         run.kill()
     go(folder)
     code, text = shell(folder, "run", "rollout.py:once")
@@ -203,7 +213,7 @@ def test_a_client_id_goes_on_with_the_same_labor(folder):
 
 def test_signals_are_stored_while_no_engine_runs(folder):
     with Shell(folder, "run", "rollout.py:slow") as run:
-        run.wait_for("begun h1")
+        begun(run)
         run.kill()
     id = only_labor(folder / "cogwork.db").id
     code, text = shell(folder, "pause", "--admin", id, "--by", "bob", "--json")
@@ -226,7 +236,7 @@ def test_signals_are_stored_while_no_engine_runs(folder):
 
 def test_an_ack_that_is_not_done_in_time(folder):
     with Shell(folder, "run", "rollout.py:slow") as run:
-        run.wait_for("begun h1")
+        begun(run)
         id = only_labor(folder / "cogwork.db").id
         code, text = shell(folder, "pause", id, "--timeout", "0")
         assert code == 5

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
-from .._errors import CogworkError, NotFound
+from .._errors import CogworkError, NotFound, StorageError
 from .._model import Job, Labor, LaborFilter, Sequence, Task, did_you_mean
 from .._storage import BuiltinStorage, open_store
 from .._text import shown
@@ -50,9 +51,11 @@ def open_existing(db: str) -> BuiltinStorage:
         raise Refused("a store in memory is its own process's alone; there is nothing to look at from here")
     try:
         return open_store(db)
-    except NotFound:
+    except (NotFound, StorageError):
+        if os.path.exists(db) or ":" in db:
+            raise
         raise Refused(
-            f"there is no store {db}; `--db PATH` names another, and `cogwork run` or `serve` makes one"
+            f"there is no store {db}; --db PATH names another one, and `cogwork run` or `serve` makes one"
         ) from None
 
 

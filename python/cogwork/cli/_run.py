@@ -17,7 +17,7 @@ from .._engine import Engine
 from .._errors import CogworkError, CogworkWarning, SignalNotAllowed
 from .._handle import Ack, LaborHandle
 from .._lines import Lines
-from .._model import AttemptStatus, Change, Labor, LaborFilter, Rank, State, all_jobs
+from .._model import Change, Labor, LaborFilter, OnInterrupt, Rank, State, all_jobs
 from .._storage import open_store
 from .._text import clock, shown
 from .._waiting import sigterm_interrupts
@@ -132,13 +132,22 @@ def _say_how_to_go_on(labor: Labor, db: str, script: str) -> None:
     held = max(labor.holds, key=lambda hold: hold.rank, default=None)
     rank = _RANKS.get(held.rank, []) if held else []
     by = f" by {shown(held.by)}" if held and held.by else ""
-    cut_off = sum(job.attempts[-1].status == AttemptStatus.INTERRUPTED for job in all_jobs(labor) if job.attempts)
-    interrupted = f"; {cut_off} of its attempts were interrupted" if cut_off else ""
+    interrupted = _interrupted(labor)
     if db.startswith("memory:"):
         go_on = "It was in memory alone, and is gone: --db PATH would have kept it."
     else:
         go_on = f"To go on with it:\n  {command('resume', labor.id, *rank, db=db)}\n  {command('serve', script, db=db)}"
     print(f"Labor '{shown(labor.name)}' is left {labor.state.name}{by}{interrupted}. {go_on}", file=sys.stderr)
+
+
+def _interrupted(labor: Labor) -> str:
+    """What was ended in the middle: its attempts are open, until the next engine closes them (R2)."""
+    jobs = [job for job in all_jobs(labor) if job.attempts and job.attempts[-1].ended is None]
+    if not jobs:
+        return ""
+    held = sum(job.on_interrupt not in (OnInterrupt.RETRY, OnInterrupt.FAIL) for job in jobs)
+    told = f"; {len(jobs)} {'attempt was' if len(jobs) == 1 else 'attempts were'} interrupted"
+    return told + (f", and a person has to decide about {held}, whose Cogs are not idempotent" if held else "")
 
 
 _RANKS = {Rank.ADMIN: ["--admin"], Rank.CRISIS: ["--crisis"]}

@@ -76,15 +76,12 @@ def _hint_of(parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:
 
 
 def _typed(texts: list[str], hint: Any, where: str) -> Any:
-    origin = typing.get_origin(hint)
-    if origin is typing.Annotated and _is_list(typing.get_args(hint)[0]):
-        origin = typing.get_origin(typing.get_args(hint)[0])
     if len(texts) > 1 and not _is_list(hint):
         raise Refused(f"{where} is given {len(texts)} times; it takes one value")
     try:
         if len(texts) > 1:
-            return _convert([_value(text, _item(hint), where) for text in texts], hint)
-        return _convert(_value(texts[0], hint, where), hint)
+            return _convert([_value(text, _item(hint)) for text in texts], hint)
+        return _convert(_value(texts[0], hint), hint)
     except (msgspec.MsgspecError, ValueError, TypeError, NotImplementedError) as error:
         said = str(error).replace("`", "")
         raise Refused(f"{where}={_quoted(texts)}: {said[:1].lower()}{said[1:]}") from None
@@ -93,10 +90,13 @@ def _typed(texts: list[str], hint: Any, where: str) -> Any:
 def _convert(value: Any, hint: Any) -> Any:
     if isinstance(hint, type) and isinstance(value, hint):
         return value
+    if isinstance(value, list) and value and all(isinstance(item, Enum) for item in value):
+        kind = next(typing.get_origin(member) or member for member in _members(hint) if _is_list(member))
+        return kind(value)
     return msgspec.convert(value, hint, strict=False, dec_hook=decode_other)
 
 
-def _value(text: str, hint: Any, where: str) -> Any:
+def _value(text: str, hint: Any) -> Any:
     """What the text stands for, before msgspec makes the hinted type of it."""
     members = _members(hint)
     if type(None) in members and text.lower() in _NONES and str not in members:
@@ -116,7 +116,7 @@ def _value(text: str, hint: Any, where: str) -> Any:
             item = _item(member)
             if text.lstrip().startswith("["):
                 return msgspec.json.decode(text)
-            return [_value(piece.strip(), item, where) for piece in text.split(",")] if text else []
+            return [_value(piece.strip(), item) for piece in text.split(",")] if text else []
         if _is_map(member):
             return msgspec.json.decode(text)
     return text
