@@ -30,17 +30,17 @@ class Kept:
         """False where no screen is shown any more: it is for the stream itself then."""
         with self._lock:
             if self._open:
-                self._pieces.append(text if self._length < _MOST else "")
+                self._pieces.append(text[: max(0, _MOST - self._length)])
                 self._length += len(text)
             return self._open
 
     def lines(self) -> str:
         """The whole lines that came since."""
         with self._lock:
-            text, newline, rest = "".join(self._pieces).rpartition("\n")
-            left_out = self._length - _MOST
+            text, left_out = "".join(self._pieces), self._length - _MOST
+            text, newline, rest = (text, "", "") if left_out > 0 else text.rpartition("\n")
             self._pieces, self._length = [rest] if rest else [], len(rest)
-        return text + newline + (f"... {left_out} characters left out\n" if left_out > 0 else "")
+        return text + (f"\n... {left_out} characters left out\n" if left_out > 0 else newline)
 
     def close(self) -> str:
         """What is left; from now on nothing is kept."""
