@@ -14,7 +14,7 @@ import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from . import _cog, _core, _storage
+from . import _cog, _core, _guard, _storage
 from ._codec import by_whom, login_name, seconds_of
 from ._context import install_logging
 from ._control import start_submit_thread
@@ -85,6 +85,7 @@ class Engine(Steering):
         recover: str = "all",
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
+        _guard.check()
         if recover not in ("all", "none"):
             raise ValueError(f"recover is 'all' or 'none', not {recover!r}")
         if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 10_000:

@@ -1,0 +1,348 @@
+"""The picture of a Labor at a moment: where it is, what is in flight, what was lost, and why nothing moves if nothing does."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence as Seq
+from datetime import datetime, timedelta, timezone
+from typing import NamedTuple, TypeVar
+
+from rich.console import Group
+from rich.text import Text
+
+from ._columns import columns, fit, line
+from ._model import Hold, Rank, Reason, State
+from ._progress import Flight, Loss, Progress, TaskProgress
+from ._recap import format_span
+from ._text import clock, first_line, shown
+
+STYLES = {
+    State.RUNNING: "cyan",
+    State.PAUSING: "yellow",
+    State.PAUSED: "yellow",
+    State.ADMIN_PAUSED: "yellow",
+    State.CRISIS_PAUSED: "bold yellow",
+    State.COMPLETED: "green",
+    State.FAILED: "red",
+    State.STOPPING: "magenta",
+    State.STOPPED: "magenta",
+}
+REASONS = {
+    Reason.PRE_CHECK_FAILURE: "a check failed before it began",
+    Reason.CONT_CHECK_FAILURE: "a continuous check failed",
+    Reason.MAX_FAILURES: "more failed than are tolerated",
+}
+PAUSED_AT = {Rank.USER: "paused", Rank.ADMIN: "admin-paused", Rank.CRISIS: "crisis-paused"}
+
+
+_AIRY = 18
+"""Lines from which on there are empty ones between the sections."""
+_BARS = (8, 40)
+"""The shortest bar and the longest one, in cells."""
+TASKS, FLIGHTS, LOSSES = range(3)
+T = TypeVar("T")
+
+
+class Glyphs(NamedTuple):
+    """Parts of a bar differ in shape, not only in colour."""
+
+    completed: str
+    lost: str
+    under_way: str
+    untouched: str
+
+
+UNICODE = Glyphs("━", "╳", "╍", "─")
+ASCII = Glyphs("=", "x", ">", "-")
+
+
+class Frame(NamedTuple):
+    """What the picture must fit into, and what is said in it besides the figures."""
+
+    width: int = 80
+    height: int = 40
+    unicode: bool = True
+    """Whether the terminal shows more than ASCII."""
+    flights: int = 10
+    """How many are listed at most."""
+    losses: int = 8
+    to_go: tuple[str, timedelta] | None = None
+    """The name of a Task, and how long it may still take."""
+    checks: Seq[Loss] = ()
+    """Checks that failed, as if they were Sequences."""
+    notes: Seq[str] = ()
+    """Said at the end: by whoever shows it, not by the Labor."""
+
+
+_FRAME = Frame()
+
+
+def picture(progress: Progress, frame: Frame = _FRAME, now: datetime | None = None) -> Group:
+    """At most `frame.height` lines of at most `frame.width` cells."""
+    now = now or datetime.now(timezone.utc)
+    above = [_head(progress, frame, now)]
+    above += [_line(_held(hold, now), "yellow", frame) for hold in _strongest_first(progress.holds)[:3]]
+    above += [_line(why, "yellow", frame) for why in _why(progress)[:3]]
+    losses = [*frame.checks, *_worst(progress.losses)]
+    lost = len(frame.checks) + max(len(progress.losses), sum(task.failed + task.stopped for task in progress.tasks))
+    flights = [] if progress.state.ended else progress.in_flight
+    wants = [len(progress.tasks), min(len(flights), frame.flights), min(len(losses), frame.losses)]
+    airy = frame.height >= _AIRY
+    notes = [part for note in frame.notes for part in _wrapped(note, frame.width)]
+    room = frame.height - len(above) - len(notes) - (airy and bool(notes))
+    for section in (
+        TASKS,
+        LOSSES,
+        FLIGHTS,
+    ):  # what has no room for its head and a line is left out, the least important first
+        if wants[section] and room > 1 + airy:
+            room -= 1 + airy
+        else:
+            wants[section] = 0
+    rooms = _allot(room, wants)
+    sections = [
+        _tasks(progress.tasks, rooms[TASKS], frame, now) if rooms[TASKS] else [],
+        _flights(flights, progress.in_flight_count, rooms[FLIGHTS], frame, now) if rooms[FLIGHTS] else [],
+        _losses(losses, lost, rooms[LOSSES], frame) if rooms[LOSSES] else [],
+        notes,
+    ]
+    lines = above
+    for section in sections:
+        lines += [Text(""), *section] if airy and section else section
+    return Group(*lines[: max(1, frame.height)])
+
+
+def _wrapped(note: str, width: int) -> list[Text]:
+    """A note is for reading: it is not cut."""
+    pieces = textwrap.wrap(shown(note), max(10, width), break_on_hyphens=False) or [""]
+    return [Text(piece, style="bold yellow", no_wrap=True) for piece in pieces]
+
+
+def _allot(room: int, wants: list[int]) -> list[int]:
+    """Lines for each section: an equal share, and what one does not want goes to the others."""
+    given = [0] * len(wants)
+    while room > 0 and given != wants:
+        for n, want in enumerate(wants):
+            if given[n] < want and room > 0:
+                given[n] += 1
+                room -= 1
+    return given
+
+
+# ---- the head ----
+
+
+def _head(progress: Progress, frame: Frame, now: datetime) -> Text:
+    rest = Text("  ")
+    rest.append(progress.state.name, style=STYLES.get(progress.state, "dim"))
+    if progress.reason in REASONS:
+        rest.append(f" {REASONS[progress.reason]}", style="red")
+    if progress.started:
+        rest.append(f"  {format_span((progress.ended or now) - progress.started)}", style="dim")
+    if frame.to_go is not None and not progress.state.ended:
+        task, left = frame.to_go
+        where = f" in {fit(Text(shown(task)), 20, frame.unicode)}" if len(progress.tasks) > 1 else ""
+        rest.append(f"  about {_roughly(left)} to go{where}", style="dim")
+    rest.append(f"  {progress.id[:8]}", style="dim")
+    name = fit(Text(shown(progress.name) or "(no name)", "bold"), max(12, frame.width - rest.cell_len), frame.unicode)
+    return fit(Text.assemble(name, rest), frame.width, frame.unicode)
+
+
+def _roughly(left: timedelta) -> str:
+    """No more exact than an estimate is."""
+    seconds = left.total_seconds()
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s" if seconds < 10 else f"{round(seconds / 5) * 5} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{round(seconds / 1800) / 2:g} h"
+
+
+def _strongest_first(holds: list[Hold]) -> list[Hold]:
+    return sorted(holds, key=lambda hold: -hold.rank)
+
+
+def _held(hold: Hold, now: datetime) -> str:
+    since = f" since {clock(hold.since, now)}" if hold.since else ""
+    note = f' "{shown(hold.note)}"' if hold.note else ""
+    return f"{PAUSED_AT.get(hold.rank, 'held')} by {shown(hold.by) or 'somebody'}{since}{note}"
+
+
+def _why(progress: Progress) -> list[str]:
+    """What the Tasks say; not what the holds above it say already."""
+    if progress.state.ended:
+        return []
+    said = [(task.name, task.waiting) for task in progress.tasks if task.waiting]
+    return [f"{shown(name)}: {shown(why)}" for name, why in said if not (progress.holds and why.startswith("held by "))]
+
+
+def held_by(holds: list[Hold], now: datetime) -> str:
+    """The hold in force, in words; empty where there is none."""
+    return _held(_strongest_first(holds)[0], now) if holds else ""
+
+
+def _line(text: str, style: str, frame: Frame) -> Text:
+    return fit(Text(f"  {text}", style), frame.width, frame.unicode)
+
+
+# ---- Tasks ----
+
+
+def _tasks(tasks: list[TaskProgress], room: int, frame: Frame, now: datetime) -> list[Text]:
+    before, window, after = _window(tasks, room)
+    rows = [
+        _HEADERS,
+        *[_folded(before)] * bool(before),
+        *[_row(task, now) for task in window],
+        *[_folded(after)] * bool(after),
+    ]
+    drawn = [None, *[None] * bool(before), *window, *[None] * bool(after)]
+    # The bar gives way first, then the names.
+    widths = [max(text.cell_len for text in column) for column in zip(*rows, strict=True)]
+    left = frame.width - 1 - sum(widths) - len(widths)
+    bar = max(_BARS[0], min(_BARS[1], left))
+    if left < bar:
+        widths[0] = max(8, widths[0] - (bar - left))
+        bar = max(0, min(bar, frame.width - 1 - sum(widths) - len(widths)))
+    glyphs = UNICODE if frame.unicode else ASCII
+    lines = []
+    for row, task in zip(rows, drawn, strict=True):
+        cells = [*row[:2], Text() if task is None else _bar(task, bar, glyphs), *row[2:]]
+        whole = line(cells, [*widths[:2], bar, *widths[2:]], indent=1, right=(3, 4), unicode=frame.unicode)
+        lines.append(fit(whole, frame.width, frame.unicode))
+    return lines
+
+
+def _window(tasks: list[TaskProgress], room: int) -> tuple[list[TaskProgress], list[TaskProgress], list[TaskProgress]]:
+    """The Tasks that matter: the current one, one before it, those after it; what does not fit is folded, a line on each side."""
+    if len(tasks) <= room:
+        return [], tasks, []
+    current = next((n for n, task in enumerate(tasks) if not task.state.ended), len(tasks) - 1)
+    failed = next((n for n, task in enumerate(tasks) if task.state == State.FAILED), None)
+    current = current if failed is None else failed  # nothing runs after it
+    rows = max(1, room - 2)
+    begin = max(0, min(current - (rows > 1), len(tasks) - rows))
+    if begin == 1 and room > 2:
+        begin, rows = 0, rows + 1  # a line that folds one Task is no shorter
+    return tasks[:begin], tasks[begin : begin + rows], tasks[begin + rows :]
+
+
+def _folded(tasks: list[TaskProgress]) -> list[Text]:
+    lost = sum(task.failed + task.stopped for task in tasks)
+    states = {task.state for task in tasks}
+    state = _state(states.pop()) if len(states) == 1 else Text("ended", style="dim")
+    done = f"{sum(task.done for task in tasks)}/{sum(task.sequences for task in tasks)}"
+    name = Text(f"{len(tasks)} {'Task' if len(tasks) == 1 else 'Tasks'}", style="dim")
+    return [name, state, Text(done, style="dim"), Text(str(lost) if lost else "", style="red"), Text(), Text()]
+
+
+_HEADERS = [Text(word, style="dim") for word in ("task", "state", "done", "lost", "budget", "check rounds")]
+
+
+def _row(task: TaskProgress, now: datetime) -> list[Text]:
+    lost = task.failed + task.stopped
+    return [
+        Text(shown(task.name) or "(no name)", style="" if task.state != State.NOT_STARTED else "dim"),
+        _state(task.state),
+        Text(f"{task.done}/{task.sequences}"),
+        Text(str(lost) if lost else "", style="red"),
+        _budget(task),
+        _rounds(task, now),
+    ]
+
+
+def _state(state: State) -> Text:
+    return Text("-" if state == State.NOT_STARTED else state.name, style=STYLES.get(state, "dim"))
+
+
+def _budget(task: TaskProgress) -> Text:
+    """How many more may fail."""
+    if task.tolerated < 0:
+        return Text("no limit", style="dim")
+    left = task.tolerated - task.failures
+    if left < 0:
+        return Text("gone", style="red")
+    return Text(f"{left} left", style="yellow" if task.failures and not task.state.ended else "dim")
+
+
+def _rounds(task: TaskProgress, now: datetime) -> Text:
+    if not task.checks:
+        return Text("")
+    text = str(task.rounds)
+    if task.next_round is not None and task.state == State.RUNNING:
+        seconds = round((task.next_round - now).total_seconds())
+        text += f", next {seconds} s" if seconds > 0 else ", now"
+    return Text(text, style="dim")
+
+
+def _bar(task: TaskProgress, width: int, glyphs: Glyphs) -> Text:
+    counts = [task.completed, task.failed + task.stopped, task.under_way]
+    lengths = _lengths(counts, max(1, task.sequences), width)
+    bar = Text()
+    for glyph, style, length in zip(glyphs, ("green", "red", "cyan"), lengths, strict=False):
+        bar.append(glyph * length, style=style)
+    bar.append(glyphs.untouched * (width - sum(lengths)), style="dim")
+    return bar
+
+
+def _lengths(counts: list[int], total: int, width: int) -> list[int]:
+    """Cells for each count. Whatever is there at all is seen, and the bar is full only when all are in it."""
+    if width <= 0:
+        return [0] * len(counts)
+    lengths = [max(1, count * width // total) if count else 0 for count in counts]
+    room = width if sum(counts) >= total else width - 1
+    while sum(lengths) > room:
+        lengths[lengths.index(max(lengths))] -= 1
+    if sum(counts) >= total:
+        lengths[counts.index(max(counts))] += width - sum(lengths)
+    return lengths
+
+
+# ---- what is in flight, what was lost ----
+
+
+def _flights(flights: list[Flight], count: int, room: int, frame: Frame, now: datetime) -> list[Text]:
+    rows = [
+        [
+            Text(shown(flight.target) or "(check)"),
+            Text(shown(flight.job_name or flight.cog)),
+            Text(str(flight.attempt), style="yellow" if flight.attempt > 1 else "dim"),
+            Text(format_span(max(timedelta(0), now - flight.since)) if flight.since else "", style="dim"),
+            _said(flight),
+        ]
+        for flight in _first(flights, count, room)
+    ]
+    return _list(rows, [f"in flight {count}", "job", "attempt", "for", ""], count, room, frame)
+
+
+def _said(flight: Flight) -> Text:
+    text = Text("" if flight.fraction is None else f"{flight.fraction:.0%} ", style="cyan")
+    return text.append(shown(flight.message), style="dim")
+
+
+def _losses(losses: list[Loss], count: int, room: int, frame: Frame) -> list[Text]:
+    rows = [
+        [Text(shown(loss.target)), _state(loss.state), Text(first_line(loss.error))]
+        for loss in _first(losses, count, room)
+    ]
+    return _list(rows, [f"lost {count}", "", ""], count, room, frame)
+
+
+def _worst(losses: list[Loss]) -> list[Loss]:
+    """The latest first; what only was stopped after what failed."""
+    latest = losses[::-1]
+    return sorted(latest, key=lambda loss: loss.state == State.STOPPED)
+
+
+def _first(items: list[T], count: int, room: int) -> list[T]:
+    """As many as fit; a line is kept to say how many more there are."""
+    return items[:room] if count <= room else items[: max(1, room - 1)]
+
+
+def _list(rows: list[list[Text]], headers: list[str], count: int, room: int, frame: Frame) -> list[Text]:
+    table = [[Text(header, style="dim") for header in headers], *rows]
+    widths = columns(table, frame.width - 1, gives=(0, 1))
+    lines = [fit(line(row, widths, indent=1, unicode=frame.unicode), frame.width, frame.unicode) for row in table]
+    if count > len(rows) and room > 1:
+        lines.append(Text(f" and {count - len(rows)} more", style="dim", no_wrap=True))
+    return lines

@@ -1,0 +1,14 @@
+"""`cogwork`, the shell: runs Labors, looks at them, and steers them, also while another process's engine runs them (docs/shell.md)."""
+
+from . import _look, _run, _steer  # each adds its commands
+from ._app import app
+
+COMMANDS = (_look, _run, _steer)
+
+
+def main() -> None:
+    """The console script. Leaves by SystemExit, with the statuses of `_app.Status`."""
+    app(prog_name="cogwork")
+
+
+__all__ = ["app", "main"]
