@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 from rich.console import Group
 from rich.text import Text
 
-from ._columns import columns, fit, line
+from ._columns import GAP, columns, fit, line
 from ._model import Hold, Rank, Reason, State
 from ._progress import Flight, Loss, Progress, TaskProgress
 from ._recap import format_span
@@ -199,11 +199,12 @@ def _tasks(tasks: list[TaskProgress], room: int, frame: Frame, now: datetime) ->
     drawn = [None, *[None] * bool(before), *window, *[None] * bool(after)]
     # The bar gives way first, then the names.
     widths = [max(text.cell_len for text in column) for column in zip(*rows, strict=True)]
-    left = frame.width - 1 - sum(widths) - len(widths)
+    taken = 1 + GAP * len(widths)
+    left = frame.width - taken - sum(widths)
     bar = max(_BARS[0], min(_BARS[1], left))
     if left < bar:
         widths[0] = max(8, widths[0] - (bar - left))
-        bar = max(0, min(bar, frame.width - 1 - sum(widths) - len(widths)))
+        bar = max(0, min(bar, frame.width - taken - sum(widths)))
     glyphs = UNICODE if frame.unicode else ASCII
     lines = []
     for row, task in zip(rows, drawn, strict=True):
@@ -316,7 +317,9 @@ def _flights(flights: list[Flight], count: int, room: int, frame: Frame, now: da
 
 
 def _said(flight: Flight) -> Text:
-    text = Text("" if flight.fraction is None else f"{flight.fraction:.0%} ", style="cyan")
+    text = Text()
+    if flight.fraction is not None:
+        text.append(f"{flight.fraction:4.0%}  ", style="cyan")
     return text.append(shown(flight.message), style="dim")
 
 
