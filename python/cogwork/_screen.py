@@ -90,15 +90,15 @@ def picture(progress: Progress, frame: Frame = _FRAME, now: datetime | None = No
     airy = frame.height >= _AIRY
     notes = [part for note in frame.notes for part in _wrapped(note, frame.width)]
     room = frame.height - len(above) - len(notes) - (airy and bool(notes))
-    for section in (
+    for kind in (
         TASKS,
         LOSSES,
         FLIGHTS,
-    ):  # what has no room for its head and a line is left out, the least important first
-        if wants[section] and room > 1 + airy:
+    ):  # the least important last: what has no room for its head and a line is left out
+        if wants[kind] and room > 1 + airy:
             room -= 1 + airy
         else:
-            wants[section] = 0
+            wants[kind] = 0
     rooms = _allot(room, wants)
     sections = [
         _tasks(progress.tasks, rooms[TASKS], frame, now) if rooms[TASKS] else [],

@@ -187,7 +187,7 @@ def _facts(console: Console, facts: dict[str, str]) -> None:
     width = max(map(len, facts))
     for name, value in facts.items():
         if value:
-            _hang(console, Text(f"  {name:{width}}  ", style="dim"), Text(shown(value)))
+            _hang(console, Text(f" {name:{width}}  ", style="dim"), Text(shown(value)))
 
 
 def _hang(console: Console, head: Text, text: Text) -> None:
@@ -241,7 +241,7 @@ def _show_task(console: Console, task: Task) -> None:
         rows.append([name, _told_state(check), _took(check), Text(told)])
     for sequence in task.sequences:
         rows.append([Text(shown(sequence.target)), _told_state(sequence), _took(sequence), Text(_last_word(sequence))])
-    _print(console, rows, right=(2,), indent=2)
+    _print(console, rows, right=(2,), indent=1)
 
 
 def _told_state(part: Any) -> Text:
