@@ -7,6 +7,7 @@ from collections.abc import Sequence as Seq
 
 from rich.text import Text
 
+GAP = 2  # cells between two columns
 _LEAST = 8  # cells that a column which gives way keeps
 _WANTED = 24  # cells that the last column is to have, if it has so many to show
 
@@ -21,11 +22,11 @@ def fit(text: Text, width: int, unicode: bool = True) -> Text:
 
 
 def columns(rows: Seq[Seq[Text]], room: int, gives: Collection[int] = (0,)) -> list[int]:
-    """The width of each column, one cell apart, within `room` in all. The last one gets what the others leave; where that is little,
+    """The width of each column, within `room` in all. The last one gets what the others leave; where that is little,
     those that give way do, the widest first."""
     widths = [max(text.cell_len for text in column) for column in zip(*rows, strict=True)]
     wanted = min(widths[-1], _WANTED)
-    while (left := room - sum(widths[:-1]) - len(widths) + 1) < wanted:
+    while (left := room - sum(widths[:-1]) - GAP * (len(widths) - 1)) < wanted:
         widest = max(gives, key=lambda n: widths[n])
         if widths[widest] <= _LEAST:
             break
@@ -46,7 +47,7 @@ def line(
         before, after = (pad, 0) if n in right else (0, pad)
         if cell.plain:
             whole.append(" " * (gap + before)).append_text(cell)
-            gap = after + 1
+            gap = after + GAP
         else:
-            gap += width + 1
+            gap += width + GAP
     return whole

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 from rich.console import Group
 from rich.text import Text
 
-from ._columns import columns, fit, line
+from ._columns import GAP, columns, fit, line
 from ._model import Hold, Rank, Reason, State
 from ._progress import Flight, Loss, Progress, TaskProgress
 from ._recap import format_span
@@ -90,15 +90,15 @@ def picture(progress: Progress, frame: Frame = _FRAME, now: datetime | None = No
     airy = frame.height >= _AIRY
     notes = [part for note in frame.notes for part in _wrapped(note, frame.width)]
     room = frame.height - len(above) - len(notes) - (airy and bool(notes))
-    for section in (
+    for kind in (
         TASKS,
         LOSSES,
         FLIGHTS,
-    ):  # what has no room for its head and a line is left out, the least important first
-        if wants[section] and room > 1 + airy:
+    ):  # the least important last: what has no room for its head and a line is left out
+        if wants[kind] and room > 1 + airy:
             room -= 1 + airy
         else:
-            wants[section] = 0
+            wants[kind] = 0
     rooms = _allot(room, wants)
     sections = [
         _tasks(progress.tasks, rooms[TASKS], frame, now) if rooms[TASKS] else [],
@@ -199,11 +199,12 @@ def _tasks(tasks: list[TaskProgress], room: int, frame: Frame, now: datetime) ->
     drawn = [None, *[None] * bool(before), *window, *[None] * bool(after)]
     # The bar gives way first, then the names.
     widths = [max(text.cell_len for text in column) for column in zip(*rows, strict=True)]
-    left = frame.width - 1 - sum(widths) - len(widths)
+    taken = 1 + GAP * len(widths)
+    left = frame.width - taken - sum(widths)
     bar = max(_BARS[0], min(_BARS[1], left))
     if left < bar:
         widths[0] = max(8, widths[0] - (bar - left))
-        bar = max(0, min(bar, frame.width - 1 - sum(widths) - len(widths)))
+        bar = max(0, min(bar, frame.width - taken - sum(widths)))
     glyphs = UNICODE if frame.unicode else ASCII
     lines = []
     for row, task in zip(rows, drawn, strict=True):
@@ -316,7 +317,9 @@ def _flights(flights: list[Flight], count: int, room: int, frame: Frame, now: da
 
 
 def _said(flight: Flight) -> Text:
-    text = Text("" if flight.fraction is None else f"{flight.fraction:.0%} ", style="cyan")
+    text = Text()
+    if flight.fraction is not None:
+        text.append(f"{flight.fraction:4.0%}  ", style="cyan")
     return text.append(shown(flight.message), style="dim")
 
 

@@ -20,6 +20,7 @@ import pyte
 
 import cogwork as cw
 
+_PACKAGE = str(pathlib.Path(cw.__file__).parent.parent)  # the shell is that of the package under test
 PATIENCE = 40  # seconds until a test gives up; none waits so long where all is well
 
 SCRIPT = """
@@ -87,6 +88,7 @@ class Shell:
             "TERM": "xterm-256color",
             **env,
         }
+        environment["PYTHONPATH"] = os.pathsep.join([_PACKAGE, *filter(None, [os.environ.get("PYTHONPATH")])])
         for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "COGWORK_DB"):
             if name not in env:
                 environment.pop(name, None)
@@ -140,7 +142,7 @@ class Shell:
         with self._changed:
             self._changed.wait_for(found, PATIENCE)
             text = "\n".join(self.screen.display) if on_screen else self.text
-            assert re.search(pattern, text), f"{pattern!r} never came:\n{self.text}"
+            assert re.search(pattern, text), f"{pattern!r} never came:\n{self.text[-3000:]}"
         return text
 
     def ctrl_c(self, number: signal.Signals = signal.SIGINT) -> None:

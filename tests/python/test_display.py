@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -114,7 +115,7 @@ def test_the_picture_says_what_matters():
     (edge,) = [row for row in rows if "edge-7" in row]
     assert edge.split() == ["edge-7", "upgrade", "2", "12", "s", "40%", "copying"]
     assert "(check)" in text
-    assert "edge-3 FAILED  OSError: disk full" in text
+    assert re.search(r"edge-3 +FAILED +OSError: disk full", text)
     assert text.index("edge-3") < text.index("edge-4"), "what failed before what only was stopped"
     assert "0/5" in text
 
@@ -204,10 +205,10 @@ def test_parts_of_a_bar_differ_without_colours():
 def test_columns_give_way():
     rows = [[Text("n" * 50), Text("state"), Text("what was said at last " * 3)]]
     assert columns(rows, 60)[2] >= 24
-    assert sum(columns(rows, 60)) + 2 <= 60
+    assert sum(columns(rows, 60)) + 4 <= 60
     assert columns([[Text("a"), Text("b")]], 60) == [1, 1]
-    assert line([Text("a"), Text(""), Text("c")], [3, 2, 5]).plain == "a      c"
-    assert line([Text("a"), Text("b"), Text("")], [3, 2, 5], right=(1,)).plain == "a    b"
+    assert line([Text("a"), Text(""), Text("c")], [3, 2, 5]).plain == "a        c"
+    assert line([Text("a"), Text("b"), Text("")], [3, 2, 5], right=(1,)).plain == "a     b"
 
 
 # ---- how long it may take ----

@@ -15,7 +15,7 @@ from .._columns import columns, line
 from .._display import BEAT, End, check_failed, display, failed_checks, on_screen, unicode_on
 from .._errors import EngineClosed, SignalNotAllowed
 from .._lines import Names, what
-from .._model import Attempt, Change, ChangeKind, Job, Labor, LaborFilter, Sequence, State, Task
+from .._model import Attempt, Change, ChangeKind, Job, Labor, LaborFilter, Sequence, Signal, State, Task
 from .._recap import format_span
 from .._screen import STYLES, Frame, held_by, picture
 from .._text import clock, first_line, shortest, shown
@@ -187,7 +187,7 @@ def _facts(console: Console, facts: dict[str, str]) -> None:
     width = max(map(len, facts))
     for name, value in facts.items():
         if value:
-            _hang(console, Text(f"  {name:{width}}  ", style="dim"), Text(shown(value)))
+            _hang(console, Text(f" {name:{width}}  ", style="dim"), Text(shown(value)))
 
 
 def _hang(console: Console, head: Text, text: Text) -> None:
@@ -233,6 +233,7 @@ def _show_task(console: Console, task: Task) -> None:
             "failures": str(task.failures),
         },
     )
+    console.print()
     rows = [_headers("target", "state", "took", "")]
     for check in (*task.pre_checks, *task.cont_checks):
         told = first_line(check.error) if check.error else f"rounds passed: {check.rounds}" if check.rounds else ""
@@ -240,7 +241,7 @@ def _show_task(console: Console, task: Task) -> None:
         rows.append([name, _told_state(check), _took(check), Text(told)])
     for sequence in task.sequences:
         rows.append([Text(shown(sequence.target)), _told_state(sequence), _took(sequence), Text(_last_word(sequence))])
-    _print(console, rows, right=(2,), indent=2)
+    _print(console, rows, right=(2,), indent=1)
 
 
 def _told_state(part: Any) -> Text:
@@ -399,13 +400,17 @@ def _below(address: Address) -> set[str] | None:
     return {part.id, *(sequence.id for sequence in sequences), *(job.id for job in jobs)}
 
 
+_WORD = max(len(word.name) for word in (*State, *Signal))
+
+
 def _told(change: Change, names: Names) -> Text:
+    """When, what, whose, and who did it and why. What comes first has one width, so that it can be read down."""
     signal = change.kind == ChangeKind.SIGNAL
-    line = Text.assemble(
-        (f"{clock(change.at)}.{change.at.microsecond // 1000:03}", "dim"), "  ", f"{names.of(change.object_id)}  "
-    )
-    line.append(what(change), style="yellow" if signal else _style(change.to_state))
-    return line
+    word, _, more = what(change).partition(" ")
+    line = Text(f"{clock(change.at)}.{change.at.microsecond // 1000:03}  ", style="dim")
+    line = Text.assemble(line, (f"{word:{_WORD}}  ", "bold yellow" if signal else _style(change.to_state)))
+    line.append(names.of(change.object_id))
+    return line.append(f"  {more}" if more else "", style="yellow" if signal else "dim")
 
 
 def _as_json(change: Change, names: Names) -> dict[str, Any]:

@@ -137,7 +137,8 @@ def _say_how_to_go_on(labor: Labor, db: str, script: str) -> None:
         go_on = "It was in memory alone, and is gone: --db PATH would have kept it."
     else:
         go_on = f"To go on with it:\n  {command('resume', labor.id, *rank, db=db)}\n  {command('serve', script, db=db)}"
-    print(f"Labor '{shown(labor.name)}' is left {labor.state.name}{by}{interrupted}. {go_on}", file=sys.stderr)
+    gap = "\n" if sys.stderr.isatty() else ""  # the screen stays above
+    print(f"{gap}Labor '{shown(labor.name)}' is left {labor.state.name}{by}{interrupted}. {go_on}", file=sys.stderr)
 
 
 def _interrupted(labor: Labor) -> str:
