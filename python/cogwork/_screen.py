@@ -107,8 +107,8 @@ def picture(progress: Progress, frame: Frame = _FRAME, now: datetime | None = No
         notes,
     ]
     lines = above
-    for section in sections:
-        lines += [Text(""), *section] if airy and section else section
+    for part in sections:
+        lines += [Text(""), *part] if airy and part else part
     return Group(*lines[: max(1, frame.height)])
 
 
