@@ -10,7 +10,6 @@ import sys
 import pytest
 from test_docs import ROOT, environment, files_of, text_of
 
-
 # In place of the seconds that an upgrade takes: it goes on when the test says so.
 WAITS = 'while not __import__("pathlib").Path("go").exists(): time.sleep(0.01)'
 
