@@ -8,6 +8,7 @@ stored Labors after the engine has closed.
 
 import argparse
 import collections
+import os
 import pathlib
 import signal
 import sys
@@ -216,14 +217,15 @@ def look_again(console: Console, db: pathlib.Path, shown: list[cw.Labor], seen: 
                 f"the store says of {labor.name!r} what was seen: {stored.state.name}",
                 stored.state is labor.state and Counts.of(*stored.tasks) == Counts.of(*labor.tasks),
             )
-    console.print("\n  To look into it again:\n")
-    console.print("    $ python")
+    console.print("\n  To look into it again, in a shell or in a notebook:\n")
+    python = min(sys.executable, os.path.relpath(sys.executable), key=len)
     for line in (
-        "import cogwork as cw",
-        f'store = cw.open_store("{db}")',
-        f'print(store.read_labor("{shown[1].id}"))',
+        f"export COGWORK_DB={db}",
+        f"{python} -m cogwork show {shown[1].id[:8]}",
+        f"{python} -m cogwork history {shown[1].id[:8]}",
+        "jupyter lab examples/notebooks/inspect.ipynb",
     ):
-        console.print(f"    >>> {line}")
+        console.print(f"    $ {line}")
 
 
 def play(console: Console, size: int, pace: float, db: pathlib.Path, plain: bool) -> int:
