@@ -153,12 +153,20 @@ def show(id: Id, json: Json = False, db: Db = DB) -> None:
     console = _console()
     with connect(db) as client:
         progress = client.handle(labor.id).progress()
-        notes = [] if progress.state.ended or client.engine is not None else [_nobody(labor, db)]
+        notes = [] if progress.state.ended else _why_nobody(client, labor, db)
     failed = failed_checks(labor) if check_failed(progress) else []
     frame = Frame(console.width, 10_000, unicode_on(console), flights=100, losses=100, checks=failed, notes=notes)
     console.print(picture(progress, frame))
     console.print()
     _facts(console, _of_labor(labor))
+
+
+def _why_nobody(client: Client, labor: Labor, db: str) -> list[str]:
+    """Why nobody runs it, if so: there is no engine, or the one there is has not taken it up (R2, R4)."""
+    try:
+        return [f"it waits: {waits.why}" for waits in client.stats().waiting if waits.labor_id == labor.id]
+    except EngineClosed:
+        return [_nobody(labor, db)]
 
 
 def _nobody(labor: Labor, db: str) -> str:
