@@ -51,12 +51,18 @@ class Kept:
         return text
 
 
+_ever: list[_Stream] = []
+"""All stand-ins. `print` looks sys.stdout up without holding it (CPython before 3.14): one that went while a Cog's thread is in the middle of
+printing to it would take the process with it."""
+
+
 class _Stream:
     """Stands for a text stream, for as long as somebody may hold it: also after the screen is gone."""
 
     def __init__(self, stream: TextIO, kept: Kept) -> None:
         self._stream = stream
         self._kept = kept
+        _ever.append(self)
 
     def write(self, text: str) -> int:
         if not isinstance(text, str):
