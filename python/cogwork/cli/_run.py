@@ -253,7 +253,12 @@ def _say_what_is_left(db: str, modules: list[str]) -> None:
 
 def _close(engine: Engine, interrupts: Interrupts) -> None:
     """In order. The shell says itself what is left; a further Ctrl-C while it waits interrupts what executes."""
-    with warnings.catch_warnings(), contextlib.suppress(KeyboardInterrupt):
+    interrupt = False
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", CogworkWarning)
-        interrupts.release()
-        engine.close(interrupt=interrupts.count > 1)
+        while not engine.closed:  # Ctrl-C may come before it has begun to wait
+            try:
+                interrupts.release()
+                engine.close(interrupt=interrupt or interrupts.count > 1)
+            except KeyboardInterrupt:
+                interrupt = True
