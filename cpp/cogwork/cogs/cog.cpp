@@ -1,42 +1,9 @@
 #include "cogwork/cogs/cog.h"
 
-#include <algorithm>
-#include <cctype>
-#include <limits>
-
 #include "cogwork/base/error.h"
+#include "cogwork/base/suggest.h"
 
 namespace cogwork {
-namespace {
-
-std::string lower(std::string_view s) {
-  std::string out(s);
-  for (auto& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return out;
-}
-
-/// Letters to insert, drop, change, or swap with their neighbour to make `b` of `a`. Case counts for nothing: 'Upgrade' is no
-/// further from 'upgrade' than a slip of the shift key.
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> before(b.size() + 1), above(b.size() + 1), row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) above[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t change = a[i - 1] == b[j - 1] ? 0 : 1;
-      row[j] = std::min({above[j] + 1, row[j - 1] + 1, above[j - 1] + change});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) row[j] = std::min(row[j], before[j - 2] + 1);
-    }
-    before.swap(above);
-    above.swap(row);
-  }
-  return above[b.size()];
-}
-
-constexpr std::size_t kLongestCompared = 200;  // a name that long is no slip of the keys
-
-}  // namespace
-
 void CogRegistry::add(CogInfo info) {
   auto fresh = std::make_shared<const CogInfo>(std::move(info));
   const std::lock_guard lock(mutex_);
@@ -75,21 +42,8 @@ const CogDefaults* CogRegistry::defaults(std::string_view cog_path) const {
 }
 
 std::string CogRegistry::suggestion(std::string_view cog_path) const {
-  if (cog_path.empty() || cog_path.size() > kLongestCompared) return {};
-  const auto wanted = lower(cog_path);
-  // A third of the letters may be wrong, or two of five. One of two is a guess that helps nobody.
-  const std::size_t most = wanted.size() <= 2 ? 0 : wanted.size() <= 4 ? 1 : std::max<std::size_t>(2, wanted.size() / 3);
-  std::size_t nearest = std::numeric_limits<std::size_t>::max();
-  std::string best;
-  for (auto& name : names()) {
-    const auto longer = std::max(name.size(), wanted.size()), shorter = std::min(name.size(), wanted.size());
-    if (longer - shorter > most) continue;
-    if (const auto distance = edit_distance(wanted, lower(name)); distance <= most && distance < nearest) {
-      nearest = distance;
-      best = std::move(name);
-    }
-  }
-  return best.empty() ? std::string() : " - did you mean '" + best + "'?";
+  const auto known = names();
+  return did_you_mean(cog_path, std::vector<std::string_view>(known.begin(), known.end()));
 }
 
 int CogRegistry::crashes(std::string_view name) const {

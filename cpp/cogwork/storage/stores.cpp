@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "cogwork/base/error.h"
+#include "cogwork/base/suggest.h"
 
 namespace cogwork {
 namespace {
@@ -60,28 +61,13 @@ class Registry {
   std::map<std::string, StoreFactory> factories_;
 };
 
-/// How many letters must be changed, added or left out to make one word of the other.
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, changed}));
-    }
-  }
-  return row[b.size()];
-}
-
 std::string unknown_store(std::string_view name, std::string_view spec) {
   const auto names = registered_stores();
   std::string text = "there is no store called '" + std::string(name) + "'";
-  const auto nearest = std::min_element(names.begin(), names.end(),
-                                        [&](const auto& a, const auto& b) { return distance(name, a) < distance(name, b); });
-  if (nearest != names.end() && distance(name, *nearest) <= std::max<std::size_t>(1, name.size() / 3)) {
-    text += " - did you mean '" + *nearest + ":'?";
-  }
+  std::vector<std::string> specs;
+  specs.reserve(names.size());
+  for (const auto& known : names) specs.push_back(known + ":");
+  text += did_you_mean(std::string(name) + ":", std::vector<std::string_view>(specs.begin(), specs.end()));
   text += " Registered:";
   for (const auto& known : names) text += " " + known;
   text += ". A file of that name is './" + std::string(spec) + "'.";
