@@ -27,6 +27,15 @@ void EventFd::clear() {
   }
 }
 
+namespace {
+
+bool is_main_thread() {
+  const auto main = py::module_::import("threading").attr("main_thread")().attr("ident");
+  return main.cast<unsigned long>() == PyThread_get_thread_ident();
+}
+
+}  // namespace
+
 bool wait_for(const std::shared_ptr<Completion>& completion, std::optional<double> seconds) {
   if (completion->done()) return true;
   using Steady = std::chrono::steady_clock;
@@ -43,12 +52,14 @@ bool wait_for(const std::shared_ptr<Completion>& completion, std::optional<doubl
     std::uint64_t ticket;
     ~Watch() { completion.forget(ticket); }
   } const watch{*completion, completion->on_done([event] { event->set(); })};
+  // A signal that comes between PyErr_CheckSignals and poll() interrupts neither: the main thread, whose handlers run here, looks again.
+  const int most = is_main_thread() ? 200 : INT_MAX;
   while (true) {
-    int timeout = -1;
+    int timeout = most == INT_MAX ? -1 : most;
     if (deadline) {
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - Steady::now()).count();
       if (left <= 0) return completion->done();
-      timeout = static_cast<int>(std::min<std::int64_t>(left, INT_MAX));
+      timeout = static_cast<int>(std::min<std::int64_t>(left, most));
     }
     int ready = 0;
     {
