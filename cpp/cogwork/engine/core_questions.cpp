@@ -108,8 +108,15 @@ std::optional<Progress> Core::progress(const Id& id) const {
     }
   }
   p.in_flight_count = run.attempts.size();
-  for (const auto& [index, attempt] : run.attempts) {
-    if (p.in_flight.size() == kMostFlights) break;
+  // The oldest of them: what hangs is among these.
+  std::vector<std::pair<Time, std::uint32_t>> oldest;
+  oldest.reserve(run.attempts.size());
+  for (const auto& [index, attempt] : run.attempts) oldest.emplace_back(labor.jobs[index].attempts.back().started, index);
+  const auto shown = std::min(oldest.size(), kMostFlights);
+  std::partial_sort(oldest.begin(), oldest.begin() + static_cast<std::ptrdiff_t>(shown), oldest.end());
+  oldest.resize(shown);
+  for (const auto& [since, index] : oldest) {
+    const auto& attempt = run.attempts.at(index);
     const auto& job = labor.jobs[index];
     Progress::Flight flight;
     flight.job = labor.id.with_ordinal(job.ordinal);
@@ -117,12 +124,11 @@ std::optional<Progress> Core::progress(const Id& id) const {
     flight.cog = job.cog_path;
     flight.job_name = job.name;
     flight.attempt = job.attempts.back().number;
-    flight.since = job.attempts.back().started;
+    flight.since = since;
     flight.fraction = attempt.fraction;
     flight.message = attempt.message;
     p.in_flight.push_back(std::move(flight));
   }
-  std::sort(p.in_flight.begin(), p.in_flight.end(), [](const auto& a, const auto& b) { return a.since < b.since; });
   p.losses.assign(run.losses.begin(), run.losses.end());
   return p;
 }
