@@ -233,6 +233,8 @@ class _Line:
         self._lock = threading.RLock()
         self._sending = threading.Lock()
         self._requests: dict[int, _Request] = {}
+        self.ends: dict[str, _RemoteEnd] = {}
+        """Of Labors whose ends somebody has waited for: a wait that ran out leaves nothing behind for the next one to add to."""
         self.lost = False
         self._thread = threading.Thread(
             target=_listen, args=(weakref.ref(self), sock), name="cogwork-client", daemon=True
@@ -382,10 +384,14 @@ class _Remote:
         return ack
 
     def end_of(self, id: str) -> _RemoteEnd:
+        end = self._line.ends.get(id)
+        if end is not None and not end.completion.done:
+            return end
         end = _RemoteEnd()
         request = self._line.request("end", end, object=id)
         wait_for(request.completion)
         request.document()
+        self._line.ends[id] = end
         return end
 
     def changes(self, id: str | None, since: int | None) -> _RemoteFeed:

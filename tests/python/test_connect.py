@@ -872,3 +872,14 @@ with cw.connect({str(db)!r}) as client:
     assert process.returncode == 0
     gate.open()
     labor.wait(10)
+
+
+def test_waits_that_run_out_leave_nothing_behind(client, engine, make_cog, gate):
+    block = make_cog(lambda: gate())
+    handle = client.handle(engine.submit(one(block.job())).id)
+    for _ in range(20):
+        with pytest.raises(TimeoutError):
+            handle.wait(0)
+    assert len(client._line._requests) == 1
+    gate.open()
+    assert handle.wait(10).state is State.COMPLETED
