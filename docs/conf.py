@@ -55,8 +55,6 @@ navigation = {
     "Project": ["changelog"],
 }
 navigation_below = {"decisions/README": "decisions/0*"}
-navigation_coming = ["shell", "notebook", "internals/control-protocol"]
-"""Pages that the menu takes up as soon as they are there."""
 
 # ---- Markdown ----
 

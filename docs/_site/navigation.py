@@ -14,8 +14,7 @@ def add_menu(app: Sphinx, docname: str, content: list[str]) -> None:
     """Hangs the pages below the one that leads to them, as toctrees that do not show in its text."""
     if docname == FRONT:
         for caption, pages in app.config.navigation.items():
-            present = [p for p in pages if p not in app.config.navigation_coming or p in app.env.found_docs]
-            content[0] += toctree(present, f":caption: {caption}" if caption else "")
+            content[0] += toctree(pages, f":caption: {caption}" if caption else "")
     if pattern := app.config.navigation_below.get(docname):
         content[0] += toctree([pattern], ":glob:")
 
@@ -25,7 +24,7 @@ def toctree(entries: Iterable[str], option: str) -> str:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    for table in ("navigation", "navigation_coming", "navigation_below"):
+    for table in ("navigation", "navigation_below"):
         app.add_config_value(table, {}, "env", types=[dict, list])
     app.connect("source-read", add_menu)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

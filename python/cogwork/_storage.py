@@ -429,7 +429,7 @@ def resolve(store: Any, reader: bool = False) -> Storage:
 def open_store(store: str | os.PathLike[str]) -> BuiltinStorage:
     """Reads a store without an engine, also while one runs; it changes nothing and waits for nobody (R1).
 
-    Raises NotFound where there is no such file, StorageError where it is no store of cogwork.
+    Raises StorageError where there is no such file, or where it is no store of cogwork.
     """
     opened = resolve(store, reader=True)
     if isinstance(opened, BuiltinStorage):
