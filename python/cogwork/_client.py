@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 import weakref
 from datetime import datetime
 from types import TracebackType
@@ -30,7 +31,7 @@ from ._submit import prepare
 from ._waiting import Origin, forked, wait_for
 
 PROTOCOL = 1
-_ACQUIRE_TRIES = 5
+_PAUSE = 0.02
 
 
 class EngineInfo(msgspec.Struct, frozen=True):
@@ -49,7 +50,7 @@ def connect(store: str | os.PathLike[str] | _storage.Storage, *, timeout: Durati
     """Steers, from this process, the engine that owns the store: submit, signal, changes, stats; and reads the store.
 
     An engine that opens later is found too. With none running, signals and starts are stored for the next one (`ack.stored`, R1).
-    timeout: seconds or timedelta that the engine may take to answer at first. Raises StorageError where there is no such store, or where
+    timeout: seconds or timedelta that the engine may take to answer at first, or to open or close. Raises StorageError where there is no such store, or where
     no other process can reach it ("memory:").
     """
     return Client(store, timeout=timeout)
@@ -575,17 +576,17 @@ class _Unattended:
         """Whether it is stored. None: an engine has opened in this moment, and is the one to ask."""
         store = _storage.core_store(_storage.resolve(self._client._spec))
         program = os.path.basename(sys.argv[0]) if sys.argv else ""
-        for attempt in range(_ACQUIRE_TRIES):
+        give_up = time.monotonic() + self._client._timeout
+        while True:
             try:
                 return _core.store_signal(store, id, signal, interrupt, by, note, login_name(), program)
             except StoreInUse:
-                # It may be there before its socket is, or be about to go.
+                # An engine owns the store for a moment before its socket is there, and for a moment after it is gone.
                 if self._client._reach() is not None:
                     return None
-                if attempt == _ACQUIRE_TRIES - 1:
+                if time.monotonic() >= give_up:
                     raise
-                threading.Event().wait(0.05 * 2**attempt)
-        raise AssertionError
+                time.sleep(_PAUSE)
 
 
 class _StoredAck(_RemoteAck):
