@@ -83,6 +83,7 @@ def test_ctrl_c_ends_the_watching_and_nothing_else(folder):
 @pytest.mark.parametrize("number", ENDS)
 def test_the_first_ctrl_c_pauses_and_says_how_to_go_on(folder, number):
     with Shell(folder, "run", "rollout.py:slow", terminal=(100, 30)) as run:
+        begun(run)  # an attempt that was only recorded would be withdrawn (G3)
         run.wait_for("in flight 2", on_screen=True)
         run.ctrl_c(number)
         run.wait_for("pausing; what executes may end", on_screen=True)

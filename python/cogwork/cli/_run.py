@@ -20,7 +20,7 @@ from .._lines import Lines
 from .._model import Change, Labor, LaborFilter, OnInterrupt, Rank, State, all_jobs
 from .._storage import open_store
 from .._text import clock, shown
-from .._waiting import sigterm_interrupts
+from .._waiting import sigterm_interrupts, wait_for
 from ._app import DB, Db, Status, app, command, status_of
 from ._load import import_source, load
 from ._signals import Interrupts
@@ -45,9 +45,9 @@ def run(
         interrupts = Interrupts()
         try:
             handle = engine.submit(labor)  # may wait for the store; Ctrl-C still ends that
-            with interrupts:
-                _say_hello(engine, handle, db, script)
-                final = _Watching(engine, handle, interrupts).until_it_ends()
+            interrupts.take()
+            _say_hello(engine, handle, db, script)
+            final = _Watching(engine, handle, interrupts).until_it_ends()
         finally:
             _close(engine, interrupts)
     if final is not None:
@@ -252,13 +252,11 @@ def _say_what_is_left(db: str, modules: list[str]) -> None:
 
 
 def _close(engine: Engine, interrupts: Interrupts) -> None:
-    """In order. The shell says itself what is left; a further Ctrl-C while it waits interrupts what executes."""
-    interrupt = False
-    with warnings.catch_warnings():
+    """In order: what executes may end, unless there is a further Ctrl-C. The shell says itself what is left."""
+    with interrupts, warnings.catch_warnings():
         warnings.simplefilter("ignore", CogworkWarning)
-        while not engine.closed:  # Ctrl-C may come before it has begun to wait
-            try:
-                interrupts.release()
-                engine.close(interrupt=interrupt or interrupts.count > 1)
-            except KeyboardInterrupt:
-                interrupt = True
+        quiet = engine._core.begin_close()
+        known = min(interrupts.count, 1)
+        while interrupts.count == known and not wait_for(quiet, BEAT):
+            pass
+        engine.close(interrupt=True)  # of what is not quiet by now

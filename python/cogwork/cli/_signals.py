@@ -11,7 +11,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """While it is entered, Ctrl-C and SIGTERM only count; the main thread alone enters it."""
+    """From `take` to `release` Ctrl-C and SIGTERM only count. For the main thread alone; `with` does both."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -19,20 +19,25 @@ class Interrupts:
         self._came = threading.Event()
         self._before: dict[int, Any] = {}
 
+    def take(self) -> None:
+        """Idempotent."""
+        if not self._before:
+            self._before = {number: signal.signal(number, self._count) for number in _SIGNALS}
+
+    def release(self) -> None:
+        """They do again what they did before. Idempotent."""
+        before, self._before = self._before, {}
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
     def __enter__(self) -> Interrupts:
-        self._before = {number: signal.signal(number, self._take) for number in _SIGNALS}
+        self.take()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.release()
 
-    def release(self) -> None:
-        """From now on they do what they did before. Idempotent."""
-        before, self._before = self._before, {}
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def _take(self, number: int, _frame: object) -> None:
+    def _count(self, number: int, _frame: object) -> None:
         self.count += 1
         self.last = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
         self._came.set()
