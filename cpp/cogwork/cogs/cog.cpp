@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "cogwork/base/error.h"
+#include "cogwork/cogs/command.h"
 
 namespace cogwork {
 namespace {
@@ -36,6 +37,25 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 constexpr std::size_t kLongestCompared = 200;  // a name that long is no slip of the keys
 
 }  // namespace
+
+CogRegistry::CogRegistry() {
+  CogInfo command;
+  command.name = kCommandCog;
+  command.origin = "cogwork:command";
+  command.kind = CogKind::COMMAND;
+  add(std::move(command));
+}
+
+bool CogRegistry::checks_args(std::string_view cog_path) const {
+  const auto cog = find(cog_path);
+  return cog && cog->kind == CogKind::COMMAND;
+}
+
+std::string CogRegistry::args_problem(std::string_view, std::string_view args, std::string_view real_user) const {
+  std::string problem;
+  if (!read_command(args, problem)) return problem;
+  return real_user.empty() ? problem : why_not_as(std::string(real_user));
+}
 
 void CogRegistry::add(CogInfo info) {
   auto fresh = std::make_shared<const CogInfo>(std::move(info));

@@ -23,6 +23,7 @@ namespace cogwork {
 enum class CogKind : std::uint8_t {
   PLAIN = 0,  ///< A call that occupies a worker thread until it returns.
   ASYNC = 1,  ///< A coroutine on an event loop; as many at once as there are.
+  COMMAND = 2,  ///< A program, run once for each attempt; as many at once as there are.
 };
 
 /// What the engine knows of a Cog (C1). The code behind it is elsewhere.
@@ -36,6 +37,8 @@ struct CogInfo {
 /// The Cogs of a process by name, and how often each crashed (X10). Any thread.
 class CogRegistry : public CogLookup {
  public:
+  /// Knows what is built in: the command Cog.
+  CogRegistry();
   /// Registering the same origin again replaces it and forgets its crashes; another origin under a name that is taken throws
   /// CogError naming both (C1).
   void add(CogInfo info);
@@ -45,6 +48,8 @@ class CogRegistry : public CogLookup {
   /// The pointer holds for as long as the registry: what was replaced is kept.
   const CogDefaults* defaults(std::string_view cog_path) const override;
   std::string suggestion(std::string_view cog_path) const override;
+  bool checks_args(std::string_view cog_path) const override;
+  std::string args_problem(std::string_view cog_path, std::string_view args, std::string_view real_user) const override;
 
   int crashes(std::string_view name) const;
   void count_crash(std::string_view name);
@@ -119,6 +124,8 @@ class Executor {
   virtual void start(AttemptRequest request) = 0;
   /// Asks the call to end (a time-out, an interrupting stop, a close). It reports as ever when it has.
   virtual void interrupt(AttemptKey key) = 0;
+  /// How long it may take to, with this grace, before its attempt is closed without it (X8a).
+  virtual Duration patience(Duration grace) const { return grace; }
   /// The attempt was closed while its call went on (X8a): its place is to be replaced, and its report will be dropped.
   virtual void abandon(AttemptKey key) = 0;
 };

@@ -1,9 +1,11 @@
 #include "cogwork/engine/engine.h"
 
+#include <algorithm>
 #include <atomic>
 #include <future>
 #include <map>
 
+#include "cogwork/cogs/command_executor.h"
 #include "cogwork/engine/control_server.h"
 #include "cogwork/engine/core.h"
 #include "cogwork/engine/loop.h"
@@ -45,6 +47,8 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
         jobs(loop, options.workers),
         checks(loop, options.workers),
         async_calls(loop, options.workers),
+        processes(options.guardian, static_cast<int>(std::clamp<std::int64_t>(options.grace.count() / 1000, 0, 60'000))),
+        commands(loop, processes, options.grace),
         committer(make_committer(
             store, [this](std::vector<CommitResult> results) { loop.committed(std::move(results)); }, [] {},
             Backoff(std::chrono::milliseconds(20), std::chrono::seconds(5), Random::from_system()))),
@@ -107,6 +111,7 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
     s.jobs = &jobs;
     s.checks = &checks;
     s.async_calls = &async_calls;
+    s.commands = &commands;
     s.feeds = feeds;
     s.random = Random::from_system();
     return s;
@@ -201,6 +206,7 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
     jobs.close();
     checks.close();
     async_calls.close();
+    processes.stop();
     loop.stop();
     committer.reset();
     lock.reset();
@@ -223,6 +229,8 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
   const std::shared_ptr<FeedHub> feeds;
   Loop loop;
   PullQueue jobs, checks, async_calls;
+  ProcessLoop processes;
+  CommandExecutor commands;
   std::unique_ptr<Committer> committer;
   Core core;
   std::vector<Id> taken_up;
