@@ -39,10 +39,10 @@ namespace asio = boost::asio;
 namespace bp = boost::process::v2;
 using Steady = std::chrono::steady_clock;
 
-constexpr int kSocket = 3;                                         // of a child that wants one
-constexpr auto kLeftovers = std::chrono::seconds(2);               // what a process left behind may take to end, after TERM
-constexpr auto kDying = std::chrono::seconds(1);                   // and after KILL
-constexpr auto kFirstLook = std::chrono::milliseconds(1);          // the kernel does not tell when a group is gone
+constexpr int kSocket = 3;                                 // of a child that wants one
+constexpr auto kLeftovers = std::chrono::seconds(2);       // what a process left behind may take to end, after TERM
+constexpr auto kDying = std::chrono::seconds(1);           // and after KILL
+constexpr auto kFirstLook = std::chrono::milliseconds(1);  // the kernel does not tell when a group is gone
 constexpr auto kLongestLook = std::chrono::milliseconds(20);
 
 std::string what(int error) { return std::system_category().message(error); }
@@ -70,7 +70,8 @@ struct InChild {
     }
     if (user) {
       if (syscall(SYS_setgroups, user->groups.size(), user->groups.data()) != 0 ||
-          syscall(SYS_setresgid, user->gid, user->gid, user->gid) != 0 || syscall(SYS_setresuid, user->uid, user->uid, user->uid) != 0) {
+          syscall(SYS_setresgid, user->gid, user->gid, user->gid) != 0 ||
+          syscall(SYS_setresuid, user->uid, user->uid, user->uid) != 0) {
         return failure();
       }
     }
@@ -154,7 +155,7 @@ class ChildProcess::Impl {
   ExitStatus status;
   bool leader_gone = false;
   bool ended = false;
-  std::optional<Steady::time_point> kill_at;   // when the group is to be killed
+  std::optional<Steady::time_point> kill_at;  // when the group is to be killed
   std::optional<Steady::time_point> give_up_at;
   Steady::duration pause = kFirstLook;
 };
@@ -214,7 +215,7 @@ void ChildProcess::Impl::start(const Launch& launch) {
   launcher.env = environment.data();
   if (launch.wants_socket) launcher.fd_whitelist.push_back(kSocket);
   const InChild in_child{guardian.ready(), ends[1], launch.user ? &*launch.user : nullptr};
-  const bp::process_start_dir folder(launch.cwd.empty() ? "." : launch.cwd);
+  bp::process_start_dir folder(launch.cwd.empty() ? "." : launch.cwd);
   const auto executor = timer.get_executor();
   boost::system::error_code error;
   try {

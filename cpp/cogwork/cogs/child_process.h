@@ -30,13 +30,13 @@ std::string why_not_as(const std::string& user);
 
 /// What is to be started, and how.
 struct Launch {
-  std::string executable;             ///< A path, or a name that is looked up in the PATH of `environment`.
-  std::vector<std::string> args;      ///< Without the name of the program itself.
+  std::string executable;                ///< A path, or a name that is looked up in the PATH of `environment`.
+  std::vector<std::string> args;         ///< Without the name of the program itself.
   std::vector<std::string> environment;  ///< All of it, each "NAME=value".
-  std::string cwd;                    ///< Empty: this process's.
-  std::optional<UserIdentity> user;   ///< Nothing: this process's.
-  std::string input;                  ///< What it reads on its standard input; then that ends.
-  bool wants_socket = false;          ///< Descriptor 3 is one end of a socket pair; ChildProcess::socket() is the other.
+  std::string cwd;                       ///< Empty: this process's.
+  std::optional<UserIdentity> user;      ///< Nothing: this process's.
+  std::string input;                     ///< What it reads on its standard input; then that ends.
+  bool wants_socket = false;             ///< Descriptor 3 is one end of a socket pair; ChildProcess::socket() is the other.
 };
 
 /// How a process ended.

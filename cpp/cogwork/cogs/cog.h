@@ -21,8 +21,8 @@ namespace cogwork {
 
 /// How calls of a Cog are carried out.
 enum class CogKind : std::uint8_t {
-  PLAIN = 0,  ///< A call that occupies a worker thread until it returns.
-  ASYNC = 1,  ///< A coroutine on an event loop; as many at once as there are.
+  PLAIN = 0,    ///< A call that occupies a worker thread until it returns.
+  ASYNC = 1,    ///< A coroutine on an event loop; as many at once as there are.
   COMMAND = 2,  ///< A program, run once for each attempt; as many at once as there are.
 };
 

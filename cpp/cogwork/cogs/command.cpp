@@ -109,9 +109,12 @@ bool ArgsReader::field(std::string_view key, Command& command) {
   }
   if (key == "parse") {
     const auto value = reader_.text();
-    if (value == "text") command.parse = Command::Parse::TEXT;
-    else if (value == "json") command.parse = Command::Parse::JSON;
-    else if (value == "lines") command.parse = Command::Parse::LINES;
+    if (value == "text")
+      command.parse = Command::Parse::TEXT;
+    else if (value == "json")
+      command.parse = Command::Parse::JSON;
+    else if (value == "lines")
+      command.parse = Command::Parse::LINES;
     else {
       problem_ += "expected 'text', 'json' or 'lines'" + (value ? ", got " + quote(*value) : "");
       return false;
@@ -188,7 +191,8 @@ void write_json(WireWriter& w, const boost::json::value& value) {
 
 std::string ended_how(ExitStatus status) {
   if (!status.known) {
-    return "how it ended is not known: this process ignores SIGCHLD, or something in it waits for all children; leave SIGCHLD as it was";
+    return "how it ended is not known: this process ignores SIGCHLD, or something in it waits for all children; leave SIGCHLD as "
+           "it was";
   }
   if (!status.signalled) return "exit status " + std::to_string(status.number);
   const char* name = strsignal(status.number);
@@ -236,7 +240,8 @@ Launch launch_of(const Command& command, const AttemptRequest& request) {
   std::map<std::string, std::string> environment;
   for (char** variable = environ; variable && *variable; ++variable) {
     const std::string_view text(*variable);
-    if (const auto equal = text.find('='); equal != text.npos) environment[std::string(text.substr(0, equal))] = text.substr(equal + 1);
+    if (const auto equal = text.find('='); equal != text.npos)
+      environment[std::string(text.substr(0, equal))] = text.substr(equal + 1);
   }
   environment["COGWORK_LABOR"] = request.job.labor().text();
   environment["COGWORK_JOB"] = request.job.text();
@@ -312,7 +317,8 @@ Outcome outcome_of(const Command& command, ExitStatus status, bool left, const K
       }
       case Command::Parse::JSON:
         if (output.cut()) {
-          problem = "its output is larger than output_limit (" + std::to_string(command.output_limit) + " bytes), and so is no whole JSON";
+          problem = "its output is larger than output_limit (" + std::to_string(command.output_limit) +
+                    " bytes), and so is no whole JSON";
         } else if (const auto value = json_to_msgpack(printed, problem)) {
           w.raw(*value);
         }

@@ -19,8 +19,8 @@ inline constexpr const char* kCommandCog = "command";
 struct Command {
   enum class Parse : std::uint8_t { TEXT, JSON, LINES };
 
-  std::vector<std::string> argv;                          ///< Or `shell`.
-  std::string shell;                                      ///< Text for /bin/sh.
+  std::vector<std::string> argv;  ///< Or `shell`.
+  std::string shell;              ///< Text for /bin/sh.
   std::string cwd;
   std::map<std::string, std::optional<std::string>> env;  ///< Added to this process's; nothing: taken away.
   std::string input;

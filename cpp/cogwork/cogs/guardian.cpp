@@ -91,7 +91,8 @@ bool Guardian::running() {
 }
 
 int Guardian::ready() {
-  if (program_.empty()) throw Error("no process is started by an engine without a guardian, as nobody would end it with its engine");
+  if (program_.empty())
+    throw Error("no process is started by an engine without a guardian, as nobody would end it with its engine");
   if (!running()) start();
   return fd_;
 }
@@ -119,8 +120,8 @@ void Guardian::start() {
 #if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 34)
   posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
 #endif
-  const int failed = posix_spawn(&pid_, program_.c_str(), &actions, nullptr, const_cast<char**>(argv),
-                                 const_cast<char**>(environment));
+  const int failed =
+      posix_spawn(&pid_, program_.c_str(), &actions, nullptr, const_cast<char**>(argv), const_cast<char**>(environment));
   posix_spawn_file_actions_destroy(&actions);
   close(ends[1]);
   if (failed) {

@@ -32,6 +32,8 @@ class Guardian {
   int ready();
   void began(int group) { groups_.insert(group); }
   void gone(int group);
+  /// Its process; -1 before the first group.
+  int pid() const { return pid_; }
 
  private:
   void start();
