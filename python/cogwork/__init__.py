@@ -15,6 +15,7 @@ The docs have a quickstart: docs/quickstart.md.
 
 from ._client import Client, EngineInfo, connect
 from ._cog import Cog, ContextCog, cog
+from ._command import CommandCog, command
 from ._context import Context
 from ._core import __version__
 from ._engine import Engine
@@ -85,6 +86,7 @@ __all__ = [
     "CogError",
     "CogworkError",
     "CogworkWarning",
+    "CommandCog",
     "Context",
     "ContextCog",
     "Engine",
@@ -128,6 +130,7 @@ __all__ = [
     "Writer",
     "__version__",
     "cog",
+    "command",
     "connect",
     "open_store",
     "register_store",

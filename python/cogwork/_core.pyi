@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 __version__: str
+__file__: str
 
 class Completion:
     def __init__(self) -> None: ...
@@ -149,6 +150,7 @@ class Engine:
         recover: bool,
         user: str,
         program: str,
+        guardian: str | bytes,
     ) -> None: ...
     def submit(
         self,
