@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 __version__: str
-__file__: str
 
 class Completion:
     def __init__(self) -> None: ...
@@ -33,6 +32,19 @@ class CogRegistry:
         origin: str,
         is_async: bool,
         idempotent: bool,
+        timeout: float | None,
+        retries: int | None,
+        retry_delay: float | None,
+        retry_backoff: float | None,
+        retry_max_delay: float | None,
+        on_interrupt: int,
+    ) -> None: ...
+    def set_program_options(
+        self,
+        program: str,
+        processes: int,
+        concurrency: int,
+        idempotent: bool | None,
         timeout: float | None,
         retries: int | None,
         retry_delay: float | None,
@@ -151,6 +163,7 @@ class Engine:
         user: str,
         program: str,
         guardian: str | bytes,
+        python: str | bytes,
     ) -> None: ...
     def submit(
         self,

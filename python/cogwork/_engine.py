@@ -109,6 +109,7 @@ class Engine(Steering):
             login_name(),
             os.path.basename(sys.argv[0]) if sys.argv else "",
             os.fsencode(pathlib.Path(_core.__file__).with_name("_guardian")),
+            os.fsencode(sys.executable or ""),
         )
         self._origin = Origin()
         self.cogs = Cogs()

@@ -32,6 +32,8 @@
 #include "cogwork/base/error.h"
 #include "cogwork/cogs/guardian.h"
 
+extern char** environ;  // NOLINT: POSIX's name
+
 namespace cogwork {
 namespace {
 
@@ -159,6 +161,25 @@ class ChildProcess::Impl {
   std::optional<Steady::time_point> give_up_at;
   Steady::duration pause = kFirstLook;
 };
+
+std::vector<std::string> environment_with(const std::map<std::string, std::optional<std::string>>& changes) {
+  std::map<std::string, std::string, std::less<>> environment;
+  for (char** variable = environ; variable && *variable; ++variable) {
+    const std::string_view text(*variable);
+    if (const auto equal = text.find('='); equal != text.npos)
+      environment[std::string(text.substr(0, equal))] = text.substr(equal + 1);
+  }
+  for (const auto& [name, value] : changes) {
+    if (value) {
+      environment[name] = *value;
+    } else {
+      environment.erase(name);
+    }
+  }
+  std::vector<std::string> variables;
+  for (const auto& [name, value] : environment) variables.push_back(name + "=" + value);
+  return variables;
+}
 
 std::optional<UserIdentity> find_user(const std::string& name) {
   std::array<char, 16384> buffer;

@@ -3,6 +3,7 @@
 #include <boost/asio/io_context.hpp>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,6 +28,9 @@ struct UserIdentity {
 std::optional<UserIdentity> find_user(const std::string& name);
 /// Empty where this process may start processes as that user; else why not, and what would help.
 std::string why_not_as(const std::string& user);
+
+/// This process's environment with these added; nothing takes a variable away.
+std::vector<std::string> environment_with(const std::map<std::string, std::optional<std::string>>& changes);
 
 /// What is to be started, and how.
 struct Launch {

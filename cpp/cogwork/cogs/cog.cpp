@@ -74,6 +74,43 @@ void CogRegistry::add(CogInfo info) {
   entry.crashes = 0;
 }
 
+void CogRegistry::set_program_options(const std::string& program, ProgramOptions options) {
+  const std::lock_guard lock(mutex_);
+  programs_[program] = std::move(options);
+}
+
+ProgramOptions CogRegistry::program_options(const std::string& program) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = programs_.find(program);
+  return found == programs_.end() ? ProgramOptions{} : found->second;
+}
+
+void CogRegistry::add_program(CogInfo info) {
+  auto fresh = std::make_shared<const CogInfo>(std::move(info));
+  const std::lock_guard lock(mutex_);
+  auto& entry = entries_[fresh->name];
+  if (entry.info && entry.info->origin == fresh->origin && entry.info->places == fresh->places &&
+      entry.info->defaults == fresh->defaults) {
+    return;
+  }
+  if (entry.info) replaced_.push_back(std::move(entry.info));
+  entry.info = std::move(fresh);
+}
+
+void CogRegistry::count_program_crash(const std::string& program) {
+  const std::lock_guard lock(mutex_);
+  for (auto& [name, entry] : entries_) {
+    if (entry.info && entry.info->program == program) ++entry.crashes;
+  }
+}
+
+void CogRegistry::reset_program(const std::string& program) {
+  const std::lock_guard lock(mutex_);
+  for (auto& [name, entry] : entries_) {
+    if (entry.info && entry.info->program == program) entry.crashes = 0;
+  }
+}
+
 std::shared_ptr<const CogInfo> CogRegistry::find(std::string_view name) const {
   const std::lock_guard lock(mutex_);
   const auto it = entries_.find(name);

@@ -13,6 +13,7 @@
 #include "cogwork/base/id.h"
 #include "cogwork/base/text.h"
 #include "cogwork/base/time.h"
+#include "cogwork/cogs/program.h"
 #include "cogwork/model/labor.h"
 #include "cogwork/model/outcome.h"
 #include "cogwork/model/validate.h"
@@ -24,6 +25,7 @@ enum class CogKind : std::uint8_t {
   PLAIN = 0,    ///< A call that occupies a worker thread until it returns.
   ASYNC = 1,    ///< A coroutine on an event loop; as many at once as there are.
   COMMAND = 2,  ///< A program, run once for each attempt; as many at once as there are.
+  PROCESS = 3,  ///< A program that stays up and serves many calls; as many at once as its processes have places.
 };
 
 /// What the engine knows of a Cog (C1). The code behind it is elsewhere.
@@ -32,6 +34,8 @@ struct CogInfo {
   std::string origin;  ///< "module:qualified.name"; tells a Cog apart from another of the same name (C1, R4).
   CogKind kind = CogKind::PLAIN;
   CogDefaults defaults;
+  std::string program;  ///< Of a process Cog: what its cog_path says before the Cog's own name.
+  int places = 0;       ///< Of a process Cog: how many calls its program serves at once.
 };
 
 /// The Cogs of a process by name, and how often each crashed (X10). Any thread.
@@ -51,6 +55,16 @@ class CogRegistry : public CogLookup {
   bool checks_args(std::string_view cog_path) const override;
   std::string args_problem(std::string_view cog_path, std::string_view args, std::string_view real_user) const override;
 
+  /// How a program is to be used; to be said before it is first called.
+  void set_program_options(const std::string& program, ProgramOptions options);
+  ProgramOptions program_options(const std::string& program) const;
+  /// A Cog of a program that was loaded; again is no error, and forgets no crashes.
+  void add_program(CogInfo info);
+  /// One of its processes died: a crash of each of its Cogs (X10).
+  void count_program_crash(const std::string& program);
+  /// A new version of it is there: its Cogs' crashes are forgotten (X10).
+  void reset_program(const std::string& program);
+
   int crashes(std::string_view name) const;
   void count_crash(std::string_view name);
   void reset(std::string_view name);
@@ -62,6 +76,7 @@ class CogRegistry : public CogLookup {
   };
   mutable std::mutex mutex_;
   std::map<std::string, Entry, std::less<>> entries_;
+  std::map<std::string, ProgramOptions> programs_;
   // defaults() hands out plain pointers: what was replaced stays alive. A registry sees few replacements (a notebook cell run
   // again), so they are kept.
   std::vector<std::shared_ptr<const CogInfo>> replaced_;

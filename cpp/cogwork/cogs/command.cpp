@@ -9,8 +9,6 @@
 #include "cogwork/model/wire.h"
 #include "cogwork/model/wire_writer.h"
 
-extern char** environ;  // NOLINT: POSIX's name
-
 namespace cogwork {
 namespace {
 
@@ -237,32 +235,20 @@ Launch launch_of(const Command& command, const AttemptRequest& request) {
   }
   launch.cwd = command.cwd;
   launch.input = command.input;
-  std::map<std::string, std::string> environment;
-  for (char** variable = environ; variable && *variable; ++variable) {
-    const std::string_view text(*variable);
-    if (const auto equal = text.find('='); equal != text.npos)
-      environment[std::string(text.substr(0, equal))] = text.substr(equal + 1);
-  }
-  environment["COGWORK_LABOR"] = request.job.labor().text();
-  environment["COGWORK_JOB"] = request.job.text();
-  environment["COGWORK_TARGET"] = request.target.str();
-  environment["COGWORK_ATTEMPT"] = std::to_string(request.number);
+  std::map<std::string, std::optional<std::string>> variables = {{"COGWORK_LABOR", request.job.labor().text()},
+                                                                 {"COGWORK_JOB", request.job.text()},
+                                                                 {"COGWORK_TARGET", request.target.str()},
+                                                                 {"COGWORK_ATTEMPT", std::to_string(request.number)}};
   if (!request.real_user.empty()) {
     launch.user = find_user(request.real_user.str());
     if (launch.user) {
-      environment["USER"] = environment["LOGNAME"] = launch.user->name;
-      environment["HOME"] = launch.user->home;
-      environment["SHELL"] = launch.user->shell;
+      variables["USER"] = variables["LOGNAME"] = launch.user->name;
+      variables["HOME"] = launch.user->home;
+      variables["SHELL"] = launch.user->shell;
     }
   }
-  for (const auto& [name, value] : command.env) {
-    if (value) {
-      environment[name] = *value;
-    } else {
-      environment.erase(name);
-    }
-  }
-  for (const auto& [name, value] : environment) launch.environment.push_back(name + "=" + value);
+  for (const auto& [name, value] : command.env) variables[name] = value;
+  launch.environment = environment_with(variables);
   return launch;
 }
 

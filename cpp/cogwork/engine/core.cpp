@@ -199,10 +199,14 @@ void Core::outcome(AttemptKey key, Outcome outcome) {
     return;
   }
   if (outcome.status == AttemptStatus::CRASHED) {
+    // Of a process Cog its executor counts: one death may take many attempts with it (X10).
     const auto attempt = run->attempts.find(job);
-    if (attempt != run->attempts.end() && attempt->second.cog) seams_.cogs->count_crash(attempt->second.cog->name);
+    if (attempt != run->attempts.end() && attempt->second.cog && attempt->second.cog->kind != CogKind::PROCESS) {
+      seams_.cogs->count_crash(attempt->second.cog->name);
+    }
   }
-  step(run, input::Ended{job, std::move(outcome), false});
+  const bool goes_on = (outcome.marks & Attempt::STILL_RUNNING) != 0;  // its executor has given up on it (X8a)
+  step(run, input::Ended{job, std::move(outcome), goes_on});
 }
 
 void Core::progressed(AttemptKey key, double fraction, Text message) {
@@ -332,8 +336,13 @@ void Core::rearm(LaborRun& run) {
 // ---- places and attempts (X13) ----
 
 Core::Lane& Core::lane_of(const CogInfo* cog, bool check) {
-  if (cog && cog->kind != CogKind::PLAIN) return unlimited_;
-  return check ? checks_ : jobs_;
+  if (!cog || cog->kind == CogKind::PLAIN) return check ? checks_ : jobs_;
+  if (cog->kind != CogKind::PROCESS) return unlimited_;
+  const auto found = programs_.find(cog->program);
+  if (found != programs_.end()) return found->second;
+  auto& lane = programs_[cog->program];
+  lane.free = std::max(1, cog->places);
+  return lane;
 }
 
 Executor& Core::executor_of(const CogInfo& cog, bool check) {
@@ -341,6 +350,7 @@ Executor& Core::executor_of(const CogInfo& cog, bool check) {
     case CogKind::PLAIN: return check ? *seams_.checks : *seams_.jobs;
     case CogKind::ASYNC: return *seams_.async_calls;
     case CogKind::COMMAND: return *seams_.commands;
+    case CogKind::PROCESS: return *seams_.processes;
   }
   std::abort();  // no such kind
 }
@@ -351,6 +361,9 @@ void Core::dispatch() {
     moved = false;
     for (auto* lane : {&checks_, &jobs_, &unlimited_}) {
       while (give_place(*lane)) moved = true;
+    }
+    for (auto& [program, lane] : programs_) {
+      while (give_place(lane)) moved = true;
     }
   }
 }

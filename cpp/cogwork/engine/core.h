@@ -39,6 +39,7 @@ struct CoreSeams {
   Executor* checks = nullptr;       ///< plain calls of checks (X13)
   Executor* async_calls = nullptr;  ///< coroutines of both
   Executor* commands = nullptr;     ///< programs of both
+  Executor* processes = nullptr;    ///< calls of programs that stay up, of both
   std::shared_ptr<FeedHub> feeds;
   Random random{0};
 };
@@ -183,6 +184,7 @@ class Core {
   std::vector<std::pair<AttemptKey, Outcome>> pending_outcomes_;  // calls that were answered without an executor
 
   Lane jobs_, checks_, unlimited_;
+  std::map<std::string, Lane, std::less<>> programs_;  // of process Cogs
   std::set<std::pair<Time, Id>> wakes_;
   std::multimap<Time, AttemptKey> graces_;  // calls that were asked to end: until when they may take
 

@@ -161,7 +161,7 @@ class Validator {
     if (last_ && last_->first == name) return last_->second;
     auto [it, fresh] = looked_up_.try_emplace(name);
     if (fresh) {
-      if (!cogs_.defaults(name)) it->second.unknown = "cog " + quote(name) + " is not registered" + cogs_.suggestion(name);
+      if (!cogs_.defaults(name)) it->second.unknown = "cog " + quote(name) + " " + cogs_.why_unknown(name);
       it->second.checks_args = cogs_.checks_args(name);
     }
     last_ = &*it;
