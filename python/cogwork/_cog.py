@@ -194,6 +194,11 @@ class _Cog:
     def takes_context(self) -> bool:
         return self.binding.takes_context
 
+    @property
+    def parameters(self) -> list[inspect.Parameter]:
+        """Those that are args: not the Context."""
+        return self._signature[self.takes_context :]
+
     def problem(self) -> str | None:
         """Why it cannot be called, whatever the args: a hint that names nothing."""
         if self._binding is None:

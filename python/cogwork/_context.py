@@ -96,18 +96,14 @@ class Call(Protocol):
 class Running(ABC):
     """A call while it goes on: what the logging of its thread or task belongs to. Who carries it out says where its words go."""
 
-    __slots__ = ("call", "is_async", "log")
+    __slots__ = ("call", "is_async")
 
     def __init__(self, call: Call, is_async: bool = False) -> None:
         self.call = call
         self.is_async = is_async
-        self.log: CallLog | None = None
 
-    def add_log(self, line: str) -> None:
-        if self.log is None:
-            self.log = CallLog()
-        self.log.add(line)
-
+    @abstractmethod
+    def add_log(self, line: str) -> None: ...
     @property
     @abstractmethod
     def cancelled(self) -> bool: ...

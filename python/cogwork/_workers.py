@@ -10,7 +10,7 @@ import threading
 from . import _core
 from ._calling import NO_RETRIES, Answer, Caller, run_loop
 from ._cog import find_cog
-from ._context import Running
+from ._context import CallLog, Running
 
 _thread_numbers = itertools.count(1)
 
@@ -18,12 +18,18 @@ _thread_numbers = itertools.count(1)
 class _Pulled(Running):
     """A call from one of the core's queues."""
 
-    __slots__ = ("_call", "_queue")
+    __slots__ = ("_call", "_log", "_queue")
 
     def __init__(self, queue: _core.PullQueue, call: _core.Call, is_async: bool = False) -> None:
         super().__init__(call, is_async)
         self._call = call
         self._queue = queue
+        self._log: CallLog | None = None
+
+    def add_log(self, line: str) -> None:
+        if self._log is None:
+            self._log = CallLog()
+        self._log.add(line)
 
     @property
     def cancelled(self) -> bool:
@@ -37,7 +43,7 @@ class _Pulled(Running):
 
     def finish(self, answer: Answer) -> None:
         status, output, error, marks = answer
-        self._queue.finish(self._call, status, output, error, self.log.take() if self.log is not None else "", marks)
+        self._queue.finish(self._call, status, output, error, self._log.take() if self._log is not None else "", marks)
 
 
 class Runner(Caller):
