@@ -117,7 +117,7 @@ def process_cog(
     on_interrupt: OnInterrupt | str | None = None,
     idempotent: bool | None = None,
 ) -> ProcessCog:
-    """A Cog that an engine calls in a process of its own, which it starts when it is first needed.
+    """A Cog that an engine calls in a process of its own, which it starts when it is first needed::
 
         upgrade = cw.process_cog("./cogs/upgrade", timeout=600)
         job = upgrade.job(host="edge-1", version="2.1")
