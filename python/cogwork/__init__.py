@@ -53,8 +53,10 @@ from ._model import (
     State,
     Task,
 )
+from ._process import ProcessCog, process_cog
 from ._progress import Progress, Stats
 from ._search import SearchResult
+from ._serve import serve_cogs
 from ._storage import (
     Batch,
     HistoryRow,
@@ -105,6 +107,7 @@ __all__ = [
     "NotFound",
     "OnInterrupt",
     "Owner",
+    "ProcessCog",
     "Progress",
     "Rank",
     "Reader",
@@ -133,7 +136,9 @@ __all__ = [
     "command",
     "connect",
     "open_store",
+    "process_cog",
     "register_store",
+    "serve_cogs",
     "stores",
     "timeline",
     "to_frame",

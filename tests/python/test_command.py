@@ -89,7 +89,9 @@ def test_x8_exit_codes_retries_and_errors(engine):
 
 
 def test_x8_a_time_out_ends_it_and_all_it_started(engine, tmp_path):
-    script = f"trap '' TERM; sh -c 'trap \"\" TERM; echo $$ > {tmp_path}/child; while :; do sleep 1; done' & wait; sleep 60"
+    script = (
+        f"trap '' TERM; sh -c 'trap \"\" TERM; echo $$ > {tmp_path}/child; while :; do sleep 1; done' & wait; sleep 60"
+    )
     done = engine.run(one(cw.command.job(shell=script).replace(timeout=0.5, retries=1)))
     job = done["task"]["host"].jobs[0]
     assert [a.status for a in job.attempts] == [AttemptStatus.TIMED_OUT] * 2
