@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
-from cog_harness import CogProgram, environment, execute, frame, texts
+from serve_harness import CogProgram, environment, execute, frame, texts
 
 import cogwork as cw
 
