@@ -138,7 +138,7 @@ class Engine(Steering):
 
     @property
     def closed(self) -> bool:
-        """Whether closing has begun."""
+        """Whether it has closed."""
         return self._core.closed
 
     # ---- the end ----

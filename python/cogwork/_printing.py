@@ -2,6 +2,10 @@
 
 Cogs print from their own threads, at any moment, also while the screen goes away. So the streams that stand in for stdout and stderr do
 nothing but keep the text, or pass it on where no screen is shown; only the thread that draws writes to the terminal.
+
+`print` in CPython up to 3.13 looks up sys.stdout once and holds no reference to it while it writes. A stand-in that is freed when the
+screen goes away is then used after that: it lacks its attributes, which ended in a RecursionError, or in a crash. So a stand-in is
+never freed; the next screen on the same stream has the same one.
 """
 
 from __future__ import annotations
@@ -52,54 +56,70 @@ class Kept:
 
 
 class _Stream:
-    """Stands for a text stream, for as long as somebody may hold it: also after the screen is gone."""
+    """Stands for a text stream, for as long as the process lives."""
 
-    def __init__(self, stream: TextIO, kept: Kept) -> None:
-        self._stream = stream
-        self._kept = kept
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.kept: Kept | None = None
 
     def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        return len(text) if self._kept.add(text) else self._stream.write(text)
+        kept = self.kept
+        return len(text) if kept is not None and kept.add(text) else self.stream.write(text)
 
     def writelines(self, lines: Any) -> None:
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
-        self._stream.flush()
+        self.stream.flush()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        return getattr(self.stream, name)
+
+
+_stand_ins: list[_Stream] = []
+_lock = threading.Lock()
+
+
+def _stand_in(stream: TextIO) -> _Stream:
+    """The one of this stream. A process has few streams that ever were its stdout."""
+    with _lock:
+        found = next((stands for stands in _stand_ins if stands.stream is stream), None)
+        if found is None:
+            found = _Stream(stream)
+            _stand_ins.append(found)
+        return found
 
 
 @contextlib.contextmanager
 def keeping() -> Iterator[Kept]:
     """Keeps what is printed to stdout and stderr where these are the terminal, and what the root logger's handlers write there."""
     kept = Kept()
-    replaced: dict[str, tuple[TextIO, _Stream]] = {}
-    moved: list[tuple[logging.StreamHandler[Any], Any]] = []
+    replaced: dict[str, _Stream] = {}
+    moved: list[logging.StreamHandler[Any]] = []
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and stream.isatty():
-            replaced[name] = stream, _Stream(stream, kept)
-            setattr(sys, name, replaced[name][1])
+            replaced[name] = stands = _stand_in(stream)
+            stands.kept = kept
+            setattr(sys, name, stands)
     for handler in logging.getLogger().handlers:
-        for stream, stand_in in replaced.values():
-            if isinstance(handler, logging.StreamHandler) and handler.stream is stream:
-                handler.setStream(stand_in)
-                moved.append((handler, stream))
+        for stands in replaced.values():
+            if isinstance(handler, logging.StreamHandler) and handler.stream is stands.stream:
+                handler.setStream(stands)
+                moved.append(handler)
     try:
         yield kept
     finally:
-        for name, (stream, stand_in) in replaced.items():
-            if getattr(sys, name) is stand_in:  # somebody else may have put theirs there meanwhile
-                setattr(sys, name, stream)
-        for handler, stream in moved:
+        for name, stands in replaced.items():
+            if getattr(sys, name) is stands:  # somebody else may have put theirs there meanwhile
+                setattr(sys, name, stands.stream)
+        for handler in moved:
             if isinstance(handler.stream, _Stream):
-                handler.setStream(stream)
+                handler.setStream(handler.stream.stream)
         if rest := kept.close():
-            out = next(iter(replaced.values()))[0]
+            out = next(iter(replaced.values())).stream
             out.write(rest)
             out.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import threading
 from collections.abc import Callable, Iterator
 
@@ -11,6 +12,10 @@ import pytest
 import cogwork as cw
 
 _names = itertools.count(1)
+
+# Run in the background of a shell, tests would inherit that Ctrl-C is ignored, and so would the processes that they send it to.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=["memory", "sqlite"])

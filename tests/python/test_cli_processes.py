@@ -168,6 +168,7 @@ def test_serve_says_what_waits_for_what_and_what_is_left(folder):
         code, text = shell(folder, "watch", id)
         assert code == 5
         assert "rollout:step" in text
+        assert "it waits: its cog" in shell(folder, "show", id)[1]
         server.ctrl_c()
         assert server.end() == 0
         assert "1 Labor is left" in server.text

@@ -858,8 +858,10 @@ def test_a_user_interrupts_a_wait_on_a_remote_engine(db, tmp_path, engine, make_
     code = f"""
 import cogwork as cw
 with cw.connect({str(db)!r}) as client:
-    print("waiting", flush=True)
-    try: client.handle({labor.id!r}).wait()
+    handle = client.handle({labor.id!r})
+    try:
+        print("waiting", flush=True)
+        handle.wait()
     except KeyboardInterrupt: print("interrupted", flush=True)
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

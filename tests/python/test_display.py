@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import re
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 
@@ -325,7 +327,7 @@ def test_what_cogs_print_is_shown_above_the_screen(terminal, engine, make_cog):
 
 
 def test_a_cog_that_prints_while_the_screen_goes_away(terminal, engine, make_cog):
-    """Rich's own stand-in for stdout failed the Job with a RecursionError."""
+    """A stand-in for stdout that is freed under a `print` fails the Job with a RecursionError, or crashes (the next test)."""
     leave = threading.Event()
     failed: list[BaseException] = []
     streams = []
@@ -355,6 +357,19 @@ def test_a_cog_that_prints_while_the_screen_goes_away(terminal, engine, make_cog
         leave.set()
         assert handle.wait(20).state == State.COMPLETED
     assert failed == []
+
+
+def test_a_stand_in_is_never_freed(terminal):
+    """`print` may be in the middle of it, and holds no reference."""
+    shown_on = terminal()
+    seen = []
+    for _ in range(3):
+        with keeping():
+            seen.append(weakref.ref(sys.stdout))
+        gc.collect()
+        assert sys.stdout is shown_on
+    assert seen[0]() is not None
+    assert all(ref() is seen[0]() for ref in seen), "one for each stream, not one for each screen"
 
 
 def test_kept_text_is_neither_lost_nor_kept_for_ever(terminal):

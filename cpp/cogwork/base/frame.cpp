@@ -6,7 +6,7 @@
 namespace cogwork {
 
 constexpr std::size_t kHead = 4;
-constexpr std::size_t kKept = 64 * 1024;  // capacity that an empty buffer may keep
+constexpr std::size_t kKept = std::size_t{64} << 10;  // capacity that an empty buffer may keep
 
 std::string make_frame(std::string_view body) {
   if (body.size() > UINT32_MAX) throw std::length_error("a frame holds at most 4 GiB");

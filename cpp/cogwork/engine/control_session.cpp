@@ -20,7 +20,7 @@ namespace cogwork {
 namespace {
 
 constexpr std::int64_t kProtocol = 1;
-constexpr std::size_t kLargestHello = 4 * 1024;
+constexpr std::size_t kLargestHello = 4096;
 constexpr std::size_t kLargestFrame = std::size_t{1} << 30;
 constexpr std::size_t kMostInFlight = 64;
 constexpr std::size_t kMostKept = 10'000;  // acks, ends and feeds that one client waits for

@@ -92,7 +92,7 @@ class ControlSession : public std::enable_shared_from_this<ControlSession> {
   Socket socket_;
   boost::asio::steady_timer deadline_;
   FrameReader frames_;
-  std::array<char, 16 * 1024> buffer_;
+  std::array<char, 16384> buffer_;
   std::deque<std::string> out_;
   std::size_t out_bytes_ = 0;
   std::size_t in_flight_ = 0;

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
+
+import typer
 
 from .._errors import CogworkError, NotFound, StorageError
 from .._model import Job, Labor, LaborFilter, Sequence, Task, did_you_mean
@@ -172,3 +174,14 @@ def _completions(store: BuiltinStorage, incomplete: str) -> Iterator[tuple[str, 
             for sequence in task.sequences:
                 if f"{task.name}/{sequence.target}".startswith(rest):
                     yield f"{head}/{task.name}/{sequence.target}", sequence.state.name
+
+
+Id = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID[/TASK[/TARGET]]", help="Any unique beginning of an id will do.", autocompletion=complete
+    ),
+]
+LaborId = Annotated[
+    str, typer.Argument(metavar="ID", help="Any unique beginning of a Labor's id will do.", autocompletion=complete)
+]

@@ -44,12 +44,12 @@ def run(
         engine = Engine(db, recover="all" if _goes_on(db, labor) else "none")
         interrupts = Interrupts()
         try:
-            handle = engine.submit(labor)
-            _say_hello(engine, handle, db, script)
+            handle = engine.submit(labor)  # may wait for the store; Ctrl-C still ends that
             with interrupts:
+                _say_hello(engine, handle, db, script)
                 final = _Watching(engine, handle, interrupts).until_it_ends()
         finally:
-            _close(engine, interrupt=interrupts.count > 1)
+            _close(engine, interrupts)
     if final is not None:
         raise typer.Exit(status_of(final.state))
     _say_how_to_go_on(engine.read_labor(handle.id), db, script)
@@ -166,19 +166,17 @@ def serve(
     for source in modules:
         import_source(source)
     last = _last_change(db)
-    with sigterm_interrupts():
+    with sigterm_interrupts(), Interrupts() as interrupts:
         engine = Engine(db)
-        interrupts = Interrupts()
-        events = _Events(engine, last)
         try:
-            with interrupts:
-                say(f"serves {db}, pid {os.getpid()}, with the Cogs {', '.join(map(shown, cog_names())) or '(none)'}")
-                _say_what_there_is(engine)
-                while not interrupts.wait(2 * BEAT):
-                    events.say_new()
-                say("closes; what executes may end, and Ctrl-C once more interrupts it")
+            events = _Events(engine, last)
+            say(f"serves {db}, pid {os.getpid()}, with the Cogs {', '.join(map(shown, cog_names())) or '(none)'}")
+            _say_what_there_is(engine)
+            while not interrupts.wait(2 * BEAT):
+                events.say_new()
+            say("closes; what executes may end, and Ctrl-C once more interrupts it")
         finally:
-            _close(engine, interrupt=interrupts.count > 1)
+            _close(engine, interrupts)
     events.say_new()
     _say_what_is_left(db, modules)
 
@@ -253,8 +251,14 @@ def _say_what_is_left(db: str, modules: list[str]) -> None:
 # ---- both ----
 
 
-def _close(engine: Engine, interrupt: bool) -> None:
+def _close(engine: Engine, interrupts: Interrupts) -> None:
     """In order. The shell says itself what is left; a further Ctrl-C while it waits interrupts what executes."""
-    with warnings.catch_warnings(), contextlib.suppress(KeyboardInterrupt):
+    interrupt = False
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", CogworkWarning)
-        engine.close(interrupt=interrupt)
+        while not engine.closed:  # Ctrl-C may come before it has begun to wait
+            try:
+                interrupts.release()
+                engine.close(interrupt=interrupt or interrupts.count > 1)
+            except KeyboardInterrupt:
+                interrupt = True

@@ -24,7 +24,12 @@ class Interrupts:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        for number, handler in self._before.items():
+        self.release()
+
+    def release(self) -> None:
+        """From now on they do what they did before. Idempotent."""
+        before, self._before = self._before, {}
+        for number, handler in before.items():
             signal.signal(number, handler)
 
     def _take(self, number: int, _frame: object) -> None:

@@ -150,3 +150,7 @@ def serve_command(labor: Labor, db: str) -> str:
     modules = dict.fromkeys(origin.partition(":")[0] for origin in labor.cogs.values())
     words = [f"{name}.py" if pathlib.Path(f"{name}.py").is_file() else name for name in modules if name]
     return command("serve", *(words or ["MODULE"]), db=db)
+
+
+def nobody(labor: Labor, db: str) -> str:
+    return f"no engine runs on {db}; {serve_command(labor, db)} goes on with it"

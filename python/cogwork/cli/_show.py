@@ -1,0 +1,181 @@
+"""`show`: a Labor as a picture, a Task as a table, a Sequence with its Jobs and their attempts."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from .._client import Client, connect
+from .._display import check_failed, failed_checks, unicode_on
+from .._errors import EngineClosed
+from .._model import Attempt, Job, Labor, Sequence, State, Task
+from .._recap import format_span
+from .._screen import Frame, held_by, picture
+from .._text import clock, first_line, shown
+from ._app import DB, Db, Json, app
+from ._console import hang, headers, make_console, put_rows, state_text, style_of, took_text
+from ._ids import Address, Id, find, open_existing
+from ._json import put
+from ._steer import nobody
+
+
+@app.command()
+def show(id: Id, json: Json = False, db: Db = DB) -> None:
+    """Shows a Labor, a Task, or a Sequence with its Jobs, attempts, outputs and errors."""
+    with open_existing(db) as store:
+        address = find(store, id, db)
+        if json:
+            put(address.object if address.path else store.read_labor(address.id))
+            return
+        if address.path:
+            _show_part(address)
+            return
+        labor = store.read_labor(address.id)
+    console = make_console()
+    with connect(db) as client:
+        progress = client.handle(labor.id).progress()
+        notes = [] if progress.state.ended else why_nobody(client, labor, db)
+    failed = failed_checks(labor) if check_failed(progress) else []
+    frame = Frame(console.width, 10_000, unicode_on(console), flights=100, losses=100, checks=failed, notes=notes)
+    console.print(picture(progress, frame))
+    console.print()
+    _facts(console, _of_labor(labor))
+
+
+def _of_labor(labor: Labor) -> dict[str, str]:
+    return {
+        "id": labor.id,
+        "desc": labor.desc,
+        "tags": " ".join(labor.tags),
+        "for": labor.real_user,
+        "client_id": labor.client_id,
+        "submitted": _moment(labor.submitted),
+        "started": _moment(labor.started),
+        "ended": _moment(labor.ended),
+        "cogs": ", ".join(f"{name} ({origin})" for name, origin in labor.cogs.items()),
+    }
+
+
+def _moment(moment: datetime | None) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}" if moment else ""
+
+
+def _facts(console: Console, facts: dict[str, str]) -> None:
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        if value:
+            hang(console, Text(f" {name:{width}}  ", style="dim"), Text(shown(value)))
+
+
+def _show_part(address: Address) -> None:
+    console = make_console()
+    part = address.object
+    console.print(
+        Text.assemble(
+            (str(address), "bold"), "  ", (part.state.name, style_of(part.state)), ("  " + _times(part), "dim")
+        )
+    )
+    if isinstance(part, Task):
+        _show_task(console, part)
+    elif isinstance(part, Sequence):
+        _facts(console, {"id": part.id, "desc": part.desc})
+        for job in part.jobs:
+            _show_job(console, job)
+    elif isinstance(part, Job):
+        _show_job(console, part)
+
+
+def _times(part: Any) -> str:
+    if not part.started:
+        return ""
+    took = format_span((part.ended or datetime.now(timezone.utc)) - part.started)
+    return f"since {clock(part.started)}, {took}" if not part.ended else f"{clock(part.started)}, took {took}"
+
+
+def _show_task(console: Console, task: Task) -> None:
+    now = datetime.now(timezone.utc)
+    _facts(
+        console,
+        {
+            "id": task.id,
+            "desc": task.desc,
+            "held": held_by(task.holds, now),
+            "concurrency": str(task.concurrency_number or task.concurrency),
+            "tolerated": "no limit" if task.tolerated_number == -1 else str(task.tolerated_number or 0),
+            "failures": str(task.failures),
+        },
+    )
+    console.print()
+    rows = [headers("target", "state", "took", "")]
+    for check in (*task.pre_checks, *task.cont_checks):
+        told = first_line(check.error) if check.error else f"rounds passed: {check.rounds}" if check.rounds else ""
+        name = Text(f"(check {shown(check.name or check.cog_path)})", style="dim")
+        rows.append([name, state_text(check), took_text(check), Text(told)])
+    for sequence in task.sequences:
+        rows.append(
+            [Text(shown(sequence.target)), state_text(sequence), took_text(sequence), Text(_last_word(sequence))]
+        )
+    put_rows(console, rows, right=(2,), indent=1)
+
+
+def _last_word(sequence: Sequence) -> str:
+    """The error of the Job that decided it."""
+    for job in sequence.jobs:
+        if job.state in (State.FAILED, State.STOPPED) and job.error:
+            return f"{shown(job.name or job.cog_path)}: {first_line(job.error)}"
+    return ""
+
+
+def _show_job(console: Console, job: Job) -> None:
+    title = shown(job.name or job.cog_path)
+    cog = f" ({shown(job.cog_path)})" if job.name and job.name != job.cog_path else ""
+    console.print()
+    console.print(
+        Text.assemble(
+            "  ",
+            (title, "bold"),
+            (cog, "dim"),
+            "  ",
+            state_text(job),
+            ("  held, and waits for a decision" if job.held else "", "yellow"),
+        )
+    )
+    args = ", ".join(f"{key}={value!r}" for key, value in job.args.items())
+    if args:
+        console.print(Text(f"    {shown(args)}", style="dim"))
+    for attempt in job.attempts:
+        _show_attempt(console, attempt)
+
+
+def _show_attempt(console: Console, attempt: Attempt) -> None:
+    status = "executing" if attempt.ended is None else attempt.status.name
+    style = {"SUCCESS": "green", "executing": "cyan"}.get(status, "red")
+    which = f"round {attempt.round}, attempt {attempt.number}" if attempt.round else f"attempt {attempt.number}"
+    line = Text.assemble("    ", which, "  ", (status, style), (f"  {_times(attempt)}", "dim"))
+    if attempt.still_running:
+        line.append("  its call still goes on", style="yellow")
+    console.print(line)
+    if attempt.output is not None:
+        _block(console, "output", attempt.output if isinstance(attempt.output, str) else repr(attempt.output), "")
+    if attempt.error:
+        _block(console, "error", attempt.error, "red")
+    if attempt.log:
+        _block(console, "log", attempt.log, "dim")
+
+
+def _block(console: Console, name: str, text: str, style: str) -> None:
+    """Its lines, each as text."""
+    for n, part in enumerate(text.rstrip("\n").split("\n")):
+        head = Text(f"      {name if n == 0 else '':6}  ", style="dim")
+        hang(console, head, Text(shown(part.expandtabs(4)), style=style))
+
+
+def why_nobody(client: Client, labor: Labor, db: str) -> list[str]:
+    """Why nobody runs it, if so: there is no engine, or the one there is has not taken it up (R2, R4)."""
+    try:
+        return [f"it waits: {waits.why}" for waits in client.stats().waiting if waits.labor_id == labor.id]
+    except EngineClosed:
+        return [nobody(labor, db)]
