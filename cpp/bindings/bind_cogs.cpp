@@ -70,19 +70,22 @@ void bind_cogs(py::module_& m) {
            py::arg("on_interrupt"))
       .def(
           "set_program_options",
-          [](CogRegistry& registry, const std::string& program, int processes, int concurrency, std::optional<bool> idempotent,
-             std::optional<double> timeout, std::optional<int> retries, std::optional<double> retry_delay,
-             std::optional<double> retry_backoff, std::optional<double> retry_max_delay, int on_interrupt) {
+          [](CogRegistry& registry, const std::string& cog_path, const std::string& program, const std::string& cog, int processes,
+             int concurrency, std::optional<bool> idempotent, std::optional<double> timeout, std::optional<int> retries,
+             std::optional<double> retry_delay, std::optional<double> retry_backoff, std::optional<double> retry_max_delay,
+             int on_interrupt) {
             ProgramOptions options;
+            options.path = {program, cog};
             options.processes = processes;
             options.concurrency = concurrency;
             options.idempotent_given = idempotent.has_value();
             options.defaults.idempotent = idempotent.value_or(false);
             set_options(options.defaults.options, timeout, retries, retry_delay, retry_backoff, retry_max_delay, on_interrupt);
-            registry.set_program_options(program, options);
+            registry.set_program_options(cog_path, options);
           },
-          py::arg("program"), py::arg("processes"), py::arg("concurrency"), py::arg("idempotent"), py::arg("timeout"),
-          py::arg("retries"), py::arg("retry_delay"), py::arg("retry_backoff"), py::arg("retry_max_delay"), py::arg("on_interrupt"))
+          py::arg("cog_path"), py::arg("program"), py::arg("cog"), py::arg("processes"), py::arg("concurrency"),
+          py::arg("idempotent"), py::arg("timeout"), py::arg("retries"), py::arg("retry_delay"), py::arg("retry_backoff"),
+          py::arg("retry_max_delay"), py::arg("on_interrupt"))
       .def("names", &CogRegistry::names)
       .def("suggestion", &CogRegistry::suggestion, py::arg("name"))
       .def("crashes", &CogRegistry::crashes, py::arg("name"))

@@ -41,7 +41,9 @@ class CogRegistry:
     ) -> None: ...
     def set_program_options(
         self,
+        cog_path: str,
         program: str,
+        cog: str,
         processes: int,
         concurrency: int,
         idempotent: bool | None,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ._codec import encodable
-from ._cog import _duration, _number, _on_interrupt, find_cog
+from ._cog import _duration, _number, _on_interrupt, find_cog, registry
 from ._cog_protocol import MOST_CONCURRENCY
 from ._command import command
 from ._errors import CogError
@@ -154,6 +154,20 @@ def process_cog(
         if (taken := _holder(name, parsed)) is not None:
             raise CogError(f"{program} cannot be registered as {name!r}: that is {taken!r}; give it another name")
         options[name] = made
+        registry.set_program_options(
+            name,
+            parsed.path,
+            parsed.cog,
+            made.processes,
+            made.concurrency or 0,
+            made.idempotent,
+            made.timeout,
+            made.retries,
+            made.retry_delay,
+            made.retry_backoff,
+            made.retry_max_delay,
+            made.on_interrupt,
+        )
     return ProcessCog(name, program)
 
 

@@ -74,15 +74,30 @@ void CogRegistry::add(CogInfo info) {
   entry.crashes = 0;
 }
 
-void CogRegistry::set_program_options(const std::string& program, ProgramOptions options) {
+void CogRegistry::set_program_options(const std::string& cog_path, ProgramOptions options) {
   const std::lock_guard lock(mutex_);
-  programs_[program] = std::move(options);
+  pools_[options.path.program] = options;
+  programs_[cog_path] = std::move(options);
 }
 
-ProgramOptions CogRegistry::program_options(const std::string& program) const {
+ProgramOptions CogRegistry::program_options(std::string_view cog_path) const {
   const std::lock_guard lock(mutex_);
-  const auto found = programs_.find(program);
+  const auto found = programs_.find(cog_path);
   return found == programs_.end() ? ProgramOptions{} : found->second;
+}
+
+ProgramOptions CogRegistry::pool_options(std::string_view program) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = pools_.find(program);
+  return found == pools_.end() ? ProgramOptions{} : found->second;
+}
+
+std::optional<ProgramPath> CogRegistry::program_of(std::string_view cog_path) const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = programs_.find(cog_path); found != programs_.end()) return found->second.path;
+  }
+  return program_path(cog_path);
 }
 
 void CogRegistry::add_program(CogInfo info) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -55,9 +56,13 @@ class CogRegistry : public CogLookup {
   bool checks_args(std::string_view cog_path) const override;
   std::string args_problem(std::string_view cog_path, std::string_view args, std::string_view real_user) const override;
 
-  /// How a program is to be used; to be said before it is first called.
-  void set_program_options(const std::string& program, ProgramOptions options);
-  ProgramOptions program_options(const std::string& program) const;
+  /// How a process Cog is to be used, and under which name.
+  void set_program_options(const std::string& cog_path, ProgramOptions options);
+  ProgramOptions program_options(std::string_view cog_path) const;
+  /// How many processes a program gets, and how many calls each of them: what was said of it last.
+  ProgramOptions pool_options(std::string_view program) const;
+  /// The program behind a cog_path: a name that was registered, or a path. Nothing where it is a Cog of this process.
+  std::optional<ProgramPath> program_of(std::string_view cog_path) const;
   /// A Cog of a program that was loaded; again is no error, and forgets no crashes.
   void add_program(CogInfo info);
   /// One of its processes died: a crash of each of its Cogs (X10).
@@ -76,7 +81,8 @@ class CogRegistry : public CogLookup {
   };
   mutable std::mutex mutex_;
   std::map<std::string, Entry, std::less<>> entries_;
-  std::map<std::string, ProgramOptions> programs_;
+  std::map<std::string, ProgramOptions, std::less<>> programs_;  // by cog_path
+  std::map<std::string, ProgramOptions, std::less<>> pools_;     // by program
   // defaults() hands out plain pointers: what was replaced stays alive. A registry sees few replacements (a notebook cell run
   // again), so they are kept.
   std::vector<std::shared_ptr<const CogInfo>> replaced_;

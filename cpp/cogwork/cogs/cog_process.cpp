@@ -223,7 +223,12 @@ void CogProcess::exited(ExitStatus status, bool left) {
   if (!caused_ && !hello_ && !printed_.empty()) why += "\n" + printed_.text();
   boost::system::error_code ignored;
   if (socket_.is_open() && forget_close_on_fork(socket_.native_handle())) socket_.close(ignored);
+  child_.reset();
+  // First the process, then its requests: whoever is told of a crashed attempt finds the crash counted.
   auto flights = std::exchange(flights_, {});
+  const auto gone = std::exchange(events_.gone, nullptr);
+  events_ = {};
+  gone(why, caused_);
   for (auto& [id, flight] : flights) {
     End end;
     end.gone = why;
@@ -232,10 +237,6 @@ void CogProcess::exited(ExitStatus status, bool left) {
     end.log = flight.log.text();
     flight.ended(std::move(end));
   }
-  child_.reset();
-  const auto gone = std::exchange(events_.gone, nullptr);
-  events_ = {};
-  gone(why, caused_);
 }
 
 }  // namespace cogwork

@@ -85,7 +85,7 @@ std::shared_ptr<CogProcess> ProcessExecutor::choose(Pool& pool) {
     }
     pool.version = version;
   }
-  const auto options = cogs_.program_options(pool.program);
+  const auto options = cogs_.pool_options(pool.program);
   const auto room_of = [&](const CogProcess& process) {
     return static_cast<std::size_t>(options.concurrency > 0 ? options.concurrency : process.hello().concurrency());
   };
@@ -191,7 +191,7 @@ void ProcessExecutor::start(AttemptRequest request) {
 }
 
 void ProcessExecutor::begin(AttemptRequest request) {
-  const auto path = program_path(request.cog->name);
+  const auto path = cogs_.program_of(request.cog->name);
   const auto key = request.key;
   if (!path || closing_) return sink_.ended(key, not_started("the engine is closing"));
   flights_[key] = Flight{{}, 0, request.cog->name, true};
@@ -271,7 +271,7 @@ void ProcessExecutor::abandon(AttemptKey key) {
 // ---- questions ----
 
 std::string ProcessExecutor::load(const std::string& cog_path, const std::string& real_user) {
-  const auto path = program_path(cog_path);
+  const auto path = cogs_.program_of(cog_path);
   if (!path) return "it names no program";
   Program program;
   try {
@@ -303,13 +303,14 @@ std::string ProcessExecutor::load(const std::string& cog_path, const std::string
                                    "' say (" + names + ")"
                              : "holds no cog '" + path->cog + "'; it holds " + names;
   }
-  const auto options = cogs_.program_options(path->program);
+  const auto options = cogs_.program_options(cog_path);
+  const auto pool = cogs_.pool_options(path->program);
   CogInfo info;
   info.name = cog_path;
   info.origin = program.origin + (path->cog.empty() ? "" : ":" + path->cog);
   info.kind = CogKind::PROCESS;
   info.program = path->program;
-  info.places = options.processes * (options.concurrency > 0 ? options.concurrency : loaded.hello.concurrency());
+  info.places = pool.processes * (pool.concurrency > 0 ? pool.concurrency : loaded.hello.concurrency());
   info.defaults = cog->defaults;
   const auto take = [](auto& into, const auto& given, bool is_given) {
     if (is_given) into = given;
@@ -328,7 +329,7 @@ std::string ProcessExecutor::load(const std::string& cog_path, const std::string
 }
 
 std::string ProcessExecutor::validate(const std::string& cog_path, std::string_view args, const std::string& real_user) {
-  const auto path = program_path(cog_path);
+  const auto path = cogs_.program_of(cog_path);
   if (!path) return "it names no program";
   const auto promise = std::make_shared<std::promise<std::string>>();
   auto answer = promise->get_future();

@@ -23,7 +23,8 @@ namespace cogwork {
 class ProcessExecutor final : public Executor {
  public:
   /// The sink, the loop and the registry outlive it; the loop is stopped before it goes.
-  ProcessExecutor(OutcomeSink& sink, ProcessLoop& loop, CogRegistry& cogs, std::string python, Duration grace, std::int64_t max_output);
+  ProcessExecutor(OutcomeSink& sink, ProcessLoop& loop, CogRegistry& cogs, std::string python, Duration grace,
+                  std::int64_t max_output);
   ~ProcessExecutor() override;
 
   // Executor, scheduler thread.

@@ -20,6 +20,7 @@ std::optional<ProgramPath> program_path(std::string_view cog_path);
 
 /// How a program is used; what `cogwork.process_cog` says.
 struct ProgramOptions {
+  ProgramPath path;  ///< Which program, and which of its Cogs.
   int processes = 1;
   int concurrency = 0;   ///< Of each process; 0: what its hello says.
   CogDefaults defaults;  ///< What is given here goes before what the hello says.

@@ -39,7 +39,7 @@ class SubmitLookup final : public CogLookup {
       : cogs_(cogs), programs_(programs), real_user_(std::move(real_user)) {}
 
   const CogDefaults* defaults(std::string_view path) const override {
-    if (program_path(path) && !loaded_.contains(path)) {
+    if (cogs_.program_of(path) && !loaded_.contains(path)) {
       auto why = programs_.load(std::string(path), real_user_);
       if (!loaded_.emplace(path, why).first->second.empty()) return nullptr;
     }
@@ -50,9 +50,9 @@ class SubmitLookup final : public CogLookup {
     const auto found = loaded_.find(path);
     return found == loaded_.end() ? cogs_.why_unknown(path) : found->second;
   }
-  bool checks_args(std::string_view path) const override { return program_path(path) || cogs_.checks_args(path); }
+  bool checks_args(std::string_view path) const override { return cogs_.program_of(path) || cogs_.checks_args(path); }
   std::string args_problem(std::string_view path, std::string_view args, std::string_view real_user) const override {
-    if (!program_path(path)) return cogs_.args_problem(path, args, real_user);
+    if (!cogs_.program_of(path)) return cogs_.args_problem(path, args, real_user);
     if (!real_user.empty()) {
       if (auto why = why_not_as(std::string(real_user)); !why.empty()) return why;
     }

@@ -53,7 +53,7 @@ void refuse(Core& core, Storage& store, const StoredSignal& signal) {
 
 /// A program that was loaded when the Labor was submitted is known where it still is: it is started when it is called. Empty, or why not.
 std::string know_program(const Text& name, const Text& origin, CogRegistry& cogs, const std::string& python) {
-  const auto path = program_path(name);
+  const auto path = cogs.program_of(name);
   CogInfo info;
   try {
     info.origin = find_program(path->program, python).origin + (path->cog.empty() ? "" : ":" + path->cog);
@@ -62,12 +62,12 @@ std::string know_program(const Text& name, const Text& origin, CogRegistry& cogs
   }
   if (info.origin != origin)
     return "is " + info.origin + " here, and was " + origin.str() + "; open the engine in the folder that its path starts from";
-  const auto options = cogs.program_options(path->program);
+  const auto options = cogs.pool_options(path->program);
   info.name = name.str();
   info.kind = CogKind::PROCESS;
   info.program = path->program;
   info.places = options.processes * (options.concurrency > 0 ? options.concurrency : kUsualConcurrency);
-  info.defaults = options.defaults;  // its Jobs have theirs already
+
   cogs.add_program(std::move(info));
   return {};
 }
@@ -90,7 +90,7 @@ std::vector<std::pair<Text, Text>> origins_of(const Labor& labor, const CogRegis
 std::string why_waiting(const Labor& labor, CogRegistry& cogs, const std::string& python) {
   std::vector<std::string> unknown;
   for (const auto& [name, origin] : labor.cogs) {
-    if (program_path(name) && !cogs.find(name)) {
+    if (cogs.program_of(name) && !cogs.find(name)) {
       if (auto why = know_program(name, origin, cogs, python); !why.empty()) return "its cog '" + name.str() + "' " + why;
     }
     const auto cog = cogs.find(name);
