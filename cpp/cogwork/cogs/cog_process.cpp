@@ -142,7 +142,7 @@ void CogProcess::read() {
         if (self->gone_ || error == asio::error::operation_aborted) return;
         if (error) {
           // Its end of the socket is closed. If it has not ended by itself soon, it has no use any more.
-          if (!self->ending_) self->broken("it closed its socket");
+          if (!self->ending_) self->broken("its end of the socket was closed");
           return;
         }
         self->frames_.feed({self->buffer_.data(), size});
@@ -209,7 +209,9 @@ void CogProcess::broken(const std::string& why) {
   if (forget_close_on_fork(socket_.native_handle())) socket_.close(ignored);
   end_timer_.expires_after(std::chrono::milliseconds(100));  // most exit by themselves, and then say how
   end_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
-    if (!error && !self->gone_) self->child_->end(self->grace_);
+    if (error || self->gone_) return;
+    self->ended_here_ = true;
+    self->child_->end(self->grace_);
   });
 }
 
@@ -219,7 +221,7 @@ void CogProcess::exited(ExitStatus status, bool left) {
   hello_timer_.cancel();
   end_timer_.cancel();
   std::string why = caused_ ? why_ : in_words(status);
-  if (!caused_ && !why_.empty()) why = why_ == "it closed its socket" ? why : why_ + "; " + why;
+  if (!caused_ && !why_.empty()) why = ended_here_ ? why_ + "; it was ended for that" : why_ + "; " + why;
   if (!caused_ && !hello_ && !printed_.empty()) why += "\n" + printed_.text();
   boost::system::error_code ignored;
   if (socket_.is_open() && forget_close_on_fork(socket_.native_handle())) socket_.close(ignored);
