@@ -77,7 +77,7 @@ def cpp(tmp_path_factory: pytest.TempPathFactory) -> Example:
 
 @pytest.fixture(scope="module")
 def cpp_sanitized(tmp_path_factory: pytest.TempPathFactory) -> Example:
-    flags = ["-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    flags = ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     return cpp_example(tmp_path_factory.mktemp("cpp_sanitized"), *flags)
 
 
