@@ -158,7 +158,9 @@ def test_a_second_sigterm_ends_it(program: CogProgram, tmp_path: pathlib.Path) -
     program.wait_for_note(numbers[0])
     quiet = program.request("execute", cog="meet", args={"count": 100})
     os.kill(program.process.pid, signal.SIGTERM)
-    assert program.answer(quiet)["result"]["status"] in ("SUCCESS", "FAILURE"), "it was cancelled, so the first one was heard"
+    assert program.answer(quiet)["result"]["status"] in ("SUCCESS", "FAILURE"), (
+        "it was cancelled, so the first one was heard"
+    )
     os.kill(program.process.pid, signal.SIGTERM)
     assert program.wait() == -signal.SIGTERM
 
@@ -181,7 +183,9 @@ def test_validate_of_its_own(program: CogProgram) -> None:
 def test_kinds_of_args(program: CogProgram) -> None:
     good = {"text": "a", "any": [1], "integer": 1, "number": 1.5, "boolean": True, "list": [], "map": {}}
     assert program.ask("validate", cog="kinds", args=good)["ok"] is None
-    assert program.ask("validate", cog="kinds", args={"text": "a", "any": None, "number": 1, "list": None})["ok"] is None
+    assert (
+        program.ask("validate", cog="kinds", args={"text": "a", "any": None, "number": 1, "list": None})["ok"] is None
+    )
     wrong = {"text": 1, "integer": 1.5, "number": True, "boolean": 1, "list": {}, "map": []}
     for name, value in wrong.items():
         assert program.ask("validate", cog="kinds", args={**good, name: value})["error"].startswith(f"{name} is ")
