@@ -11,6 +11,7 @@ It needs nothing of cogwork.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import os
 import pathlib
@@ -19,9 +20,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -82,6 +84,19 @@ class CogProgram:
     def send_bytes(self, data: bytes) -> None:
         self.socket.settimeout(PATIENCE)
         self.socket.sendall(data)
+
+    def send_pieces(self, data: bytes, size: int) -> None:
+        """In pieces, each when the program has read the one before."""
+        for at in range(0, len(data), size):
+            self.send_bytes(data[at : at + size])
+            deadline = time.monotonic() + PATIENCE
+            while self._unread():
+                assert time.monotonic() < deadline, f"it does not read\n{self.printed()}"
+                time.sleep(0)
+
+    def _unread(self) -> int:
+        unread = fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(4))
+        return int.from_bytes(unread, sys.byteorder)
 
     def request(self, op: str, **fields: Any) -> int:
         """Sends it, and returns its id. What an `execute` must have and is not given is made up."""
@@ -202,10 +217,6 @@ class CogProgram:
 def frame(message: Any) -> bytes:
     body = msgspec.msgpack.encode(message)
     return len(body).to_bytes(4, "big") + body
-
-
-def pieces(data: bytes, size: int) -> Iterator[bytes]:
-    return (data[at : at + size] for at in range(0, len(data), size))
 
 
 # ---- what the protocol asks of a program ----

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
-from cog_harness import CogProgram, frame, pieces
+from cog_harness import CogProgram, frame
 
 ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "process_cogs"
@@ -77,7 +77,7 @@ def cpp(tmp_path_factory: pytest.TempPathFactory) -> Example:
 
 @pytest.fixture(scope="module")
 def cpp_sanitized(tmp_path_factory: pytest.TempPathFactory) -> Example:
-    flags = ["-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    flags = ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     return cpp_example(tmp_path_factory.mktemp("cpp_sanitized"), *flags)
 
 
@@ -253,11 +253,9 @@ def test_frames_in_any_pieces(program: CogProgram, example: Example) -> None:
         program.expect(number, "validate")
         return frame({"op": "validate", "id": number, "cog": example.cog, "args": example.good})
 
-    for piece in pieces(asked(1000), 1):
-        program.send_bytes(piece)
+    program.send_pieces(asked(1000), 1)
     assert program.answer(1000)["ok"] is None
-    for piece in pieces(b"".join(asked(number) for number in range(1001, 1101)), 1009):
-        program.send_bytes(piece)
+    program.send_pieces(b"".join(asked(number) for number in range(1001, 1101)), 1009)
     assert all(program.answer(number)["ok"] is None for number in range(1001, 1101))
 
 

@@ -239,15 +239,19 @@ inline std::size_t utf8_length(std::string_view text) {
 inline std::string valid_utf8(std::string_view text) {
   std::string out;
   out.reserve(text.size());
-  while (!text.empty()) {
-    const auto length = utf8_length(text);
-    if (length) {
-      out += text.substr(0, length);
-    } else {
+  std::size_t begin = 0, at = 0;  // from begin to at it is valid
+  while (at < text.size()) {
+    std::uint64_t eight = 0x80;
+    if (text.size() - at >= 8) std::memcpy(&eight, text.data() + at, 8);
+    const std::size_t length = (eight & 0x8080808080808080) == 0 ? 8 : utf8_length(text.substr(at));
+    if (length == 0) {
+      out += text.substr(begin, at - begin);
       out += "\xef\xbf\xbd";
+      begin = at + 1;
     }
-    text.remove_prefix(std::max<std::size_t>(length, 1));
+    at += std::max<std::size_t>(length, 1);
   }
+  out += text.substr(begin);
   return out;
 }
 
@@ -627,8 +631,8 @@ class Cog {
     if (!args.is_map()) return "the args are " + args.describe() + ", and should be a map";
     for (const Arg& arg : args_) {
       const Value* given = args.find(arg.name);
-      const bool left_out = !given || given->is_nil();
-      if (left_out ? arg.required && arg.kind != Kind::ANY : !fits(*given, arg.kind)) {
+      if (!given && arg.kind == Kind::ANY && arg.required) return arg.name + " is missing";
+      if (!given || given->is_nil() ? arg.required && arg.kind != Kind::ANY : !fits(*given, arg.kind)) {
         return arg.name + " is " + (given ? given->describe() : "missing") + ", and should be of the type " +
                kKinds[static_cast<std::size_t>(arg.kind)];
       }
@@ -872,8 +876,14 @@ class Server {
     const auto send = [&](const Value& output) {
       Value::Map fields{{"status", kWords[static_cast<std::size_t>(result.status)]}};
       if (!output.is_nil()) fields.emplace_back("output", output);
-      if (!result.error.empty()) fields.emplace_back("error", shortened(result.error, kLargestLog));
-      channel_.send(Value::Map{{"id", call.id_}, {"result", fields}});
+      if (!result.error.empty()) {
+        fields.emplace_back("error", shortened(result.error, kLargestLog));
+      } else if (result.status != Status::SUCCESS) {
+        fields.emplace_back("error", "a failure without a text");
+      }
+      Value::Map message{{"id", call.id_}};
+      message.emplace_back("result", std::move(fields));
+      channel_.send(std::move(message));
     };
     try {
       send(result.output);

@@ -19,7 +19,7 @@ std::string contents(const fs::path& path) {
 
 /// False: it was cancelled, and what stood there before stands there still.
 bool install(cogwork::Call& call, const std::string& package, const fs::path& place) {
-  constexpr std::size_t kPiece = 256 * 1024;
+  constexpr std::size_t kPiece = std::size_t{256} * 1024;
   const fs::path beside = place.string() + "." + call.job + ".new";
   std::ofstream file(beside, std::ios::binary | std::ios::trunc);
   for (std::size_t at = 0; at < package.size() && !call.cancelled(); at += kPiece) {
