@@ -354,7 +354,7 @@ def test_processes_killed_at_random_lose_nothing(tmp_path):
             many(lambda n: pool.job(n=n).replace(retries=50), 1000, concurrency=32, tolerated_failures=-1)
         )
         ended = threading.Event()
-        threading.Thread(target=lambda: (handle.wait(), ended.set())).start()
+        threading.Thread(target=lambda wait: (wait(), ended.set()), args=(handle.wait,)).start()
         while not ended.wait(0.05):
             processes = children_of(os.getpid(), quick)
             if processes:
