@@ -103,7 +103,7 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
   bool caused_ = false;
   bool retired_ = false;
   bool ending_ = false;
-  bool deaf_ = false;  // a call has ignored its cancel for the grace
+  bool deaf_ = false;        // a call has ignored its cancel for the grace
   bool ended_here_ = false;  // for not keeping the protocol
   bool gone_ = false;
 };
