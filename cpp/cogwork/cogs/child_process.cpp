@@ -93,7 +93,7 @@ std::string find_executable(const Launch& launch) {
     return stat(path.c_str(), &about) == 0 && S_ISREG(about.st_mode) && access(path.c_str(), X_OK) == 0;
   };
   if (name.find('/') != name.npos) {
-    const auto path = name[0] == '/' ? name : (base / name).string();
+    auto path = name[0] == '/' ? name : (base / name).string();
     struct stat about {};
     if (stat(path.c_str(), &about) != 0) throw Error("cannot run " + path + ": " + what(errno));
     if (S_ISDIR(about.st_mode)) throw Error("cannot run " + path + ": it is a folder");
@@ -107,7 +107,7 @@ std::string find_executable(const Launch& launch) {
   for (std::size_t at = 0; at <= search.size();) {
     const auto end = std::min(search.find(':', at), search.size());
     const auto folder = search.substr(at, end - at);
-    const auto path = folder.empty() ? (base / name).string() : folder + "/" + name;
+    auto path = (folder.empty() ? base / name : std::filesystem::path(folder) / name).string();
     if (usable(path)) return path;
     at = end + 1;
   }
@@ -177,7 +177,8 @@ std::vector<std::string> environment_with(const std::map<std::string, std::optio
     }
   }
   std::vector<std::string> variables;
-  for (const auto& [name, value] : environment) variables.push_back(name + "=" + value);
+  variables.reserve(environment.size());
+  for (const auto& [name, value] : environment) variables.emplace_back(name).append("=").append(value);
   return variables;
 }
 
@@ -205,7 +206,7 @@ std::string why_not_as(const std::string& name) {
 }
 
 std::shared_ptr<ChildProcess> ChildProcess::start(asio::io_context& io, Guardian& guardian, const Launch& launch, Events events) {
-  const std::shared_ptr<ChildProcess> child(new ChildProcess(std::make_unique<Impl>(io, guardian, std::move(events))));
+  std::shared_ptr<ChildProcess> child(new ChildProcess(std::make_unique<Impl>(io, guardian, std::move(events))));
   child->impl_->self = child;
   child->impl_->start(launch);
   return child;

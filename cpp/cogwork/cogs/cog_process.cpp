@@ -27,7 +27,7 @@ std::string in_words(ExitStatus status) {
 
 std::shared_ptr<CogProcess> CogProcess::start(asio::io_context& io, Guardian& guardian, const Launch& launch, std::string version,
                                               Duration grace, Events events) {
-  const std::shared_ptr<CogProcess> process(new CogProcess(io, std::move(version), grace, std::move(events)));
+  std::shared_ptr<CogProcess> process(new CogProcess(io, std::move(version), grace, std::move(events)));
   ChildProcess::Events child;
   child.printed = [weak = std::weak_ptr(process)](std::string_view bytes, bool) {
     const auto self = weak.lock();
