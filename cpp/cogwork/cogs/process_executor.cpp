@@ -351,6 +351,7 @@ std::string ProcessExecutor::validate(const std::string& cog_path, std::string_v
 }
 
 void ProcessExecutor::close() {
+  if (!loop_.begun()) return;
   const auto done = std::make_shared<std::promise<void>>();
   auto all = done->get_future();
   loop_.post([this, done] {

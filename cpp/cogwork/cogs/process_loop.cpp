@@ -23,6 +23,11 @@ void ProcessLoop::post(std::function<void()> call) {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
+bool ProcessLoop::begun() {
+  const std::lock_guard lock(mutex_);
+  return thread_.joinable();
+}
+
 void ProcessLoop::stop() {
   {
     const std::lock_guard lock(mutex_);

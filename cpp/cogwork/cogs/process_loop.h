@@ -20,6 +20,8 @@ class ProcessLoop {
   ~ProcessLoop() { stop(); }
 
   void post(std::function<void()> call);
+  /// Whether anything was posted yet: else there is nothing to be stopped.
+  bool begun();
   /// Runs what was posted, then ends. Idempotent; not from the thread itself.
   void stop();
 

@@ -73,10 +73,11 @@ void Loop::turn() {
     std::swap(inbox_, taken_);
     woken_ = false;
   }
-  // Signals go first: one that was sent before an attempt was handed over finds it in time to withdraw it.
+  // Reports first: whoever asks how far a call is finds what it said before. Then signals: one that was sent before an attempt was
+  // handed over finds it in time to withdraw it.
+  for (auto& report : taken_.reports) core_->progressed(report.key, report.fraction, std::move(report.message));
   for (auto& call : taken_.calls) call(*core_);
   for (auto& [key, outcome] : taken_.outcomes) core_->outcome(key, std::move(outcome));
-  for (auto& report : taken_.reports) core_->progressed(report.key, report.fraction, std::move(report.message));
   if (!taken_.committed.empty()) core_->committed(std::move(taken_.committed));
   core_->tick();
   taken_.calls.clear();
