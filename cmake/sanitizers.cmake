@@ -12,3 +12,6 @@ elseif(COGWORK_SANITIZE STREQUAL "thread")
 elseif(COGWORK_SANITIZE)
   message(FATAL_ERROR "COGWORK_SANITIZE is '${COGWORK_SANITIZE}'; it may be address, thread, or empty")
 endif()
+if(COGWORK_BUILD_FUZZERS)
+  add_compile_options(-fsanitize=fuzzer-no-link)   # libFuzzer sees which branches an input takes; it has a main of its own
+endif()

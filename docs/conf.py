@@ -23,7 +23,7 @@ exclude_patterns = ["_site"]
 nitpicky = True  # a name that leads nowhere is a warning, and a warning fails the build
 nitpick_ignore_regex = [
     ("py:.*", r"(?!cogwork\b).*"),  # what is not ours: no other project's index is asked
-    ("py:class", r"cogwork\._(core\..*|cog\.([PRF]|_Decorator))"),  # the inside, and type variables
+    ("py:class", r"cogwork\._(core\..*|cog\.([PRF]|_Cog|_Decorator))"),  # the inside, and type variables
 ]
 
 # ---- the menu: captions, and the pages below them. A page that is on no list fails the build ----
@@ -49,6 +49,7 @@ navigation = {
         "internals/document",
         "internals/stored-format",
         "internals/control-protocol",
+        "internals/cog-protocol",
         "decisions/README",
         "contributing",
     ],

@@ -4,6 +4,16 @@
 namespace cogwork::bindings {
 namespace {
 
+void set_options(JobOptions& o, std::optional<double> timeout, std::optional<int> retries, std::optional<double> retry_delay,
+                 std::optional<double> retry_backoff, std::optional<double> retry_max_delay, int on_interrupt) {
+  if (timeout) o.timeout = to_duration(*timeout);
+  if (retries) o.retries = *retries;
+  if (retry_delay) o.retry_delay = to_duration(*retry_delay);
+  if (retry_backoff) o.retry_backoff = *retry_backoff;
+  if (retry_max_delay) o.retry_max_delay = to_duration(*retry_max_delay);
+  o.on_interrupt = static_cast<std::int8_t>(on_interrupt);
+}
+
 void add_cog(CogRegistry& registry, const std::string& name, const std::string& origin, bool is_async, bool idempotent,
              std::optional<double> timeout, std::optional<int> retries, std::optional<double> retry_delay,
              std::optional<double> retry_backoff, std::optional<double> retry_max_delay, int on_interrupt) {
@@ -12,13 +22,7 @@ void add_cog(CogRegistry& registry, const std::string& name, const std::string& 
   info.origin = origin;
   info.kind = is_async ? CogKind::ASYNC : CogKind::PLAIN;
   info.defaults.idempotent = idempotent;
-  auto& o = info.defaults.options;
-  if (timeout) o.timeout = to_duration(*timeout);
-  if (retries) o.retries = *retries;
-  if (retry_delay) o.retry_delay = to_duration(*retry_delay);
-  if (retry_backoff) o.retry_backoff = *retry_backoff;
-  if (retry_max_delay) o.retry_max_delay = to_duration(*retry_max_delay);
-  o.on_interrupt = static_cast<std::int8_t>(on_interrupt);
+  set_options(info.defaults.options, timeout, retries, retry_delay, retry_backoff, retry_max_delay, on_interrupt);
   registry.add(std::move(info));
 }
 
@@ -64,6 +68,24 @@ void bind_cogs(py::module_& m) {
       .def("add", &add_cog, py::arg("name"), py::arg("origin"), py::arg("is_async"), py::arg("idempotent"), py::arg("timeout"),
            py::arg("retries"), py::arg("retry_delay"), py::arg("retry_backoff"), py::arg("retry_max_delay"),
            py::arg("on_interrupt"))
+      .def(
+          "set_program_options",
+          [](CogRegistry& registry, const std::string& cog_path, const std::string& program, const std::string& cog, int processes,
+             int concurrency, std::optional<bool> idempotent, std::optional<double> timeout, std::optional<int> retries,
+             std::optional<double> retry_delay, std::optional<double> retry_backoff, std::optional<double> retry_max_delay,
+             int on_interrupt) {
+            ProgramOptions options;
+            options.path = {program, cog};
+            options.processes = processes;
+            options.concurrency = concurrency;
+            options.idempotent_given = idempotent.has_value();
+            options.defaults.idempotent = idempotent.value_or(false);
+            set_options(options.defaults.options, timeout, retries, retry_delay, retry_backoff, retry_max_delay, on_interrupt);
+            registry.set_program_options(cog_path, options);
+          },
+          py::arg("cog_path"), py::arg("program"), py::arg("cog"), py::arg("processes"), py::arg("concurrency"),
+          py::arg("idempotent"), py::arg("timeout"), py::arg("retries"), py::arg("retry_delay"), py::arg("retry_backoff"),
+          py::arg("retry_max_delay"), py::arg("on_interrupt"))
       .def("names", &CogRegistry::names)
       .def("suggestion", &CogRegistry::suggestion, py::arg("name"))
       .def("crashes", &CogRegistry::crashes, py::arg("name"))

@@ -36,7 +36,7 @@ py::bytes document(F f) {
 
 std::shared_ptr<Engine> make_engine(std::shared_ptr<Storage> store, std::shared_ptr<CogRegistry> cogs, int workers, double grace,
                                     int max_crashes, std::int64_t max_output, bool recover, const AnyText& user,
-                                    const AnyText& program) {
+                                    const AnyText& program, const std::string& guardian, const std::string& python) {
   EngineOptions options;
   options.workers = workers;
   options.grace = to_duration(grace);
@@ -46,6 +46,8 @@ std::shared_ptr<Engine> make_engine(std::shared_ptr<Storage> store, std::shared_
   options.user = user.text;
   options.program = program.text;
   options.takes_submits = true;
+  options.guardian = guardian;
+  options.python = python;
   const py::gil_scoped_release released;
   return std::make_shared<Engine>(std::move(store), std::move(cogs), options);
 }
@@ -103,7 +105,7 @@ void bind_engine(py::module_& m) {
 
   py::class_<Engine, std::shared_ptr<Engine>>(m, "Engine", py::release_gil_before_calling_cpp_dtor(), "The engine.")
       .def(py::init(&make_engine), py::arg("store"), py::arg("cogs"), py::arg("workers"), py::arg("grace"), py::arg("max_crashes"),
-           py::arg("max_output"), py::arg("recover"), py::arg("user"), py::arg("program"))
+           py::arg("max_output"), py::arg("recover"), py::arg("user"), py::arg("program"), py::arg("guardian"), py::arg("python"))
       .def("submit", &submit, py::arg("document"), py::arg("faults"), py::arg("fingerprint"), py::arg("start"), py::arg("by"))
       .def(
           "start",

@@ -15,6 +15,7 @@ The docs have a quickstart: docs/quickstart.md.
 
 from ._client import Client, EngineInfo, connect
 from ._cog import Cog, ContextCog, cog
+from ._command import CommandCog, command
 from ._context import Context
 from ._core import __version__
 from ._engine import Engine
@@ -52,8 +53,10 @@ from ._model import (
     State,
     Task,
 )
+from ._process import ProcessCog, process_cog
 from ._progress import Progress, Stats
 from ._search import SearchResult
+from ._serve import serve_cogs
 from ._storage import (
     Batch,
     HistoryRow,
@@ -85,6 +88,7 @@ __all__ = [
     "CogError",
     "CogworkError",
     "CogworkWarning",
+    "CommandCog",
     "Context",
     "ContextCog",
     "Engine",
@@ -103,6 +107,7 @@ __all__ = [
     "NotFound",
     "OnInterrupt",
     "Owner",
+    "ProcessCog",
     "Progress",
     "Rank",
     "Reader",
@@ -128,9 +133,12 @@ __all__ = [
     "Writer",
     "__version__",
     "cog",
+    "command",
     "connect",
     "open_store",
+    "process_cog",
     "register_store",
+    "serve_cogs",
     "stores",
     "timeline",
     "to_frame",

@@ -107,8 +107,10 @@ class _Cog:
             "retry_max_delay": _duration(retry_max_delay, "retry_max_delay", self.name),
             "on_interrupt": _on_interrupt(on_interrupt, self.name),
         }
+        self.idempotent = bool(idempotent)
+        self.options = options
         with _lock:
-            registry.add(self.name, self.origin, self.is_async, bool(idempotent), **options)
+            registry.add(self.name, self.origin, self.is_async, self.idempotent, **options)
             _cogs[self.name] = self
         for engine in list(engines):
             engine._cog_registered()
@@ -192,6 +194,11 @@ class _Cog:
     def takes_context(self) -> bool:
         return self.binding.takes_context
 
+    @property
+    def parameters(self) -> list[inspect.Parameter]:
+        """Those that are args: not the Context."""
+        return self._signature[self.takes_context :]
+
     def problem(self) -> str | None:
         """Why it cannot be called, whatever the args: a hint that names nothing."""
         if self._binding is None:
@@ -207,15 +214,17 @@ class _Cog:
             packed = encoder.encode(args)
         except Exception as error:
             return f"args cannot be encoded: {error}"
+        return self.check_packed(packed)
+
+    def check_packed(self, packed: bytes) -> str | None:
+        """As `check`, of args as msgpack."""
         if problem := self.problem():
             return problem
         binding = self.binding
         try:
             decoded = binding.decode(packed)
-        except msgspec.DecodeError as error:
-            return _explain(str(error), binding.names)
         except Exception as error:
-            return f"args: {error}"
+            return self.explain(error)
         for validator in self._validators:
             positional, keywords = binding.arguments(decoded)
             try:
@@ -224,6 +233,10 @@ class _Cog:
             except Exception as error:
                 return f"args: {error}"
         return None
+
+    def explain(self, error: Exception) -> str:
+        """Why args could not be decoded."""
+        return _explain(str(error), self.binding.names) if isinstance(error, msgspec.DecodeError) else f"args: {error}"
 
 
 class _Binding:

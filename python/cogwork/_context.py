@@ -7,10 +7,10 @@ import contextlib
 import contextvars
 import functools
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Generator, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from . import _core
 from ._codec import any_decoder, encodable, seconds_of
 from ._model import Duration
 
@@ -43,11 +43,12 @@ class CallLog:
         self.dropped += 1
         self.dropped_bytes += len(data) - len(begin.encode())
 
-    def text(self) -> str:
-        if self.dropped:
-            end = f"... {self.dropped_bytes} bytes of {self.dropped} more lines were dropped"
-            return "\n".join([*self.lines, end])
-        return "\n".join(self.lines)
+    def take(self, last: bool = True) -> str:
+        """What there is, and was not taken yet; with the last of it, what was dropped."""
+        lines, self.lines = self.lines, []
+        if last and self.dropped:
+            lines.append(f"... {self.dropped_bytes} bytes of {self.dropped} more lines were dropped")
+        return "\n".join(lines)
 
 
 class Outputs(Mapping[str, Any]):
@@ -71,21 +72,46 @@ class Outputs(Mapping[str, Any]):
         return len(self._packed)
 
 
-class Running:
-    """A call while it goes on: what the logging of its thread or task belongs to."""
+class Call(Protocol):
+    """What is known of a call."""
 
-    __slots__ = ("call", "is_async", "log", "queue")
+    @property
+    def job_id(self) -> str: ...
+    @property
+    def labor_id(self) -> str: ...
+    @property
+    def labor_name(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def real_user(self) -> str: ...
+    @property
+    def timeout(self) -> float: ...
+    @property
+    def outputs(self) -> list[tuple[str, bytes]]: ...
 
-    def __init__(self, queue: _core.PullQueue, call: _core.Call, is_async: bool = False) -> None:
-        self.queue = queue
+
+class Running(ABC):
+    """A call while it goes on: what the logging of its thread or task belongs to. Who carries it out says where its words go."""
+
+    __slots__ = ("call", "is_async")
+
+    def __init__(self, call: Call, is_async: bool = False) -> None:
         self.call = call
         self.is_async = is_async
-        self.log: CallLog | None = None
 
-    def add_log(self, line: str) -> None:
-        if self.log is None:
-            self.log = CallLog()
-        self.log.add(line)
+    @abstractmethod
+    def add_log(self, line: str) -> None: ...
+    @property
+    @abstractmethod
+    def cancelled(self) -> bool: ...
+    @abstractmethod
+    def progress(self, fraction: float, message: str) -> None: ...
+    @abstractmethod
+    def sleep(self, seconds: float) -> bool:
+        """Of a plain Cog: false where a cancel cut it short."""
 
 
 current: contextvars.ContextVar[Running | None] = contextvars.ContextVar("cogwork_call", default=None)
@@ -140,7 +166,7 @@ class Context:
     @property
     def cancelled(self) -> bool:
         """Whether the engine asked this call to end: its time is over, or the Labor is stopped (X8a)."""
-        return self._call.cancelled
+        return self._running.cancelled
 
     @property
     def outputs(self) -> Outputs:
@@ -162,7 +188,7 @@ class Context:
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Says how far the call is, 0 to 1, for those who watch. It is not stored."""
-        self._running.queue.progress(self._call, min(1.0, max(0.0, float(fraction))), str(message))
+        self._running.progress(min(1.0, max(0.0, float(fraction))), str(message))
 
     def sleep(self, duration: Duration) -> Slept:
         """Sleeps - seconds, or a timedelta - and wakes at once when the call is cancelled; true where the time was slept out. In an async
@@ -170,7 +196,7 @@ class Context:
         seconds = seconds_of(duration)
         if self._running.is_async:
             return Slept(seconds, False)
-        return Slept(0, self._running.queue.sleep(self._call, seconds))
+        return Slept(0, self._running.sleep(seconds))
 
 
 class Slept(Awaitable[bool]):

@@ -39,6 +39,21 @@ class CogRegistry:
         retry_max_delay: float | None,
         on_interrupt: int,
     ) -> None: ...
+    def set_program_options(
+        self,
+        cog_path: str,
+        program: str,
+        cog: str,
+        processes: int,
+        concurrency: int,
+        idempotent: bool | None,
+        timeout: float | None,
+        retries: int | None,
+        retry_delay: float | None,
+        retry_backoff: float | None,
+        retry_max_delay: float | None,
+        on_interrupt: int,
+    ) -> None: ...
     def names(self) -> list[str]: ...
     def suggestion(self, name: str) -> str: ...
     def crashes(self, name: str) -> int: ...
@@ -149,6 +164,8 @@ class Engine:
         recover: bool,
         user: str,
         program: str,
+        guardian: str | bytes,
+        python: str | bytes,
     ) -> None: ...
     def submit(
         self,

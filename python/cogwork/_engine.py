@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import logging
 import os
+import pathlib
 import sys
 import threading
 import warnings
@@ -107,6 +108,8 @@ class Engine(Steering):
             recover == "all",
             login_name(),
             os.path.basename(sys.argv[0]) if sys.argv else "",
+            os.fsencode(pathlib.Path(_core.__file__).with_name("_guardian")),
+            os.fsencode(sys.executable or ""),
         )
         self._origin = Origin()
         self.cogs = Cogs()

@@ -187,6 +187,8 @@ class Attempt(msgspec.Struct, omit_defaults=True):
     """msgpack cannot hold the output; its repr is kept (X9)."""
     still_running: bool = False
     """It was closed while its call went on: that could not be ended (X8a)."""
+    version: str = ""
+    """Of the Cog that ran, where it has one: of a process Cog, what its program says, or its file's (C3)."""
 
 
 class _Object(msgspec.Struct, omit_defaults=True):

@@ -6,37 +6,48 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-import traceback
-from types import CoroutineType
-from typing import Any
 
 from . import _core
-from ._codec import encoder
-from ._cog import _Cog, find_cog
-from ._context import Context, Running, current
-from ._errors import NoRetry
-from ._model import AttemptStatus
-
-_SUCCESS = int(AttemptStatus.SUCCESS)
-_FAILURE = int(AttemptStatus.FAILURE)
-_NO_RETRIES = int(AttemptStatus.FAILURE_NO_RETRIES)
-_CUT = 1
-_REPR = 2
-_NIL = encoder.encode(None)
-
-Answer = tuple[int, "bytes | None", str, int]
-"""Status, output as msgpack, error, marks."""
+from ._calling import NO_RETRIES, Answer, Caller, run_loop
+from ._cog import find_cog
+from ._context import CallLog, Running
 
 _thread_numbers = itertools.count(1)
 
 
-class Runner:
-    """Turns calls into answers. It holds no engine, so that an engine that nobody uses any more can be let go of."""
+class _Pulled(Running):
+    """A call from one of the core's queues."""
 
-    def __init__(self, max_output: int) -> None:
-        self.max_output = max_output
+    __slots__ = ("_call", "_log", "_queue")
 
-    # ---- plain Cogs, in threads ----
+    def __init__(self, queue: _core.PullQueue, call: _core.Call, is_async: bool = False) -> None:
+        super().__init__(call, is_async)
+        self._call = call
+        self._queue = queue
+        self._log: CallLog | None = None
+
+    def add_log(self, line: str) -> None:
+        if self._log is None:
+            self._log = CallLog()
+        self._log.add(line)
+
+    @property
+    def cancelled(self) -> bool:
+        return self._call.cancelled
+
+    def progress(self, fraction: float, message: str) -> None:
+        self._queue.progress(self._call, fraction, message)
+
+    def sleep(self, seconds: float) -> bool:
+        return self._queue.sleep(self._call, seconds)
+
+    def finish(self, answer: Answer) -> None:
+        status, output, error, marks = answer
+        self._queue.finish(self._call, status, output, error, self._log.take() if self._log is not None else "", marks)
+
+
+class Runner(Caller):
+    """Threads for plain Cogs. It holds no engine, so that an engine that nobody uses any more can be let go of."""
 
     def start_thread(self, queue: _core.PullQueue) -> None:
         thread = threading.Thread(
@@ -48,7 +59,6 @@ class Runner:
         queue.enter()
         try:
             take = queue.next
-            finish = queue.finish
             while (taken := take()) is not None:
                 call, name, args, grow = taken
                 if grow:
@@ -56,97 +66,16 @@ class Runner:
                         self.start_thread(queue)
                     except RuntimeError:  # no more threads to be had: those that there are go on
                         queue.not_grown()
-                running = Running(queue, call)
-                token = current.set(running)
-                try:
-                    status, output, error, marks = self._run(running, name, args)
-                finally:
-                    current.reset(token)
-                log = running.log.text() if running.log is not None else ""
-                finish(call, status, output, error, log, marks)
-                del call, taken, running, output  # nothing of a call outlives it in an idle thread
+                running = _Pulled(queue, call)
+                cog = find_cog(name)
+                running.finish(_unknown(name) if cog is None else self.call(cog, running, args))
+                del call, taken, running, args, cog  # nothing of a call outlives it in an idle thread
         finally:
             queue.leave()
 
-    def _run(self, running: Running, name: str, args: bytes) -> Answer:
-        try:
-            cog = find_cog(name)
-            if cog is None:
-                return _NO_RETRIES, None, f"cog {name!r} is not registered in this process", 0
-            binding = cog.binding
-            positional, keywords = binding.arguments(binding.decode(args))
-            if binding.takes_context:
-                result = cog.function(Context(running), *positional, **keywords)
-            else:
-                result = cog.function(*positional, **keywords)
-        except NoRetry as error:
-            return self._failed(_NO_RETRIES, error)
-        except BaseException as error:  # SystemExit and KeyboardInterrupt in a Cog are the Cog's affair
-            return self._failed(_FAILURE, error)
-        if type(result) is CoroutineType:
-            result.close()
-            return (
-                _NO_RETRIES,
-                None,
-                f"cog {name!r} is a plain function that returned a coroutine: declare it `async def`",
-                0,
-            )
-        return self._answer(result)
 
-    # ---- what came out ----
-
-    def _answer(self, result: Any) -> Answer:
-        """X8: returning is SUCCESS, but exactly False is FAILURE. X9: a strange output does not undo a success."""
-        if result is None:
-            return _SUCCESS, None, "", 0
-        if result is False:
-            return _FAILURE, encoder.encode(False), "the cog returned False", 0
-        marks = 0
-        try:
-            output = encoder.encode(result)
-        except BaseException:
-            marks = _REPR
-            output = _encode_text(_safe_repr(result))
-        if len(output) > self.max_output:
-            marks |= _CUT
-            output = self._cut_output(result, marks)
-        return _SUCCESS, output, "", marks
-
-    def _cut_output(self, result: Any, marks: int) -> bytes:
-        room = max(0, self.max_output - 16)  # a header takes a few bytes
-        if isinstance(result, (bytes, bytearray)) and not marks & _REPR:
-            return encoder.encode(bytes(result[:room]))
-        text = result if isinstance(result, str) and not marks & _REPR else _safe_repr(result)
-        return encoder.encode(text.encode("utf-8", "replace")[:room].decode("utf-8", "ignore"))
-
-    def _failed(self, status: int, error: BaseException) -> Answer:
-        text = _describe(error).encode("utf-8", "replace")
-        if len(text) > self.max_output:
-            # The end of a traceback says what happened.
-            return status, None, "... " + text[-self.max_output :].decode("utf-8", "ignore"), _CUT
-        return status, None, text.decode("utf-8"), 0
-
-
-def _describe(error: BaseException) -> str:
-    """The traceback from the Cog's own frames on."""
-    tb = error.__traceback__
-    while tb is not None and tb.tb_frame.f_code.co_filename == __file__:
-        tb = tb.tb_next
-    try:
-        return "".join(traceback.format_exception(type(error), error, tb)).rstrip("\n")
-    except BaseException:  # an exception whose __str__ raises, or that is too deep to format
-        return f"{type(error).__name__} (it cannot be described)"
-
-
-def _safe_repr(value: Any) -> str:
-    try:
-        return repr(value)
-    except BaseException as error:
-        return f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
-
-
-def _encode_text(text: str) -> bytes:
-    return encoder.encode(text.encode("utf-8", "replace").decode("utf-8"))
+def _unknown(name: str) -> Answer:
+    return NO_RETRIES, None, f"cog {name!r} is not registered in this process", 0
 
 
 class AsyncRunner:
@@ -170,11 +99,10 @@ class AsyncRunner:
             self._started = True
         if self._own:
             self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=self._run_loop, name="cogwork-async", daemon=True)
+            self._thread = threading.Thread(target=run_loop, args=(self._loop,), name="cogwork-async", daemon=True)
             self._thread.start()
-        else:
-            assert self._loop is not None
-            self._loop.call_soon_threadsafe(self._watch)
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._watch)
 
     def stop(self) -> None:
         """After the queue was closed. Does not wait for tasks that swallow their cancellation."""
@@ -187,24 +115,6 @@ class AsyncRunner:
             return
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=5)
-
-    def _run_loop(self) -> None:
-        loop = self._loop
-        assert loop is not None
-        asyncio.set_event_loop(loop)
-        loop.call_soon(self._watch)
-        try:
-            loop.run_forever()
-        finally:
-            try:
-                tasks = asyncio.all_tasks(loop)
-                for task in tasks:
-                    task.cancel()
-                if tasks:
-                    loop.run_until_complete(asyncio.wait(tasks, timeout=1))
-                loop.run_until_complete(loop.shutdown_asyncgens())
-            finally:
-                loop.close()
 
     def _watch(self) -> None:
         assert self._loop is not None
@@ -232,28 +142,6 @@ class AsyncRunner:
                 running.cancel()
 
     async def _call(self, call: _core.Call, name: str, args: bytes) -> None:
-        running = Running(self._queue, call, is_async=True)
-        current.set(running)  # a task has a context of its own
-        status, output, error, marks = await self._run(running, find_cog(name), name, args)
-        log = running.log.text() if running.log is not None else ""
-        self._queue.finish(call, status, output, error, log, marks)
-
-    async def _run(self, running: Running, cog: _Cog | None, name: str, args: bytes) -> Answer:
-        if cog is None:
-            return _NO_RETRIES, None, f"cog {name!r} is not registered in this process", 0
-        try:
-            binding = cog.binding
-            positional, keywords = binding.arguments(binding.decode(args))
-            if binding.takes_context:
-                result = await cog.function(Context(running), *positional, **keywords)
-            else:
-                result = await cog.function(*positional, **keywords)
-        except NoRetry as error:
-            return self._runner._failed(_NO_RETRIES, error)
-        except asyncio.CancelledError:
-            return _FAILURE, None, "cancelled", 0
-        except (KeyboardInterrupt, SystemExit) as error:
-            return self._runner._failed(_FAILURE, error)
-        except BaseException as error:
-            return self._runner._failed(_FAILURE, error)
-        return self._runner._answer(result)
+        running = _Pulled(self._queue, call, is_async=True)
+        cog = find_cog(name)
+        running.finish(_unknown(name) if cog is None else await self._runner.call_async(cog, running, args))

@@ -61,7 +61,7 @@ def test_x8_raising_is_failure_and_tried_again(engine, make_cog):
     first, second, third = job.attempts
     assert "ValueError: not yet 1" in first.error
     assert "flaky" in first.error, "with its traceback"
-    assert "_workers.py" not in first.error, "but without the engine's own frames"
+    assert "_calling.py" not in first.error, "but without the engine's own frames"
     assert second.started - first.ended >= timedelta(seconds=0.02)
     assert third.started - second.ended >= timedelta(seconds=0.04)
 

@@ -27,6 +27,9 @@ def test_public_objects_say_what_they_are_for():
         cw.Storage,
         cw.SimpleStorage,
         cw.cog,
+        cw.ProcessCog,
+        cw.process_cog,
+        cw.serve_cogs,
     ]
     for obj in [*documented, testing.check_storage]:
         assert obj.__doc__

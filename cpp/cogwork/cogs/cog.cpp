@@ -2,8 +2,29 @@
 
 #include "cogwork/base/error.h"
 #include "cogwork/base/suggest.h"
+#include "cogwork/cogs/command.h"
 
 namespace cogwork {
+
+CogRegistry::CogRegistry() {
+  CogInfo command;
+  command.name = kCommandCog;
+  command.origin = "cogwork:command";
+  command.kind = CogKind::COMMAND;
+  add(std::move(command));
+}
+
+bool CogRegistry::checks_args(std::string_view cog_path) const {
+  const auto cog = find(cog_path);
+  return cog && cog->kind == CogKind::COMMAND;
+}
+
+std::string CogRegistry::args_problem(std::string_view, std::string_view args, std::string_view real_user) const {
+  std::string problem;
+  if (!read_command(args, problem)) return problem;
+  return real_user.empty() ? problem : why_not_as(std::string(real_user));
+}
+
 void CogRegistry::add(CogInfo info) {
   auto fresh = std::make_shared<const CogInfo>(std::move(info));
   const std::lock_guard lock(mutex_);
@@ -19,6 +40,58 @@ void CogRegistry::add(CogInfo info) {
   }
   replaced_.push_back(std::exchange(entry.info, std::move(fresh)));
   entry.crashes = 0;
+}
+
+void CogRegistry::set_program_options(const std::string& cog_path, ProgramOptions options) {
+  const std::lock_guard lock(mutex_);
+  pools_[options.path.program] = options;
+  programs_[cog_path] = std::move(options);
+}
+
+ProgramOptions CogRegistry::program_options(std::string_view cog_path) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = programs_.find(cog_path);
+  return found == programs_.end() ? ProgramOptions{} : found->second;
+}
+
+ProgramOptions CogRegistry::pool_options(std::string_view program) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = pools_.find(program);
+  return found == pools_.end() ? ProgramOptions{} : found->second;
+}
+
+std::optional<ProgramPath> CogRegistry::program_of(std::string_view cog_path) const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = programs_.find(cog_path); found != programs_.end()) return found->second.path;
+  }
+  return program_path(cog_path);
+}
+
+void CogRegistry::add_program(CogInfo info) {
+  auto fresh = std::make_shared<const CogInfo>(std::move(info));
+  const std::lock_guard lock(mutex_);
+  auto& entry = entries_[fresh->name];
+  if (entry.info && entry.info->origin == fresh->origin && entry.info->places == fresh->places &&
+      entry.info->defaults == fresh->defaults) {
+    return;
+  }
+  if (entry.info) replaced_.push_back(std::move(entry.info));
+  entry.info = std::move(fresh);
+}
+
+void CogRegistry::count_program_crash(const std::string& program) {
+  const std::lock_guard lock(mutex_);
+  for (auto& [name, entry] : entries_) {
+    if (entry.info && entry.info->program == program) ++entry.crashes;
+  }
+}
+
+void CogRegistry::reset_program(const std::string& program) {
+  const std::lock_guard lock(mutex_);
+  for (auto& [name, entry] : entries_) {
+    if (entry.info && entry.info->program == program) entry.crashes = 0;
+  }
 }
 
 std::shared_ptr<const CogInfo> CogRegistry::find(std::string_view name) const {

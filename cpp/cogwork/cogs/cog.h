@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "cogwork/base/id.h"
 #include "cogwork/base/text.h"
 #include "cogwork/base/time.h"
+#include "cogwork/cogs/program.h"
 #include "cogwork/model/labor.h"
 #include "cogwork/model/outcome.h"
 #include "cogwork/model/validate.h"
@@ -21,8 +23,10 @@ namespace cogwork {
 
 /// How calls of a Cog are carried out.
 enum class CogKind : std::uint8_t {
-  PLAIN = 0,  ///< A call that occupies a worker thread until it returns.
-  ASYNC = 1,  ///< A coroutine on an event loop; as many at once as there are.
+  PLAIN = 0,    ///< A call that occupies a worker thread until it returns.
+  ASYNC = 1,    ///< A coroutine on an event loop; as many at once as there are.
+  COMMAND = 2,  ///< A program, run once for each attempt; as many at once as there are.
+  PROCESS = 3,  ///< A program that stays up and serves many calls; as many at once as its processes have places.
 };
 
 /// What the engine knows of a Cog (C1). The code behind it is elsewhere.
@@ -31,11 +35,15 @@ struct CogInfo {
   std::string origin;  ///< "module:qualified.name"; tells a Cog apart from another of the same name (C1, R4).
   CogKind kind = CogKind::PLAIN;
   CogDefaults defaults;
+  std::string program;  ///< Of a process Cog: what its cog_path says before the Cog's own name.
+  int places = 0;       ///< Of a process Cog: how many calls its program serves at once.
 };
 
 /// The Cogs of a process by name, and how often each crashed (X10). Any thread.
 class CogRegistry : public CogLookup {
  public:
+  /// Knows what is built in: the command Cog.
+  CogRegistry();
   /// Registering the same origin again replaces it and forgets its crashes; another origin under a name that is taken throws
   /// CogError naming both (C1).
   void add(CogInfo info);
@@ -45,6 +53,22 @@ class CogRegistry : public CogLookup {
   /// The pointer holds for as long as the registry: what was replaced is kept.
   const CogDefaults* defaults(std::string_view cog_path) const override;
   std::string suggestion(std::string_view cog_path) const override;
+  bool checks_args(std::string_view cog_path) const override;
+  std::string args_problem(std::string_view cog_path, std::string_view args, std::string_view real_user) const override;
+
+  /// How a process Cog is to be used, and under which name.
+  void set_program_options(const std::string& cog_path, ProgramOptions options);
+  ProgramOptions program_options(std::string_view cog_path) const;
+  /// How many processes a program gets, and how many calls each of them: what was said of it last.
+  ProgramOptions pool_options(std::string_view program) const;
+  /// The program behind a cog_path: a name that was registered, or a path. Nothing where it is a Cog of this process.
+  std::optional<ProgramPath> program_of(std::string_view cog_path) const;
+  /// A Cog of a program that was loaded; again is no error, and forgets no crashes.
+  void add_program(CogInfo info);
+  /// One of its processes died: a crash of each of its Cogs (X10).
+  void count_program_crash(const std::string& program);
+  /// A new version of it is there: its Cogs' crashes are forgotten (X10).
+  void reset_program(const std::string& program);
 
   int crashes(std::string_view name) const;
   void count_crash(std::string_view name);
@@ -57,6 +81,8 @@ class CogRegistry : public CogLookup {
   };
   mutable std::mutex mutex_;
   std::map<std::string, Entry, std::less<>> entries_;
+  std::map<std::string, ProgramOptions, std::less<>> programs_;  // by cog_path
+  std::map<std::string, ProgramOptions, std::less<>> pools_;     // by program
   // defaults() hands out plain pointers: what was replaced stays alive. A registry sees few replacements (a notebook cell run
   // again), so they are kept.
   std::vector<std::shared_ptr<const CogInfo>> replaced_;
@@ -119,6 +145,8 @@ class Executor {
   virtual void start(AttemptRequest request) = 0;
   /// Asks the call to end (a time-out, an interrupting stop, a close). It reports as ever when it has.
   virtual void interrupt(AttemptKey key) = 0;
+  /// How long it may take to, with this grace, before its attempt is closed without it (X8a).
+  virtual Duration patience(Duration grace) const { return grace; }
   /// The attempt was closed while its call went on (X8a): its place is to be replaced, and its report will be dropped.
   virtual void abandon(AttemptKey key) = 0;
 };

@@ -9,11 +9,11 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "cogwork/base/completion.h"
 #include "cogwork/base/frame.h"
+#include "cogwork/engine/control_request.h"
 #include "cogwork/engine/engine.h"
 
 namespace cogwork {
@@ -22,24 +22,6 @@ class ControlServer;
 
 /// Not inherited by a program that is started.
 void keep_from_children(int fd);
-
-/// One request of a client: the fields of all of them, as each needs a few.
-struct ControlRequest {
-  std::int64_t id = -1;
-  std::string op;
-  Id object;
-  std::optional<Signal> signal;
-  bool interrupt = false;
-  bool start = true;
-  std::string by, note, name, document;
-  std::string faults;  ///< Of a submit: what the client found wrong already, as msgpack.
-  std::optional<std::uint64_t> since;
-  std::int64_t of = -1;        ///< The request that this one is about.
-  std::int64_t protocol = -1;  ///< hello
-};
-
-/// Nothing where the bytes are no request; `problem` says why.
-std::optional<ControlRequest> read_request(std::string_view body, std::string& problem);
 
 /// One client of the control socket. Everything but `deliver` runs on the loop's thread.
 class ControlSession : public std::enable_shared_from_this<ControlSession> {

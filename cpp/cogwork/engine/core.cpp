@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <cstdlib>
 
 namespace cogwork {
 namespace {
@@ -30,7 +31,7 @@ Core::Core(CoreSeams seams, EngineOptions options, std::uint64_t last_change)
     : seams_(std::move(seams)), options_(std::move(options)), next_change_(last_change + 1) {
   jobs_.free = options_.workers;
   checks_.free = options_.workers;
-  async_.free = INT_MAX;
+  unlimited_.free = INT_MAX;
 }
 
 Core::~Core() = default;
@@ -198,10 +199,14 @@ void Core::outcome(AttemptKey key, Outcome outcome) {
     return;
   }
   if (outcome.status == AttemptStatus::CRASHED) {
+    // Of a process Cog its executor counts: one death may take many attempts with it (X10).
     const auto attempt = run->attempts.find(job);
-    if (attempt != run->attempts.end() && attempt->second.cog) seams_.cogs->count_crash(attempt->second.cog->name);
+    if (attempt != run->attempts.end() && attempt->second.cog && attempt->second.cog->kind != CogKind::PROCESS) {
+      seams_.cogs->count_crash(attempt->second.cog->name);
+    }
   }
-  step(run, input::Ended{job, std::move(outcome), false});
+  const bool goes_on = (outcome.marks & Attempt::STILL_RUNNING) != 0;  // its executor has given up on it (X8a)
+  step(run, input::Ended{job, std::move(outcome), goes_on});
 }
 
 void Core::progressed(AttemptKey key, double fraction, Text message) {
@@ -331,21 +336,34 @@ void Core::rearm(LaborRun& run) {
 // ---- places and attempts (X13) ----
 
 Core::Lane& Core::lane_of(const CogInfo* cog, bool check) {
-  if (cog && cog->kind == CogKind::ASYNC) return async_;
-  return check ? checks_ : jobs_;
+  if (!cog || cog->kind == CogKind::PLAIN) return check ? checks_ : jobs_;
+  if (cog->kind != CogKind::PROCESS) return unlimited_;
+  const auto found = programs_.find(cog->program);
+  if (found != programs_.end()) return found->second;
+  auto& lane = programs_[cog->program];
+  lane.free = std::max(1, cog->places);
+  return lane;
 }
 
 Executor& Core::executor_of(const CogInfo& cog, bool check) {
-  if (cog.kind == CogKind::ASYNC) return *seams_.async_calls;
-  return check ? *seams_.checks : *seams_.jobs;
+  switch (cog.kind) {
+    case CogKind::PLAIN: return check ? *seams_.checks : *seams_.jobs;
+    case CogKind::ASYNC: return *seams_.async_calls;
+    case CogKind::COMMAND: return *seams_.commands;
+    case CogKind::PROCESS: return *seams_.processes;
+  }
+  std::abort();  // no such kind
 }
 
 void Core::dispatch() {
   if (closing_) return;
   for (bool moved = true; moved;) {  // a Job may go over to another lane
     moved = false;
-    for (auto* lane : {&checks_, &jobs_, &async_}) {
+    for (auto* lane : {&checks_, &jobs_, &unlimited_}) {
       while (give_place(*lane)) moved = true;
+    }
+    for (auto& [program, lane] : programs_) {
+      while (give_place(lane)) moved = true;
     }
   }
 }
@@ -433,8 +451,9 @@ void Core::hand_over(const std::shared_ptr<LaborRun>& run, std::uint32_t index) 
 void Core::interrupt(const std::shared_ptr<LaborRun>& run, std::uint32_t job) {
   const auto& attempt = run->attempts.at(job);
   if (!attempt.cog) return;  // it is answered already
-  graces_.emplace(seams_.clock->now() + options_.grace, attempt.key);
-  executor_of(*attempt.cog, attempt.check).interrupt(attempt.key);
+  auto& executor = executor_of(*attempt.cog, attempt.check);
+  graces_.emplace(seams_.clock->now() + executor.patience(options_.grace), attempt.key);
+  executor.interrupt(attempt.key);
 }
 
 void Core::note_ended_sequences(LaborRun& run) {

@@ -38,6 +38,8 @@ struct CoreSeams {
   Executor* jobs = nullptr;         ///< plain calls of Jobs
   Executor* checks = nullptr;       ///< plain calls of checks (X13)
   Executor* async_calls = nullptr;  ///< coroutines of both
+  Executor* commands = nullptr;     ///< programs of both
+  Executor* processes = nullptr;    ///< calls of programs that stay up, of both
   std::shared_ptr<FeedHub> feeds;
   Random random{0};
 };
@@ -181,7 +183,8 @@ class Core {
   std::vector<Stats::Waiting> waiting_;
   std::vector<std::pair<AttemptKey, Outcome>> pending_outcomes_;  // calls that were answered without an executor
 
-  Lane jobs_, checks_, async_;
+  Lane jobs_, checks_, unlimited_;
+  std::map<std::string, Lane, std::less<>> programs_;  // of process Cogs
   std::set<std::pair<Time, Id>> wakes_;
   std::multimap<Time, AttemptKey> graces_;  // calls that were asked to end: until when they may take
 

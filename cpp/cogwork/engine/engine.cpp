@@ -1,9 +1,12 @@
 #include "cogwork/engine/engine.h"
 
+#include <algorithm>
 #include <atomic>
 #include <future>
 #include <map>
 
+#include "cogwork/cogs/command_executor.h"
+#include "cogwork/cogs/process_executor.h"
 #include "cogwork/engine/control_server.h"
 #include "cogwork/engine/core.h"
 #include "cogwork/engine/loop.h"
@@ -29,6 +32,40 @@ void give_back_memory(std::size_t jobs) {
 #endif
 }
 
+/// The registry, and behind it programs: what is submitted may call one that has not been loaded yet. It waits for them.
+class SubmitLookup final : public CogLookup {
+ public:
+  SubmitLookup(const CogRegistry& cogs, ProcessExecutor& programs, std::string real_user)
+      : cogs_(cogs), programs_(programs), real_user_(std::move(real_user)) {}
+
+  const CogDefaults* defaults(std::string_view path) const override {
+    if (cogs_.program_of(path) && !loaded_.contains(path)) {
+      auto why = programs_.load(std::string(path), real_user_);
+      if (!loaded_.emplace(path, why).first->second.empty()) return nullptr;
+    }
+    return cogs_.defaults(path);
+  }
+  std::string suggestion(std::string_view path) const override { return cogs_.suggestion(path); }
+  std::string why_unknown(std::string_view path) const override {
+    const auto found = loaded_.find(path);
+    return found == loaded_.end() ? cogs_.why_unknown(path) : found->second;
+  }
+  bool checks_args(std::string_view path) const override { return cogs_.program_of(path) || cogs_.checks_args(path); }
+  std::string args_problem(std::string_view path, std::string_view args, std::string_view real_user) const override {
+    if (!cogs_.program_of(path)) return cogs_.args_problem(path, args, real_user);
+    if (!real_user.empty()) {
+      if (auto why = why_not_as(std::string(real_user)); !why.empty()) return why;
+    }
+    return programs_.validate(std::string(path), args, std::string(real_user));
+  }
+
+ private:
+  const CogRegistry& cogs_;
+  ProcessExecutor& programs_;
+  const std::string real_user_;
+  mutable std::map<std::string, std::string, std::less<>> loaded_;  // and why not
+};
+
 }  // namespace
 
 class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
@@ -45,11 +82,14 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
         jobs(loop, options.workers),
         checks(loop, options.workers),
         async_calls(loop, options.workers),
+        processes(options.guardian, static_cast<int>(std::clamp<std::int64_t>(options.grace.count() / 1000, 0, 60'000))),
+        commands(loop, processes, options.grace),
+        programs(loop, processes, *cogs, options.python, options.grace, options.max_output),
         committer(make_committer(
             store, [this](std::vector<CommitResult> results) { loop.committed(std::move(results)); }, [] {},
             Backoff(std::chrono::milliseconds(20), std::chrono::seconds(5), Random::from_system()))),
         core(seams(), options, store->last_change()) {
-    taken_up = open_core(core, *store, *cogs, options.recover);
+    taken_up = open_core(core, *store, *cogs, options.recover, options.python);
     loop.start(core);
     loop.post([](Core&) {});  // what was taken up goes on
   }
@@ -107,6 +147,8 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
     s.jobs = &jobs;
     s.checks = &checks;
     s.async_calls = &async_calls;
+    s.commands = &commands;
+    s.processes = &programs;
     s.feeds = feeds;
     s.random = Random::from_system();
     return s;
@@ -201,6 +243,8 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
     jobs.close();
     checks.close();
     async_calls.close();
+    programs.close();
+    processes.stop();
     loop.stop();
     committer.reset();
     lock.reset();
@@ -223,6 +267,9 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
   const std::shared_ptr<FeedHub> feeds;
   Loop loop;
   PullQueue jobs, checks, async_calls;
+  ProcessLoop processes;
+  CommandExecutor commands;
+  ProcessExecutor programs;
   std::unique_ptr<Committer> committer;
   Core core;
   std::vector<Id> taken_up;
@@ -248,9 +295,10 @@ Engine::~Engine() {
 void Engine::submit_async(Submission submission, std::function<void(Id, std::exception_ptr)> done) {
   auto& labor = submission.labor;
   auto faults = std::move(submission.faults);
-  validate(labor, *impl_->cogs, faults);
+  const SubmitLookup lookup(*impl_->cogs, impl_->programs, labor.real_user.str());
+  validate(labor, lookup, faults);
   if (!faults.empty()) throw ValidationError(to_issues(labor, std::move(faults)));
-  complete(labor, *impl_->cogs);
+  complete(labor, lookup);
   labor.cogs = origins_of(labor, *impl_->cogs);
   const auto jobs = labor.jobs.size();
   auto tree = std::make_shared<Labor>(std::move(labor));
@@ -395,7 +443,7 @@ void Engine::recheck_waiting() {
   std::map<Id, std::string> why_now;
   for (const auto& w : waiting) {
     auto labor = impl_->store->read_labor(w.labor, true);
-    auto why = why_waiting(labor, *impl_->cogs);
+    auto why = why_waiting(labor, *impl_->cogs, impl_->options.python);
     if (why.empty()) {
       ready.push_back({std::move(labor), impl_->store->last_link(w.labor)});
     } else {

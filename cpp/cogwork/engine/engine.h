@@ -27,6 +27,8 @@ struct EngineOptions {
   bool recover = true;
   std::string user;  ///< Shown as the store's owner, with the program.
   std::string program;
+  std::string guardian;        ///< The program that ends processes whose engine has died; without it none is started.
+  std::string python;          ///< The interpreter of process Cogs that are Python modules; absolute.
   bool control = true;         ///< Serve the store's control socket.
   bool takes_submits = false;  ///< Somebody takes from submits(): Labors may come over the socket.
 };

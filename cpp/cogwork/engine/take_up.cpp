@@ -4,12 +4,14 @@
 #include <map>
 #include <set>
 
+#include "cogwork/base/error.h"
 #include "cogwork/machine/labor_machine.h"
 
 namespace cogwork {
 namespace {
 
 constexpr std::size_t kMostNamed = 5;
+constexpr int kUsualConcurrency = 16;  // until its hello says how many
 
 std::vector<State> unfinished_states() {
   std::vector<State> states;
@@ -49,6 +51,27 @@ void refuse(Core& core, Storage& store, const StoredSignal& signal) {
   core.drop_stored(signal);
 }
 
+/// A program that was loaded when the Labor was submitted is known where it still is: it is started when it is called. Empty, or why not.
+std::string know_program(const Text& name, const Text& origin, CogRegistry& cogs, const std::string& python) {
+  const auto path = cogs.program_of(name);
+  CogInfo info;
+  try {
+    info.origin = find_program(path->program, python).origin + (path->cog.empty() ? "" : ":" + path->cog);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  if (info.origin != origin)
+    return "is " + info.origin + " here, and was " + origin.str() + "; open the engine in the folder that its path starts from";
+  const auto options = cogs.pool_options(path->program);
+  info.name = name.str();
+  info.kind = CogKind::PROCESS;
+  info.program = path->program;
+  info.places = options.processes * (options.concurrency > 0 ? options.concurrency : kUsualConcurrency);
+
+  cogs.add_program(std::move(info));
+  return {};
+}
+
 }  // namespace
 
 std::vector<std::pair<Text, Text>> origins_of(const Labor& labor, const CogRegistry& cogs) {
@@ -64,9 +87,12 @@ std::vector<std::pair<Text, Text>> origins_of(const Labor& labor, const CogRegis
   return {origins.begin(), origins.end()};
 }
 
-std::string why_waiting(const Labor& labor, const CogRegistry& cogs) {
+std::string why_waiting(const Labor& labor, CogRegistry& cogs, const std::string& python) {
   std::vector<std::string> unknown;
   for (const auto& [name, origin] : labor.cogs) {
+    if (cogs.program_of(name) && !cogs.find(name)) {
+      if (auto why = know_program(name, origin, cogs, python); !why.empty()) return "its cog '" + name.str() + "' " + why;
+    }
     const auto cog = cogs.find(name);
     if (!cog) {
       unknown.push_back("'" + name.str() + "' (" + origin.str() + ")");
@@ -88,7 +114,7 @@ std::string why_waiting(const Labor& labor, const CogRegistry& cogs) {
   return {};
 }
 
-Unfinished read_unfinished(Storage& store, const CogRegistry& cogs) {
+Unfinished read_unfinished(Storage& store, CogRegistry& cogs, const std::string& python) {
   Unfinished found;
   LaborFilter filter;
   filter.states = unfinished_states();
@@ -96,7 +122,7 @@ Unfinished read_unfinished(Storage& store, const CogRegistry& cogs) {
   for (auto stream = store.labors(filter); auto labor = stream->next();) ids.push_back(labor->id);
   for (const auto& id : ids) {
     auto labor = store.read_labor(id, true);
-    if (auto why = why_waiting(labor, cogs); !why.empty()) {
+    if (auto why = why_waiting(labor, cogs, python); !why.empty()) {
       found.waiting.push_back({id, labor.name, std::move(why)});
     } else {
       found.ready.push_back({std::move(labor), store.last_link(id)});
@@ -105,7 +131,7 @@ Unfinished read_unfinished(Storage& store, const CogRegistry& cogs) {
   return found;
 }
 
-std::vector<Id> open_core(Core& core, Storage& store, const CogRegistry& cogs, bool recover) {
+std::vector<Id> open_core(Core& core, Storage& store, CogRegistry& cogs, bool recover, const std::string& python) {
   for (const auto& record : store.records(RecordKind::CLIENT_ID)) {
     if (!record.value || record.value->size() < 16) continue;
     Id id;
@@ -114,7 +140,7 @@ std::vector<Id> open_core(Core& core, Storage& store, const CogRegistry& cogs, b
   }
   std::vector<Id> taken_up;
   if (!recover) return taken_up;
-  auto unfinished = read_unfinished(store, cogs);
+  auto unfinished = read_unfinished(store, cogs, python);
   std::vector<StoredSignal> late = hand_out(core, store.records(RecordKind::SIGNAL), unfinished);
   for (auto& found : unfinished.ready) {
     taken_up.push_back(found.labor.id);

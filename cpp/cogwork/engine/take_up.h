@@ -21,15 +21,15 @@ struct Unfinished {
 };
 
 /// Reads every Labor that has not ended, earliest first.
-Unfinished read_unfinished(Storage& store, const CogRegistry& cogs);
+Unfinished read_unfinished(Storage& store, CogRegistry& cogs, const std::string& python);
 
 /// The Cogs that a Labor calls, each once, with where this process has them from (R4).
 std::vector<std::pair<Text, Text>> origins_of(const Labor& labor, const CogRegistry& cogs);
 
-/// Why a stored Labor cannot go on in this process; empty where it can (R2, R4).
-std::string why_waiting(const Labor& labor, const CogRegistry& cogs);
+/// Why a stored Labor cannot go on in this process; empty where it can (R2, R4). Programs that it calls become known to the registry.
+std::string why_waiting(const Labor& labor, CogRegistry& cogs, const std::string& python);
 
 /// R1: tells a new core what it must know of the store: client ids, and with `recover` what is unfinished. Returns the Labors that it took up.
-std::vector<Id> open_core(Core& core, Storage& store, const CogRegistry& cogs, bool recover);
+std::vector<Id> open_core(Core& core, Storage& store, CogRegistry& cogs, bool recover, const std::string& python = {});
 
 }  // namespace cogwork

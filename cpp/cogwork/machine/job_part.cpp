@@ -117,6 +117,7 @@ void LaborMachine::ended(const input::Ended& in) {
   attempt.output = in.outcome.output;
   attempt.error = in.outcome.error;
   attempt.log = in.outcome.log;
+  attempt.version = in.outcome.version;
   attempt.marks = in.outcome.marks;
 
   auto status = in.outcome.status;

@@ -31,7 +31,7 @@ enum class Field : std::uint8_t {
   PASS_FAILURES, CONT_CHECK_INTERVAL, BAKE, PAUSE_ON_ENTRY, ENTRY_DELAY, FAILURES,
   TARGET, JOBS,
   COG_PATH, ARGS, TIMEOUT, RETRIES, RETRY_DELAY, RETRY_BACKOFF, RETRY_MAX_DELAY, ON_INTERRUPT, HELD, ROUNDS, ATTEMPTS, OUTPUT,
-  NUMBER, ROUND, STATUS, CUT, REPR, STILL_RUNNING, ERROR, LOG,
+  NUMBER, ROUND, STATUS, CUT, REPR, STILL_RUNNING, ERROR, LOG, VERSION,
   RANK, SINCE, BY, NOTE,
   STATES, NAME_PREFIX, NAME_SUFFIX, TARGETS, SUBMIT_BEGIN, SUBMIT_END, NEWEST_FIRST, LIMIT
 };
@@ -100,17 +100,9 @@ constexpr KnownField kJobFields[] = {
     {"output", Field::OUTPUT},
 };
 constexpr KnownField kAttemptFields[] = {
-    {"number", Field::NUMBER},
-    {"round", Field::ROUND},
-    {"started", Field::STARTED},
-    {"ended", Field::ENDED},
-    {"status", Field::STATUS},
-    {"output", Field::OUTPUT},
-    {"error", Field::ERROR},
-    {"log", Field::LOG},
-    {"cut", Field::CUT},
-    {"repr", Field::REPR},
-    {"still_running", Field::STILL_RUNNING},
+    {"number", Field::NUMBER},   {"round", Field::ROUND},   {"started", Field::STARTED}, {"ended", Field::ENDED},
+    {"status", Field::STATUS},   {"output", Field::OUTPUT}, {"error", Field::ERROR},     {"log", Field::LOG},
+    {"version", Field::VERSION}, {"cut", Field::CUT},       {"repr", Field::REPR},       {"still_running", Field::STILL_RUNNING},
 };
 constexpr KnownField kHoldFields[] = {{"rank", Field::RANK}, {"since", Field::SINCE}, {"by", Field::BY}, {"note", Field::NOTE}};
 constexpr KnownField kFilterFields[] = {
@@ -692,6 +684,7 @@ class DocumentReader {
           case Field::STILL_RUNNING: return mark(Attempt::STILL_RUNNING, name);
           case Field::ERROR: a.error = raw_text(name); return;
           case Field::LOG: a.log = raw_text(name); return;
+          case Field::VERSION: a.version = raw_text(name); return;
           default: a.output = Text(pass(name));
         }
       });

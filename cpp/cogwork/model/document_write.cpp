@@ -153,6 +153,7 @@ class DocumentWriter {
       if (output) value("output", a.output);
       text("error", a.error);
       text("log", a.log);
+      text("version", a.version);
     }
   }
 

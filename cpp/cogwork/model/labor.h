@@ -28,9 +28,10 @@ struct Attempt {
   AttemptStatus status = AttemptStatus::OPEN;
   /// Bits of `Attempt::Mark`.
   std::uint8_t marks = 0;
-  Text output;  ///< msgpack: what the Cog answered. Empty: nothing.
-  Text error;   ///< Text: what went wrong, with its traceback.
-  Text log;     ///< Text: what the Cog logged, a line each, bounded.
+  Text output;     ///< msgpack: what the Cog answered. Empty: nothing.
+  Text error;      ///< Text: what went wrong, with its traceback.
+  Text log;        ///< Text: what the Cog logged, a line each, bounded.
+  Text version{};  ///< Text: of the Cog that ran, where it has one (C3).
 
   enum Mark : std::uint8_t {
     CUT = 1,            ///< Output or error was longer than max_output and is cut (X9).

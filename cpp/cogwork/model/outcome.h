@@ -15,6 +15,7 @@ struct Outcome {
   Text output;             ///< msgpack
   Text error;
   Text log;
+  Text version{};  ///< Of the Cog that ran, where it has one (C3).
 };
 
 }  // namespace cogwork

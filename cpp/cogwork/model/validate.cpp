@@ -139,8 +139,10 @@ class Validator {
     fresh(j.state);
     if (j.cog_path.empty()) {
       fault("has no cog_path");
-    } else if (const auto& unknown = unknown_cog(j.cog_path); !unknown.empty()) {
-      fault(unknown);
+    } else if (const auto& cog = look_up(j.cog_path); !cog.unknown.empty()) {
+      fault(cog.unknown);
+    } else if (cog.checks_args) {
+      if (auto problem = cogs_.args_problem(j.cog_path, j.args, l_.real_user); !problem.empty()) fault(std::move(problem));
     }
     const auto& o = j.options;
     const auto given = [](Duration d) { return d.count() != kNotGiven; };
@@ -150,11 +152,18 @@ class Validator {
     if (o.retry_backoff >= 0 && o.retry_backoff < 1) fault("retry_backoff: must be 1 or more, is " + short_number(o.retry_backoff));
   }
 
-  /// Empty where the Cog loads; else what to say of it. Each name is looked up once.
-  const std::string& unknown_cog(const Text& name) {
+  struct LookedUp {
+    std::string unknown;  ///< Empty where the Cog loads; else what to say of it.
+    bool checks_args = false;
+  };
+  /// Each name is looked up once.
+  const LookedUp& look_up(const Text& name) {
     if (last_ && last_->first == name) return last_->second;
     auto [it, fresh] = looked_up_.try_emplace(name);
-    if (fresh && !cogs_.defaults(name)) it->second = "cog " + quote(name) + " is not registered" + cogs_.suggestion(name);
+    if (fresh) {
+      if (!cogs_.defaults(name)) it->second.unknown = "cog " + quote(name) + " " + cogs_.why_unknown(name);
+      it->second.checks_args = cogs_.checks_args(name);
+    }
     last_ = &*it;
     return it->second;
   }
@@ -163,8 +172,8 @@ class Validator {
   const CogLookup& cogs_;
   FaultFolder folder_;
   Fault place_;
-  std::unordered_map<Text, std::string> looked_up_;
-  const std::pair<const Text, std::string>* last_ = nullptr;
+  std::unordered_map<Text, LookedUp> looked_up_;
+  const std::pair<const Text, LookedUp>* last_ = nullptr;
 };
 
 template <typename T>

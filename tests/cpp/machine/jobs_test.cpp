@@ -37,7 +37,7 @@ TEST(Attempts, X8AnAnswerThatIsNoneOfTheWordsFailsTheJob) {
   for (const auto answer : {A::OPEN, A::INTERRUPTED, A::TIMED_OUT, A::STOPPED}) {
     MachineWorld w(LaborBuilder().task(1).jobs([](Job& j) { j.options.retries = 2; }).build());
     w.start();
-    w.step(input::Ended{0, {answer, 0, {}, "broken", {}}, false});
+    w.step(input::Ended{0, {answer, 0, {}, "broken", {}, {}}, false});
     EXPECT_EQ(w.statuses(0), "FAILURE_NO_RETRIES") << name_of(answer);
     EXPECT_EQ(w.state(), S::FAILED) << name_of(answer);
   }
@@ -49,7 +49,7 @@ TEST(Attempts, X8WhatTheCogSaidIsKeptInEachAttempt) {
   const auto began = w.now;
   w.pass(2s);
   w.handed.clear();
-  w.step(input::Ended{0, {A::FAILURE, Attempt::CUT, "\xc2", "Traceback ...", "a line"}, false});
+  w.step(input::Ended{0, {A::FAILURE, Attempt::CUT, "\xc2", "Traceback ...", "a line", {}}, false});
   const auto& first = w.job(0).attempts.at(0);
   EXPECT_EQ(first.started, began);
   EXPECT_EQ(first.ended, began + 2s);

@@ -1,0 +1,391 @@
+#include "cogwork/cogs/child_process.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/readable_pipe.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/writable_pipe.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/process/v2/environment.hpp>
+#include <boost/process/v2/posix/vfork_launcher.hpp>
+#include <boost/process/v2/process.hpp>
+#include <boost/process/v2/start_dir.hpp>
+#include <boost/process/v2/stdio.hpp>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "cogwork/base/close_on_fork.h"
+#include "cogwork/base/error.h"
+#include "cogwork/cogs/guardian.h"
+
+extern char** environ;  // NOLINT: POSIX's name
+
+namespace cogwork {
+namespace {
+
+namespace asio = boost::asio;
+namespace bp = boost::process::v2;
+using Steady = std::chrono::steady_clock;
+
+constexpr int kSocket = 3;                                 // of a child that wants one
+constexpr auto kLeftovers = std::chrono::seconds(2);       // what a process left behind may take to end, after TERM
+constexpr auto kDying = std::chrono::seconds(1);           // and after KILL
+constexpr auto kFirstLook = std::chrono::milliseconds(1);  // the kernel does not tell when a group is gone
+constexpr auto kLongestLook = std::chrono::milliseconds(20);
+
+std::string what(int error) { return std::system_category().message(error); }
+
+/// What is done in the child between vfork and exec. It shares this process's memory: nothing here may allocate, lock, or call what the C
+/// library does for all threads (its setuid would change the user of the whole process).
+struct InChild {
+  int guardian;
+  int socket;
+  const UserIdentity* user;
+
+  boost::system::error_code on_exec_setup(bp::posix::default_launcher&, const bp::filesystem::path&, const char* const*) const {
+    setpgid(0, 0);
+    tell_guardian(guardian, +1, getpid());
+    for (const int signal : {SIGPIPE, SIGINT, SIGQUIT, SIGTERM, SIGCHLD, SIGHUP}) {
+      struct sigaction plain {};
+      plain.sa_handler = SIG_DFL;
+      sigaction(signal, &plain, nullptr);
+    }
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+    if (socket >= 0) {
+      if (socket == kSocket ? fcntl(kSocket, F_SETFD, 0) < 0 : dup2(socket, kSocket) < 0) return failure();
+    }
+    if (user) {
+      if (syscall(SYS_setgroups, user->groups.size(), user->groups.data()) != 0 ||
+          syscall(SYS_setresgid, user->gid, user->gid, user->gid) != 0 ||
+          syscall(SYS_setresuid, user->uid, user->uid, user->uid) != 0) {
+        return failure();
+      }
+    }
+    return {};
+  }
+  static boost::system::error_code failure() { return {errno, boost::system::system_category()}; }
+};
+
+/// The file that is meant by a name: as execvp looks for it, with the PATH that the program will have.
+std::string find_executable(const Launch& launch) {
+  const auto& name = launch.executable;
+  if (name.empty()) throw Error("there is no program to run: its name is empty");
+  if (name.find('\0') != name.npos) throw Error("the name of a program holds a zero byte");
+  const auto base = launch.cwd.empty() ? std::filesystem::path() : std::filesystem::path(launch.cwd);
+  const auto usable = [](const std::string& path) {
+    struct stat about {};
+    return stat(path.c_str(), &about) == 0 && S_ISREG(about.st_mode) && access(path.c_str(), X_OK) == 0;
+  };
+  if (name.find('/') != name.npos) {
+    auto path = name[0] == '/' ? name : (base / name).string();
+    struct stat about {};
+    if (stat(path.c_str(), &about) != 0) throw Error("cannot run " + path + ": " + what(errno));
+    if (S_ISDIR(about.st_mode)) throw Error("cannot run " + path + ": it is a folder");
+    if (!usable(path)) throw Error("cannot run " + path + ": it is not executable for this user; chmod +x makes it so");
+    return path;
+  }
+  std::string search = "/usr/local/bin:/usr/bin:/bin";
+  for (const auto& variable : launch.environment) {
+    if (variable.rfind("PATH=", 0) == 0) search = variable.substr(5);
+  }
+  for (std::size_t at = 0; at <= search.size();) {
+    const auto end = std::min(search.find(':', at), search.size());
+    const auto folder = search.substr(at, end - at);
+    auto path = (folder.empty() ? base / name : std::filesystem::path(folder) / name).string();
+    if (usable(path)) return path;
+    at = end + 1;
+  }
+  throw Error("there is no program '" + name + "' in " + search);
+}
+
+bool exists(int group) { return kill(-group, 0) == 0 || errno == EPERM; }
+
+}  // namespace
+
+class ChildProcess::Impl {
+ public:
+  using Output = asio::readable_pipe;
+  using Input = asio::writable_pipe;
+
+  Impl(asio::io_context& io, Guardian& guardian_in, Events events_in)
+      : guardian(guardian_in), events(std::move(events_in)), out{Output(io), Output(io)}, input(io), timer(io), process(io) {}
+  ~Impl() {
+    if (socket >= 0) ::close(socket);
+    if (ended) return;
+    // Nobody is left who would see its end: the guardian does, unless it is said to be gone.
+    if (pid > 0) kill(-pid, SIGKILL);
+    process.detach();
+  }
+
+  void start(const Launch& launch);
+  void read(std::size_t which);
+  void feed();
+  void exited(const boost::system::error_code& error);
+  void end(Duration grace);
+  void look();
+  void look_later();
+  void finish(bool left);
+  void drain(std::size_t which);
+
+  Guardian& guardian;
+  Events events;
+  std::array<Output, 2> out;
+  std::array<std::array<char, 16384>, 2> buffers;
+  Input input;
+  std::string input_bytes;
+  asio::steady_timer timer;
+  bp::process process;
+  std::weak_ptr<ChildProcess> self;
+  int pid = -1;
+  int socket = -1;
+  ExitStatus status;
+  bool leader_gone = false;
+  bool ended = false;
+  std::optional<Steady::time_point> kill_at;  // when the group is to be killed
+  std::optional<Steady::time_point> give_up_at;
+  Steady::duration pause = kFirstLook;
+};
+
+std::vector<std::string> environment_with(const std::map<std::string, std::optional<std::string>>& changes) {
+  std::map<std::string, std::string, std::less<>> environment;
+  for (char** variable = environ; variable && *variable; ++variable) {
+    const std::string_view text(*variable);
+    if (const auto equal = text.find('='); equal != text.npos)
+      environment[std::string(text.substr(0, equal))] = text.substr(equal + 1);
+  }
+  for (const auto& [name, value] : changes) {
+    if (value) {
+      environment[name] = *value;
+    } else {
+      environment.erase(name);
+    }
+  }
+  std::vector<std::string> variables;
+  variables.reserve(environment.size());
+  for (const auto& [name, value] : environment) variables.emplace_back(name).append("=").append(value);
+  return variables;
+}
+
+std::optional<UserIdentity> find_user(const std::string& name) {
+  std::array<char, 16384> buffer;
+  passwd entry{};
+  passwd* found = nullptr;
+  if (getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || !found) return std::nullopt;
+  UserIdentity user{entry.pw_uid, entry.pw_gid, {}, entry.pw_name, entry.pw_dir, entry.pw_shell};
+  int count = 64;
+  user.groups.resize(static_cast<std::size_t>(count));
+  if (getgrouplist(name.c_str(), entry.pw_gid, user.groups.data(), &count) < 0) {
+    user.groups.resize(static_cast<std::size_t>(count));
+    getgrouplist(name.c_str(), entry.pw_gid, user.groups.data(), &count);
+  }
+  user.groups.resize(static_cast<std::size_t>(std::max(count, 0)));
+  return user;
+}
+
+std::string why_not_as(const std::string& name) {
+  const auto user = find_user(name);
+  if (!user) return "there is no user '" + name + "' on this machine";
+  if (user->uid == geteuid() || geteuid() == 0) return {};
+  return "processes can be run as another user ('" + name + "') by root only; run the engine as root, or as that user";
+}
+
+std::shared_ptr<ChildProcess> ChildProcess::start(asio::io_context& io, Guardian& guardian, const Launch& launch, Events events) {
+  std::shared_ptr<ChildProcess> child(new ChildProcess(std::make_unique<Impl>(io, guardian, std::move(events))));
+  child->impl_->self = child;
+  child->impl_->start(launch);
+  return child;
+}
+
+ChildProcess::ChildProcess(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ChildProcess::~ChildProcess() = default;
+int ChildProcess::pid() const { return impl_->pid; }
+void ChildProcess::end(Duration grace) { impl_->end(grace); }
+int ChildProcess::take_socket() { return std::exchange(impl_->socket, -1); }
+
+void ChildProcess::Impl::start(const Launch& launch) {
+  const auto executable = find_executable(launch);
+  if (!launch.cwd.empty() && access(launch.cwd.c_str(), X_OK) != 0) {
+    throw Error("cannot run " + executable + " in " + launch.cwd + ": " + what(errno));
+  }
+  int ends[2] = {-1, -1};
+  if (launch.wants_socket) {
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) throw Error("cannot run " + executable + ": " + what(errno));
+    for (const int end : ends) fcntl(end, F_SETFD, FD_CLOEXEC);
+    socket = ends[0];
+  }
+  std::vector<const char*> environment;
+  for (const auto& variable : launch.environment) environment.push_back(variable.c_str());
+  environment.push_back(nullptr);
+
+  bp::posix::vfork_launcher launcher;
+  launcher.env = environment.data();
+  if (launch.wants_socket) launcher.fd_whitelist.push_back(kSocket);
+  const InChild in_child{guardian.ready(), ends[1], launch.user ? &*launch.user : nullptr};
+  bp::process_start_dir folder(launch.cwd.empty() ? "." : launch.cwd);
+  const auto executor = timer.get_executor();
+  boost::system::error_code error;
+  try {
+    if (launch.input.empty()) {
+      bp::process_stdio stdio{nullptr, out[0], out[1]};
+      process = launcher(executor, error, executable, launch.args, stdio, folder, in_child);
+    } else {
+      bp::process_stdio stdio{input, out[0], out[1]};
+      process = launcher(executor, error, executable, launch.args, stdio, folder, in_child);
+    }
+  } catch (const boost::system::system_error& failed) {
+    error = failed.code();
+  }
+  if (ends[1] >= 0) ::close(ends[1]);
+  if (error) {
+    if (launcher.pid > 0) {  // the launchers leave a zombie behind where exec fails
+      waitpid(launcher.pid, nullptr, 0);
+      guardian.began(launcher.pid);
+      guardian.gone(launcher.pid);
+    }
+    ended = true;
+    std::string text = "cannot run " + executable + ": " + error.message();
+    if (error.value() == ENOENT) text += " (the interpreter in its first line?)";
+    if (error.value() == EAGAIN || error.value() == ENOMEM) text += "; too many processes, or too little memory";
+    if (launch.user && error.value() == EPERM) text += "; it may not be run as " + launch.user->name;
+    throw Error(text);
+  }
+  pid = process.id();
+  guardian.began(pid);
+  const auto owner = self.lock();
+  for (const std::size_t which : {0u, 1u}) read(which);
+  if (!launch.input.empty()) {
+    input_bytes = launch.input;
+    feed();
+  }
+  process.async_wait([owner](const boost::system::error_code& ec, int) { owner->impl_->exited(ec); });
+}
+
+void ChildProcess::Impl::feed() {
+  asio::async_write(input, asio::buffer(input_bytes), [owner = self.lock()](const boost::system::error_code&, std::size_t) {
+    boost::system::error_code ignored;  // who does not want to read it need not
+    owner->impl_->input.close(ignored);
+  });
+}
+
+void ChildProcess::Impl::read(std::size_t which) {
+  out[which].async_read_some(asio::buffer(buffers[which]),
+                             [owner = self.lock(), which](const boost::system::error_code& error, std::size_t size) {
+                               auto& me = *owner->impl_;
+                               if (size) me.events.printed({me.buffers[which].data(), size}, which == 1);
+                               if (!error && !me.ended) me.read(which);
+                             });
+}
+
+/// The leader has ended. What it left of its group is ended too; then, when nobody can print any more, what was printed is taken.
+void ChildProcess::Impl::exited(const boost::system::error_code& error) {
+  const int code = process.native_exit_code();
+  // A handle that is kept would look for the pid again when it goes, and by then the pid may be another's.
+  process.detach();
+  leader_gone = true;
+  status.known = !error;
+  if (status.known) {
+    status.signalled = WIFSIGNALED(code);
+    status.number = status.signalled ? WTERMSIG(code) : WEXITSTATUS(code);
+  }
+  if (!exists(pid)) return finish(false);
+  kill(-pid, SIGTERM);
+  kill(-pid, SIGCONT);
+  if (!kill_at) kill_at = Steady::now() + kLeftovers;
+  pause = kFirstLook;
+  look();
+}
+
+void ChildProcess::Impl::end(Duration grace) {
+  if (ended) return;
+  const auto at = Steady::now() + std::max(grace, Duration(0));
+  if (!kill_at || leader_gone) {
+    kill(-pid, SIGTERM);
+    kill(-pid, SIGCONT);  // a stopped one could not end
+  }
+  if (!kill_at || at < *kill_at) kill_at = at;
+  if (leader_gone) return look();
+  timer.expires_at(*kill_at);
+  timer.async_wait([owner = self.lock()](const boost::system::error_code& error) {
+    auto& me = *owner->impl_;
+    if (error || me.ended || me.leader_gone) return;
+    kill(-me.pid, SIGKILL);
+    me.give_up_at = Steady::now() + kDying;
+    me.timer.expires_at(*me.give_up_at);
+    me.timer.async_wait([owner](const boost::system::error_code& over) {
+      auto& still = *owner->impl_;
+      if (over || still.ended || still.leader_gone) return;
+      still.status.known = false;  // in the kernel, and deaf to KILL
+      still.finish(true);
+    });
+  });
+}
+
+void ChildProcess::Impl::look() {
+  if (ended) return;
+  if (!exists(pid)) return finish(false);
+  const auto now = Steady::now();
+  if (now >= *kill_at) {
+    kill(-pid, SIGKILL);
+    if (!give_up_at) give_up_at = now + kDying;
+    if (now >= *give_up_at) return finish(true);
+  }
+  look_later();
+}
+
+void ChildProcess::Impl::look_later() {
+  timer.expires_after(pause);
+  pause = std::min<Steady::duration>(pause * 2, kLongestLook);
+  timer.async_wait([owner = self.lock()](const boost::system::error_code& error) {
+    if (!error) owner->impl_->look();
+  });
+}
+
+void ChildProcess::Impl::finish(bool left) {
+  if (std::exchange(ended, true)) return;
+  if (!left) guardian.gone(pid);
+  boost::system::error_code ignored;
+  timer.cancel();
+  for (auto& pipe : out) pipe.cancel(ignored);
+  input.close(ignored);
+  // Behind what has been read already and waits to be told.
+  asio::post(timer.get_executor(), [owner = self.lock(), left] {
+    auto& me = *owner->impl_;
+    for (const std::size_t which : {0u, 1u}) me.drain(which);
+    const auto tell = std::exchange(me.events.ended, nullptr);
+    tell(me.status, left);
+  });
+}
+
+/// What is still in the pipe. Somebody who left the group may hold its other end, so its end is not waited for.
+void ChildProcess::Impl::drain(std::size_t which) {
+  auto& pipe = out[which];
+  if (!pipe.is_open()) return;
+  boost::system::error_code ignored;
+  fcntl(pipe.native_handle(), F_SETFL, fcntl(pipe.native_handle(), F_GETFL) | O_NONBLOCK);
+  std::array<char, 16384> bytes;
+  while (true) {
+    const auto size = ::read(pipe.native_handle(), bytes.data(), bytes.size());
+    if (size < 0 && errno == EINTR) continue;
+    if (size <= 0) break;
+    events.printed({bytes.data(), static_cast<std::size_t>(size)}, which == 1);
+  }
+  pipe.close(ignored);
+}
+
+}  // namespace cogwork

@@ -1,0 +1,244 @@
+#include "cogwork/cogs/cog_process.h"
+
+#include <algorithm>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/write.hpp>
+#include <cstring>
+#include <utility>
+
+#include "cogwork/base/close_on_fork.h"
+#include "cogwork/base/error.h"
+
+namespace cogwork {
+namespace {
+
+namespace asio = boost::asio;
+constexpr auto kHelloTime = std::chrono::seconds(30);
+
+std::string in_words(ExitStatus status) {
+  if (!status.known) return "it ended";
+  if (!status.signalled) return "it ended with exit status " + std::to_string(status.number);
+  const char* name = strsignal(status.number);
+  return "it was ended by signal " + std::to_string(status.number) + (name ? " (" + std::string(name) + ")" : "");
+}
+
+}  // namespace
+
+std::shared_ptr<CogProcess> CogProcess::start(asio::io_context& io, Guardian& guardian, const Launch& launch, std::string version,
+                                              Duration grace, Events events) {
+  std::shared_ptr<CogProcess> process(new CogProcess(io, std::move(version), grace, std::move(events)));
+  ChildProcess::Events child;
+  child.printed = [weak = std::weak_ptr(process)](std::string_view bytes, bool) {
+    const auto self = weak.lock();
+    if (!self) return;
+    if (self->flights_.empty()) self->printed_.add(bytes);
+    for (auto& [id, flight] : self->flights_) flight.log.add(bytes);
+  };
+  // The child holds its process, not the other way round, until it has ended: who let go of it is told all the same.
+  child.ended = [process](ExitStatus status, bool left) { process->exited(status, left); };
+  process->child_ = ChildProcess::start(io, guardian, launch, std::move(child));
+  const int fd = process->child_->take_socket();
+  close_on_fork(fd);
+  process->socket_.assign(asio::local::stream_protocol(), fd);
+  process->hello_timer_.expires_after(kHelloTime);
+  process->hello_timer_.async_wait([process](const boost::system::error_code& error) {
+    if (!error && !process->hello_) process->broken("it has not said hello within 30 s");
+  });
+  process->read();
+  return process;
+}
+
+CogProcess::CogProcess(asio::io_context& io, std::string version, Duration grace, Events events)
+    : socket_(io), hello_timer_(io), end_timer_(io), version_(std::move(version)), grace_(grace), events_(std::move(events)) {}
+
+CogProcess::~CogProcess() {
+  if (socket_.is_open()) forget_close_on_fork(socket_.native_handle());
+}
+
+// ---- requests ----
+
+std::int64_t CogProcess::validate(std::string_view cog, std::string_view args, Ended ended) {
+  const auto id = ++last_id_;
+  flights_[id].ended = std::move(ended);
+  send(write_validate(id, cog, args));
+  return id;
+}
+
+std::int64_t CogProcess::execute(std::string_view cog, const AttemptRequest& request, Progress progress, Ended ended) {
+  const auto id = ++last_id_;
+  auto& flight = flights_[id];
+  flight.ended = std::move(ended);
+  flight.progress = std::move(progress);
+  send(write_execute(id, cog, request));
+  return id;
+}
+
+void CogProcess::cancel(std::int64_t id, std::function<void()> deaf) {
+  const auto found = flights_.find(id);
+  if (found == flights_.end()) return;
+  found->second.cancelled = true;
+  send(write_cancel(id));
+  // One timer for each cancel: they are few, and each has its own grace.
+  const auto timer = std::make_shared<asio::steady_timer>(socket_.get_executor(), grace_);
+  timer->async_wait([self = shared_from_this(), id, deaf = std::move(deaf), timer](const boost::system::error_code&) {
+    if (self->gone_ || !self->flights_.contains(id)) return;
+    self->retired_ = self->deaf_ = true;
+    if (!self->end_if_all_are_cancelled()) deaf();
+  });
+}
+
+bool CogProcess::end_if_all_are_cancelled() {
+  if (!std::ranges::all_of(flights_, [](const auto& flight) { return flight.second.cancelled; })) return false;
+  end("it ignored for the grace that its calls were to end");
+  return true;
+}
+
+void CogProcess::retire() {
+  retired_ = true;
+  look_whether_done();
+}
+
+void CogProcess::end(const std::string& why) {
+  if (gone_ || std::exchange(ending_, true)) return;
+  retired_ = true;
+  caused_ = true;
+  why_ = why;
+  child_->end(grace_);
+}
+
+/// A process that takes nothing new and has nothing to do is asked to go, and if it does not, ended.
+void CogProcess::look_whether_done() {
+  if (!retired_ || !flights_.empty() || gone_ || std::exchange(ending_, true)) return;
+  caused_ = true;
+  why_ = "it was not needed any more";
+  send(write_shutdown());
+  end_timer_.expires_after(grace_);
+  end_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+    if (!error && !self->gone_) self->child_->end(self->grace_);
+  });
+}
+
+// ---- bytes ----
+
+void CogProcess::send(std::string body) {
+  if (!socket_.is_open()) return;
+  out_.push_back(make_frame(body));
+  if (out_.size() == 1) write();
+}
+
+void CogProcess::write() {
+  asio::async_write(socket_, asio::buffer(out_.front()),
+                    [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
+                      if (error || self->gone_) return;  // its end says why
+                      self->out_.pop_front();
+                      if (!self->out_.empty()) self->write();
+                    });
+}
+
+void CogProcess::read() {
+  socket_.async_read_some(
+      asio::buffer(buffer_), [self = shared_from_this()](const boost::system::error_code& error, std::size_t size) {
+        if (self->gone_ || error == asio::error::operation_aborted) return;
+        if (error) {
+          // Its end of the socket is closed. If it has not ended by itself soon, it has no use any more.
+          if (!self->ending_) self->broken("its end of the socket was closed");
+          return;
+        }
+        self->frames_.feed({self->buffer_.data(), size});
+        while (const auto body = self->frames_.next()) {
+          self->received(*body);
+          if (self->gone_ || !self->socket_.is_open()) return;
+        }
+        if (self->frames_.broken()) {
+          return self->broken("it sent a frame of " + std::to_string(self->frames_.refused_length()) +
+                              " bytes; frames hold 1 byte to 64 MiB of msgpack (does something print to its socket?)");
+        }
+        self->read();
+      });
+}
+
+void CogProcess::received(const std::string& body) {
+  std::string problem;
+  if (!hello_) {
+    hello_ = read_hello(body, problem);
+    if (!hello_) return broken(problem);
+    hello_timer_.cancel();
+    return events_.ready(*hello_);
+  }
+  auto message = read_cog_message(body, problem);
+  if (!message) return broken(problem);
+  const auto found = flights_.find(message->id);
+  if (found == flights_.end()) {
+    if (message->log || message->progress) return;  // a note that comes late
+    if (message->id >= 1 && message->id <= last_id_) {
+      return broken("it answered request " + std::to_string(message->id) + ", which is not in flight: answered twice, or given up");
+    }
+    return broken("it answered request " + std::to_string(message->id) + ", which was never made");
+  }
+  auto& flight = found->second;
+  if (message->log) {
+    flight.log.add(*message->log);
+    if (!message->log->ends_with('\n')) flight.log.add("\n");
+  }
+  if (message->progress && flight.progress) flight.progress(message->fraction, std::move(message->message));
+  if (!message->result && !message->ok && !message->error) return;
+  End end;
+  end.log = flight.log.text();
+  end.answer = std::move(message);
+  finish(found->first, std::move(end));
+}
+
+void CogProcess::finish(std::int64_t id, End end) {
+  auto node = flights_.extract(id);
+  node.mapped().ended(std::move(end));
+  if (gone_) return;
+  if (deaf_ && !flights_.empty()) end_if_all_are_cancelled();
+  look_whether_done();
+  if (!retired_) events_.room();
+}
+
+// ---- the end ----
+
+/// It does not keep the protocol: it is ended, and that is a crash of its own.
+void CogProcess::broken(const std::string& why) {
+  if (gone_ || ending_) return;
+  ending_ = retired_ = true;
+  why_ = why;
+  boost::system::error_code ignored;
+  if (forget_close_on_fork(socket_.native_handle())) socket_.close(ignored);
+  end_timer_.expires_after(std::chrono::milliseconds(100));  // most exit by themselves, and then say how
+  end_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+    if (error || self->gone_) return;
+    self->ended_here_ = true;
+    self->child_->end(self->grace_);
+  });
+}
+
+void CogProcess::exited(ExitStatus status, bool left) {
+  if (std::exchange(gone_, true)) return;
+  const auto self = shared_from_this();
+  hello_timer_.cancel();
+  end_timer_.cancel();
+  std::string why = caused_ ? why_ : in_words(status);
+  if (!caused_ && !why_.empty()) why = ended_here_ ? why_ + "; it was ended for that" : why_ + "; " + why;
+  if (!caused_ && !hello_ && !printed_.empty()) why += "\n" + printed_.text();
+  boost::system::error_code ignored;
+  if (socket_.is_open() && forget_close_on_fork(socket_.native_handle())) socket_.close(ignored);
+  child_.reset();
+  // First the process, then its requests: whoever is told of a crashed attempt finds the crash counted.
+  auto flights = std::exchange(flights_, {});
+  const auto gone = std::exchange(events_.gone, nullptr);
+  events_ = {};
+  gone(why, caused_);
+  for (auto& [id, flight] : flights) {
+    End end;
+    end.gone = why;
+    end.caused = caused_ && flight.cancelled;
+    end.left = left;
+    end.log = flight.log.text();
+    flight.ended(std::move(end));
+  }
+}
+
+}  // namespace cogwork

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "cogwork/base/id.h"
+#include "cogwork/model/state.h"
+
+namespace cogwork {
+
+/// One request of a client: the fields of all of them, as each needs a few.
+struct ControlRequest {
+  std::int64_t id = -1;
+  std::string op;
+  Id object;
+  std::optional<Signal> signal;
+  bool interrupt = false;
+  bool start = true;
+  std::string by, note, name, document;
+  std::string faults;  ///< Of a submit: what the client found wrong already, as msgpack.
+  std::optional<std::uint64_t> since;
+  std::int64_t of = -1;        ///< The request that this one is about.
+  std::int64_t protocol = -1;  ///< hello
+};
+
+/// Nothing where the bytes are no request; `problem` says why.
+std::optional<ControlRequest> read_request(std::string_view body, std::string& problem);
+
+}  // namespace cogwork

@@ -1,0 +1,1022 @@
+// A process Cog in C++: a program that a cogwork engine starts, and that serves many attempts at once. This header is all that it takes
+// (C++17, POSIX):
+//
+//   #include <cogwork/serve.h>
+//
+//   int main() {
+//     cogwork::Program program("2.1");
+//     program
+//         .cog("greet", [](cogwork::Call& call) { return cogwork::success("hello, " + call.args["name"].text()); })
+//         .description("Says hello").arg("name", cogwork::Kind::TEXT).idempotent();
+//     return program.serve();
+//   }
+//
+//   $ c++ -std=c++17 -pthread -I<folder of cogwork/serve.h> -o greet greet.cpp
+//
+// What goes over the wire: docs/internals/cog-protocol.md.
+#pragma once
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <iterator>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace cogwork {
+inline namespace serving {  // a name of its own for the linker: the engine's library has other classes of these names
+
+class Field;
+namespace detail {
+class Writer;
+}
+
+/// Raised where an arg is of another type than the one that was asked for; its text names the arg.
+struct WrongType : std::invalid_argument {
+  using std::invalid_argument::invalid_argument;
+};
+
+/// Any value that goes over the wire: args, outputs.
+class Value {
+ public:
+  using List = std::vector<Value>;
+  using Map = std::vector<std::pair<Value, Value>>;  ///< In the order that it came in. Keys are texts, mostly.
+  struct Bytes {
+    std::string data;
+  };
+  struct Extension {  ///< Of msgpack; type -1 is a time.
+    std::int8_t type;
+    std::string data;
+  };
+
+  Value() = default;  ///< nil
+  Value(std::nullptr_t) {}
+  template <class T, std::enable_if_t<std::is_integral_v<T>, int> = 0>
+  Value(T value) {
+    if constexpr (std::is_same_v<T, bool>) {
+      held_ = value;
+    } else {
+      held_ = static_cast<std::int64_t>(value);
+      if constexpr (std::is_unsigned_v<T>)
+        if (value > static_cast<std::uint64_t>(INT64_MAX)) held_ = static_cast<std::uint64_t>(value);
+    }
+  }
+  Value(double value) : held_(value) {}
+  Value(const char* text) : held_(std::string(text)) {}
+  Value(std::string_view text) : held_(std::string(text)) {}
+  Value(std::string text) : held_(std::move(text)) {}
+  Value(Bytes bytes) : held_(std::move(bytes)) {}
+  Value(Extension extension) : held_(std::move(extension)) {}
+  Value(List list) : held_(std::move(list)) {}
+  Value(Map map) : held_(std::move(map)) {}
+
+  bool is_nil() const { return holds<std::monostate>(); }
+  bool is_bool() const { return holds<bool>(); }
+  bool is_integer() const { return holds<std::int64_t>() || holds<std::uint64_t>(); }
+  bool is_number() const { return is_integer() || holds<double>(); }
+  bool is_text() const { return holds<std::string>(); }
+  bool is_bytes() const { return holds<Bytes>(); }
+  bool is_list() const { return holds<List>(); }
+  bool is_map() const { return holds<Map>(); }
+
+  /// Each throws WrongType where it is something else. `name` is what the error calls it.
+  const std::string& text(std::string_view name = "the value") const { return as<std::string>(name, "a text"); }
+  bool boolean(std::string_view name = "the value") const { return as<bool>(name, "true or false"); }
+  const std::string& bytes(std::string_view name = "the value") const { return as<Bytes>(name, "bytes").data; }
+  const List& list(std::string_view name = "the value") const { return as<List>(name, "a list"); }
+  const Map& map(std::string_view name = "the value") const { return as<Map>(name, "a map"); }
+  std::int64_t integer(std::string_view name = "the value") const { return as<std::int64_t>(name, "a whole number of 64 bits"); }
+  double number(std::string_view name = "the value") const {
+    if (const auto* whole = std::get_if<std::int64_t>(&held_)) return static_cast<double>(*whole);
+    if (const auto* large = std::get_if<std::uint64_t>(&held_)) return static_cast<double>(*large);
+    return as<double>(name, "a number");
+  }
+  /// One of a map. What is not there, or is in no map, is nil.
+  Field operator[](std::string_view key) const;
+  const Value* find(std::string_view key) const {
+    if (const auto* pairs = std::get_if<Map>(&held_))
+      for (const auto& [name, value] : *pairs)
+        if (const auto* text = std::get_if<std::string>(&name.held_); text && *text == key) return &value;
+    return nullptr;
+  }
+  /// In few words, for messages.
+  std::string describe() const {
+    if (is_nil()) return "missing";
+    if (is_bool()) return std::get<bool>(held_) ? "true" : "false";
+    if (const auto* whole = std::get_if<std::int64_t>(&held_)) return std::to_string(*whole);
+    if (is_number()) return "the number " + std::to_string(number());
+    if (is_text()) return "the text '" + std::get<std::string>(held_).substr(0, 80) + "'";
+    return is_list() ? "a list" : is_map() ? "a map" : is_bytes() ? "bytes" : "an extension of msgpack";
+  }
+
+  /// As msgpack. Of texts, bytes that are no UTF-8 become U+FFFD. Throws std::length_error on what is nested too deep.
+  std::string write() const;
+  /// One msgpack value and nothing behind it. Throws std::runtime_error.
+  static Value read(std::string_view bytes);
+
+ private:
+  template <class T>
+  bool holds() const {
+    return std::holds_alternative<T>(held_);
+  }
+  template <class T>
+  const T& as(std::string_view name, const char* wanted) const {
+    if (const T* found = std::get_if<T>(&held_)) return *found;
+    throw WrongType(std::string(name) + " is " + describe() + ", and should be " + wanted);
+  }
+  void write(detail::Writer& to, int depth) const;
+
+  std::variant<std::monostate, bool, std::int64_t, std::uint64_t, double, std::string, Bytes, Extension, List, Map> held_;
+};
+
+/// A value in a map, and the way to it, so that errors name the arg.
+class Field {
+ public:
+  Field(const Value& value, std::string name) : value_(&value), name_(std::move(name)) {}
+
+  const std::string& text() const { return value_->text(name_); }
+  bool boolean() const { return value_->boolean(name_); }
+  std::int64_t integer() const { return value_->integer(name_); }
+  double number() const { return value_->number(name_); }
+  const std::string& bytes() const { return value_->bytes(name_); }
+  const Value::List& list() const { return value_->list(name_); }
+  const Value::Map& map() const { return value_->map(name_); }
+  /// The same, with what counts where it is nil or left out.
+  std::string text_or(std::string_view other) const { return given() ? text() : std::string(other); }
+  bool boolean_or(bool other) const { return given() ? boolean() : other; }
+  std::int64_t integer_or(std::int64_t other) const { return given() ? integer() : other; }
+  double number_or(double other) const { return given() ? number() : other; }
+
+  bool given() const { return !value_->is_nil(); }
+  const Value& value() const { return *value_; }
+  Field operator[](std::string_view key) const {
+    const Field inner = (*value_)[key];
+    return {*inner.value_, name_ + "." + inner.name_};
+  }
+
+ private:
+  const Value* value_;
+  std::string name_;
+};
+
+inline Field Value::operator[](std::string_view key) const {
+  static const Value nil;
+  const Value* found = find(key);
+  return {found ? *found : nil, std::string(key)};
+}
+
+// ---- what a Cog answers ----
+
+enum class Status : std::uint8_t { SUCCESS, FAILURE, FAILURE_NO_RETRIES };
+
+struct Result {
+  Status status = Status::SUCCESS;
+  Value output;
+  std::string error;
+};
+
+inline Result success(Value output = {}) { return {Status::SUCCESS, std::move(output), {}}; }
+inline Result failure(std::string error, Value output = {}) { return {Status::FAILURE, std::move(output), std::move(error)}; }
+/// It is no use to try again.
+inline Result failure_no_retries(std::string error, Value output = {}) {
+  return {Status::FAILURE_NO_RETRIES, std::move(output), std::move(error)};
+}
+/// Thrown by a Cog, it is failure_no_retries(what()). Any other exception is failure(what()).
+struct NoRetry : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// ---- msgpack ----
+
+namespace detail {
+
+constexpr std::size_t kLargestFrame = std::size_t{64} << 20;
+constexpr std::size_t kLargestLog = std::size_t{1} << 20;
+constexpr int kDeepest = 500;  // lists and maps in each other, that are written; an engine takes 512
+constexpr int kDeepestRead = 600;
+
+/// How many bytes the character at the beginning has; 0 where there is none.
+inline std::size_t utf8_length(std::string_view text) {
+  const auto at = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+  const unsigned first = at(0), second = at(1);
+  if (first < 0x80) return 1;
+  const std::size_t length = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+  for (std::size_t i = 1; i < length; ++i)
+    if ((at(i) & 0xc0) != 0x80) return 0;
+  const bool bad = (first == 0xe0 && second < 0xa0) || (first == 0xed && second >= 0xa0) || (first == 0xf0 && second < 0x90) ||
+                   (first == 0xf4 && second >= 0x90);
+  return bad ? 0 : length;
+}
+
+inline std::string valid_utf8(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  std::size_t begin = 0, at = 0;  // from begin to at it is valid
+  while (at < text.size()) {
+    std::uint64_t eight = 0x80;
+    if (text.size() - at >= 8) std::memcpy(&eight, text.data() + at, 8);
+    const std::size_t length = (eight & 0x8080808080808080) == 0 ? 8 : utf8_length(text.substr(at));
+    if (length == 0) {
+      out += text.substr(begin, at - begin);
+      out += "\xef\xbf\xbd";
+      begin = at + 1;
+    }
+    at += std::max<std::size_t>(length, 1);
+  }
+  out += text.substr(begin);
+  return out;
+}
+
+/// The beginning of a text that is too long, and how long it was.
+inline std::string shortened(std::string_view text, std::size_t most) {
+  if (text.size() <= most) return std::string(text);
+  std::size_t end = most;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return std::string(text.substr(0, end)) + "\n... cut: it had " + std::to_string(text.size()) + " bytes";
+}
+
+class Writer {
+ public:
+  explicit Writer(std::string& out) : out_(out) {}
+
+  void put(std::monostate) { byte(0xc0); }
+  void put(bool value) { byte(value ? 0xc3 : 0xc2); }
+  void put(std::int64_t value) {
+    if (value >= 0) return put(static_cast<std::uint64_t>(value));
+    if (value >= -32) return byte(static_cast<unsigned>(value) & 0xff);
+    byte(0xd3), number(static_cast<std::uint64_t>(value), 8);
+  }
+  void put(std::uint64_t value) {
+    if (value < 0x80) return byte(static_cast<unsigned>(value));
+    byte(0xcf), number(value, 8);
+  }
+  void put(double value) {
+    std::uint64_t bits = 0;
+    std::memcpy(&bits, &value, sizeof bits);
+    byte(0xcb), number(bits, 8);
+  }
+  void put(const std::string& value) {
+    const std::string valid = valid_utf8(value);
+    head(0xa0, 32, 0xdb, valid.size()), out_ += valid;
+  }
+  void put(const Value::Bytes& value) { head(0, 0, 0xc6, value.data.size()), out_ += value.data; }
+  void put(const Value::Extension& value) {
+    head(0, 0, 0xc9, value.data.size()), byte(static_cast<unsigned char>(value.type)), out_ += value.data;
+  }
+  void list(std::size_t items) { head(0x90, 16, 0xdd, items); }
+  void map(std::size_t pairs) { head(0x80, 16, 0xdf, pairs); }
+
+ private:
+  void byte(unsigned value) { out_ += static_cast<char>(value); }
+  void number(std::uint64_t value, int width) {
+    for (int shift = 8 * (width - 1); shift >= 0; shift -= 8) byte(static_cast<unsigned>(value >> shift & 0xff));
+  }
+  /// A short length stands in the first byte, any other in four bytes behind it.
+  void head(unsigned short_form, std::size_t below, unsigned long_form, std::size_t length) {
+    if (length < below) return byte(short_form | static_cast<unsigned>(length));
+    if (length > UINT32_MAX) throw std::length_error("msgpack holds at most 4 GiB");
+    byte(long_form), number(length, 4);
+  }
+
+  std::string& out_;
+};
+
+class Reader {
+ public:
+  explicit Reader(std::string_view bytes) : bytes_(bytes) {}
+
+  Value value(int depth = 0) {
+    const unsigned byte = static_cast<unsigned char>(take(1)[0]);
+    if (byte < 0x80) return byte;
+    if (byte < 0x90) return map(byte & 0x0f, depth);
+    if (byte < 0xa0) return list(byte & 0x0f, depth);
+    if (byte < 0xc0) return Value(take(byte & 0x1f));
+    if (byte >= 0xe0) return static_cast<std::int8_t>(byte);
+    switch (byte) {
+      case 0xc0: return {};
+      case 0xc2: return false;
+      case 0xc3: return true;
+      case 0xc4:
+      case 0xc5:
+      case 0xc6: return Value::Bytes{std::string(take(number(1u << (byte - 0xc4))))};
+      case 0xc7:
+      case 0xc8:
+      case 0xc9: return extension(number(1u << (byte - 0xc7)));
+      case 0xca: return static_cast<double>(real<float, std::uint32_t>());
+      case 0xcb: return real<double, std::uint64_t>();
+      case 0xcc:
+      case 0xcd:
+      case 0xce:
+      case 0xcf: return number(1u << (byte - 0xcc));
+      case 0xd0: return static_cast<std::int8_t>(number(1));
+      case 0xd1: return static_cast<std::int16_t>(number(2));
+      case 0xd2: return static_cast<std::int32_t>(number(4));
+      case 0xd3: return static_cast<std::int64_t>(number(8));
+      case 0xd4:
+      case 0xd5:
+      case 0xd6:
+      case 0xd7:
+      case 0xd8: return extension(1u << (byte - 0xd4));
+      case 0xd9:
+      case 0xda:
+      case 0xdb: return Value(take(number(1u << (byte - 0xd9))));
+      case 0xdc:
+      case 0xdd: return list(number(2u << (byte - 0xdc)), depth);
+      case 0xde:
+      case 0xdf: return map(number(2u << (byte - 0xde)), depth);
+      default: throw std::runtime_error("malformed msgpack");
+    }
+  }
+  bool at_end() const { return bytes_.empty(); }
+
+ private:
+  std::string_view take(std::uint64_t count) {
+    if (count > bytes_.size()) throw std::runtime_error("msgpack that is cut off");
+    const auto piece = bytes_.substr(0, count);
+    bytes_.remove_prefix(count);
+    return piece;
+  }
+  std::uint64_t number(std::size_t width) {
+    std::uint64_t value = 0;
+    for (const char c : take(width)) value = value << 8 | static_cast<unsigned char>(c);
+    return value;
+  }
+  template <class Real, class Bits>
+  Real real() {
+    const auto bits = static_cast<Bits>(number(sizeof(Bits)));
+    Real value = 0;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+  }
+  Value extension(std::uint64_t length) {
+    const auto type = static_cast<std::int8_t>(number(1));
+    return Value::Extension{type, std::string(take(length))};
+  }
+  // Nothing is reserved for a length that was only promised: each item is there before it takes memory.
+  Value list(std::uint64_t count, int depth) {
+    check(depth);
+    Value::List items;
+    for (; count > 0; --count) items.push_back(value(depth + 1));
+    return items;
+  }
+  Value map(std::uint64_t count, int depth) {
+    check(depth);
+    Value::Map pairs;
+    for (; count > 0; --count) {
+      Value key = value(depth + 1);
+      pairs.emplace_back(std::move(key), value(depth + 1));
+    }
+    return pairs;
+  }
+  static void check(int depth) {
+    if (depth > kDeepestRead) throw std::runtime_error("msgpack that is nested too deep");
+  }
+
+  std::string_view bytes_;
+};
+
+}  // namespace detail
+
+inline void Value::write(detail::Writer& to, int depth) const {
+  if (depth > detail::kDeepest) throw std::length_error("it is nested too deep");
+  std::visit(
+      [&](const auto& value) {
+        using Held = std::decay_t<decltype(value)>;
+        if constexpr (std::is_same_v<Held, List>) {
+          to.list(value.size());
+          for (const Value& item : value) item.write(to, depth + 1);
+        } else if constexpr (std::is_same_v<Held, Map>) {
+          to.map(value.size());
+          for (const auto& [key, item] : value) key.write(to, depth + 1), item.write(to, depth + 1);
+        } else {
+          to.put(value);
+        }
+      },
+      held_);
+}
+
+inline std::string Value::write() const {
+  std::string out;
+  detail::Writer to(out);
+  write(to, 0);
+  return out;
+}
+
+inline Value Value::read(std::string_view bytes) {
+  detail::Reader reader(bytes);
+  Value value = reader.value();
+  if (!reader.at_end()) throw std::runtime_error("something behind the msgpack value");
+  return value;
+}
+
+// ---- one attempt ----
+
+namespace detail {
+
+/// The socket to the engine. Any thread sends.
+class Channel {
+ public:
+  explicit Channel(int fd) : fd_(fd) {}
+
+  /// Throws std::length_error where it fits in no frame. Where the engine is gone the process ends.
+  void send(const Value& message) {
+    const std::string body = message.write();
+    if (body.size() > kLargestFrame) throw std::length_error("it has " + std::to_string(body.size()) + " bytes");
+    std::string frame;
+    frame.reserve(4 + body.size());
+    for (int shift = 24; shift >= 0; shift -= 8) frame += static_cast<char>(body.size() >> shift & 0xff);
+    frame += body;
+    const std::lock_guard lock(mutex_);
+    for (std::size_t at = 0; at < frame.size();) {
+      const auto sent = ::send(fd_, frame.data() + at, frame.size() - at, MSG_NOSIGNAL);
+      if (sent < 0 && errno != EINTR) _exit(0);
+      if (sent > 0) at += static_cast<std::size_t>(sent);
+    }
+  }
+
+ private:
+  int fd_;
+  std::mutex mutex_;
+};
+
+class Server;
+
+}  // namespace detail
+
+/// One attempt, until the Cog's function returns. Threads that the function starts may use it until then.
+class Call {
+ public:
+  Value args;
+  std::string job, labor;  ///< Ids.
+  std::string job_name, labor_name;
+  std::string target;  ///< Empty for a check.
+  std::string real_user;
+  std::int64_t attempt = 1;
+  bool check = false;
+  double timeout = 0;                                  ///< Seconds. When they are over, the engine cancels.
+  std::vector<std::pair<std::string, Value>> outputs;  ///< Of the Jobs before it in its Sequence, by name.
+
+  /// The output of the Job of that name before it; nil where there is none.
+  Value output(std::string_view name) const {
+    for (auto it = outputs.rbegin(); it != outputs.rend(); ++it)
+      if (it->first == name) return it->second;
+    return {};
+  }
+  /// How far it is, 0 to 1, if that is known, for those who watch.
+  void progress(std::optional<double> done, std::string_view message = {}) {
+    Value number;
+    if (done && !std::isnan(*done)) number = std::clamp(*done, 0.0, 1.0);
+    channel_.send(Value::Map{{"id", id_}, {"progress", number}, {"message", detail::shortened(message, detail::kLargestLog)}});
+  }
+  /// One or more lines for the attempt's log.
+  void log(std::string_view lines) {
+    channel_.send(Value::Map{{"id", id_}, {"log", detail::shortened(lines, detail::kLargestLog)}});
+  }
+  /// It is to end soon: its time is over, or it is stopped. What the function then returns counts as ever.
+  bool cancelled() const { return cancelled_; }
+  /// Waits, and wakes when the call is cancelled; then it is false.
+  bool sleep(double seconds) const {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::duration<double>(std::clamp(seconds, 0.0, 1e8));
+    std::unique_lock lock(mutex_);
+    changed_.wait_until(lock, until, [this] { return cancelled_.load(); });
+    return !cancelled_;
+  }
+
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+ private:
+  friend class detail::Server;
+  Call(detail::Channel& channel, std::int64_t id) : channel_(channel), id_(id) {}
+  void cancel() {
+    {
+      const std::lock_guard lock(mutex_);
+      cancelled_ = true;
+    }
+    changed_.notify_all();
+  }
+
+  detail::Channel& channel_;
+  const std::int64_t id_;
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  std::atomic<bool> cancelled_{false};
+  std::atomic<bool> taken_{false};  // by the thread that answers it
+};
+
+// ---- Cogs ----
+
+enum class Kind : std::uint8_t { TEXT, INTEGER, NUMBER, BOOLEAN, LIST, MAP, ANY };
+
+/// A Cog of a Program. What is not said is left to the engine.
+class Cog {
+ public:
+  using Run = std::function<Result(Call&)>;
+
+  Cog(std::string name, Run run) : name_(std::move(name)), run_(std::move(run)) {}
+
+  Cog& description(std::string text) { return set("desc", std::move(text)); }
+  Cog& owner(std::string text) { return set("owner", std::move(text)); }
+  Cog& tags(Value::List texts) { return set("tags", std::move(texts)); }
+  /// It is safe to run again after a crash.
+  Cog& idempotent(bool is = true) { return set("idempotent", is); }
+  /// Defaults of its Jobs; seconds.
+  Cog& timeout(double seconds) { return set("timeout", seconds); }
+  Cog& retries(int count) { return set("retries", count); }
+  Cog& retry_delay(double seconds) { return set("retry_delay", seconds); }
+  Cog& retry_backoff(double factor) { return set("retry_backoff", factor); }
+  Cog& retry_max_delay(double seconds) { return set("retry_max_delay", seconds); }
+  /// How many attempts the program runs at once, each in a thread; 16 if no Cog says. The smallest of its Cogs' counts.
+  Cog& concurrency(int count) {
+    if (count < 1 || count > 10'000) throw std::invalid_argument("concurrency is 1 to 10,000, not " + std::to_string(count));
+    return set("concurrency", count);
+  }
+  /// Declares an arg. Once there is one, args are checked: none may be missing, unknown, or of another kind.
+  Cog& arg(std::string name, Kind kind, std::string description = {}) {
+    return declare(std::move(name), kind, true, std::move(description));
+  }
+  /// One that may be nil or left out.
+  Cog& optional_arg(std::string name, Kind kind, std::string description = {}) {
+    return declare(std::move(name), kind, false, std::move(description));
+  }
+  /// What is wrong with args, at submit, beyond their kinds; empty: nothing. An exception counts as its text. Runs beside attempts.
+  Cog& validate(std::function<std::string(const Value& args)> check) {
+    check_ = std::move(check);
+    return *this;
+  }
+
+  const std::string& name() const { return name_; }
+
+ private:
+  friend class Program;
+  friend class detail::Server;
+  struct Arg {
+    std::string name;
+    Kind kind;
+    bool required;
+    std::string description;
+  };
+  static constexpr const char* kKinds[] = {"string", "integer", "number", "boolean", "array", "object", nullptr};  // by Kind
+
+  Cog& set(const char* field, Value value) {
+    fields_[field] = std::move(value);
+    return *this;
+  }
+  Cog& declare(std::string name, Kind kind, bool required, std::string description) {
+    args_.push_back({std::move(name), kind, required, std::move(description)});
+    return *this;
+  }
+  static bool fits(const Value& value, Kind kind) {
+    switch (kind) {
+      case Kind::TEXT: return value.is_text();
+      case Kind::INTEGER: return value.is_integer();
+      case Kind::NUMBER: return value.is_number();
+      case Kind::BOOLEAN: return value.is_bool();
+      case Kind::LIST: return value.is_list();
+      case Kind::MAP: return value.is_map();
+      case Kind::ANY: break;
+    }
+    return true;
+  }
+  /// Its map in the hello.
+  Value described() const {
+    Value::Map all{{"name", name_}};
+    for (const auto& [field, value] : fields_) all.emplace_back(field, value);
+    if (args_.empty()) return all;
+    Value::Map properties;
+    Value::List required;
+    for (const Arg& arg : args_) {
+      Value::Map property;
+      if (const char* kind = kKinds[static_cast<std::size_t>(arg.kind)]) property.emplace_back("type", kind);
+      if (!arg.description.empty()) property.emplace_back("description", arg.description);
+      properties.emplace_back(arg.name, property);
+      if (arg.required) required.emplace_back(arg.name);
+    }
+    all.emplace_back(
+        "args",
+        Value::Map{{"type", "object"}, {"properties", properties}, {"required", required}, {"additionalProperties", false}});
+    return all;
+  }
+  /// What is wrong with the kinds of args; empty: nothing.
+  std::string misfit(const Value& args) const {
+    if (args_.empty()) return {};
+    if (!args.is_map()) return "the args are " + args.describe() + ", and should be a map";
+    for (const Arg& arg : args_) {
+      const Value* given = args.find(arg.name);
+      if (!given && arg.kind == Kind::ANY && arg.required) return arg.name + " is missing";
+      if (!given || given->is_nil() ? arg.required && arg.kind != Kind::ANY : !fits(*given, arg.kind)) {
+        return arg.name + " is " + (given ? given->describe() : "missing") + ", and should be of the type " +
+               kKinds[static_cast<std::size_t>(arg.kind)];
+      }
+    }
+    for (const auto& [key, value] : args.map()) {
+      const bool known = key.is_text() &&
+                         std::any_of(args_.begin(), args_.end(), [&name = key](const Arg& arg) { return arg.name == name.text(); });
+      if (!known) return "there is no arg " + (key.is_text() ? "'" + key.text() + "'" : "that is " + key.describe());
+    }
+    return {};
+  }
+
+  std::string name_;
+  Run run_;
+  std::function<std::string(const Value&)> check_;
+  std::map<std::string, Value> fields_;
+  std::vector<Arg> args_;
+};
+
+// ---- serving ----
+
+namespace detail {
+
+/// Threads that do what they are given, in its order; as many as are needed, up to a number.
+class Pool {
+ public:
+  explicit Pool(std::size_t most) : most_(most) {}
+  ~Pool() {
+    {
+      const std::lock_guard lock(mutex_);
+      closing_ = true;
+    }
+    changed_.notify_all();
+    for (auto& thread : threads_) thread.join();
+  }
+
+  /// Throws std::system_error where there is no thread and none can be started.
+  void run(std::function<void()> work) {
+    const std::lock_guard lock(mutex_);
+    if (idle_ <= queue_.size() && threads_.size() < most_) {
+      try {
+        threads_.emplace_back([this] { serve(); });
+      } catch (const std::system_error&) {
+        if (threads_.empty()) throw;
+      }
+    }
+    queue_.push_back(std::move(work));
+    changed_.notify_one();
+  }
+
+ private:
+  void serve() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      ++idle_;
+      changed_.wait(lock, [this] { return closing_ || !queue_.empty(); });
+      --idle_;
+      if (queue_.empty()) return;
+      const auto work = std::move(queue_.front());
+      queue_.pop_front();
+      lock.unlock();
+      work();
+      lock.lock();
+    }
+  }
+
+  const std::size_t most_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> queue_;
+  std::vector<std::thread> threads_;
+  std::size_t idle_ = 0;
+  bool closing_ = false;
+};
+
+inline std::atomic<int> wake_on_term{-1};
+
+/// What the engine says, read in the thread that serves; attempts run in a pool, and one thread validates, so that no submit waits for attempts.
+class Server {
+ public:
+  Server(int fd, const std::deque<Cog>& cogs, std::size_t concurrency)
+      : fd_(fd), cogs_(cogs), channel_(fd), runs_(concurrency), checks_(1) {}
+
+  int serve(const std::string& version) {
+    open_pipe();
+    Value::List described;
+    for (const Cog& cog : cogs_) described.emplace_back(cog.described());
+    Value::Map hello{{"op", "hello"}, {"protocol", 1}, {"cogs", described}};
+    if (!version.empty()) hello.emplace_back("version", version);
+    channel_.send(hello);
+    try {
+      while (!ending_ || in_flight_ > 0) turn();
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "cogwork: what the engine sent cannot be read: %s\n", error.what());
+      std::fflush(stderr);
+      _exit(1);
+    }
+    return 0;
+  }
+
+ private:
+  /// Through the pipe the serving thread wakes on SIGTERM, and when the last answer was given.
+  void open_pipe() {
+    int ends[2];
+    if (::pipe(ends) != 0) throw std::system_error(errno, std::generic_category(), "pipe");
+    for (const int end : ends) ::fcntl(end, F_SETFD, FD_CLOEXEC);
+    wake_ = ends[0];
+    waker_ = ends[1];
+    wake_on_term = waker_;
+    struct sigaction action = {};
+    action.sa_handler = [](int) {
+      const int saved = errno;
+      [[maybe_unused]] const auto written = ::write(wake_on_term, "t", 1);
+      errno = saved;
+    };
+    action.sa_flags = static_cast<int>(SA_RESTART | SA_RESETHAND);  // a second one ends the process as it does any other
+    ::sigaction(SIGTERM, &action, nullptr);
+  }
+
+  void turn() {
+    pollfd watched[] = {{fd_, POLLIN, 0}, {wake_, POLLIN, 0}};
+    if (::poll(watched, 2, -1) < 0) {
+      if (errno == EINTR) return;
+      throw std::system_error(errno, std::generic_category(), "poll");
+    }
+    char bytes[16 * 1024];
+    if (watched[1].revents) {
+      const auto count = ::read(wake_, bytes, sizeof bytes);
+      if (count > 0 && std::find(bytes, bytes + count, 't') != bytes + count) end();
+    }
+    if (!watched[0].revents) return;
+    const auto count = ::recv(fd_, bytes, sizeof bytes, 0);
+    if (count < 0 && errno == EINTR) return;
+    if (count <= 0) _exit(0);  // the engine is gone
+    buffer_.append(bytes, static_cast<std::size_t>(count));
+    std::size_t at = 0;
+    while (buffer_.size() - at >= 4) {
+      std::size_t length = 0;
+      for (std::size_t i = 0; i < 4; ++i) length = length << 8 | static_cast<unsigned char>(buffer_[at + i]);
+      if (length == 0 || length > kLargestFrame) throw std::runtime_error("a frame of " + std::to_string(length) + " bytes");
+      if (buffer_.size() - at - 4 < length) break;
+      handle(Value::read(std::string_view(buffer_).substr(at + 4, length)));
+      at += 4 + length;
+    }
+    buffer_.erase(0, at);
+  }
+
+  void handle(const Value& message) {
+    const std::string& op = message["op"].text();
+    if (op == "shutdown") {
+      ending_ = true;
+    } else if (op == "cancel") {
+      cancel(message["of"].integer());
+    } else if (op == "execute") {
+      execute(message);
+    } else if (op == "describe" || op == "validate") {
+      const auto id = message["id"].integer();
+      const std::string name = message["cog"].text();
+      const Cog* cog = find(name);
+      if (!cog) {
+        channel_.send(Value::Map{{"id", id}, {"error", unknown(name)}});
+      } else if (op == "describe") {
+        channel_.send(Value::Map{{"id", id}, {"ok", cog->described()}});
+      } else {
+        begin(checks_, [this, id, cog, args = message["args"].value()] { validate(id, *cog, args); });
+      }
+    } else if (message["id"].given()) {  // of an engine that is newer
+      channel_.send(Value::Map{{"id", message["id"].integer()}, {"error", "this program does not know the op '" + op + "'"}});
+    }
+  }
+
+  void execute(const Value& message) {
+    const std::shared_ptr<Call> call(new Call(channel_, message["id"].integer()));
+    call->args = message["args"].value();
+    call->job = message["job"].text_or("");
+    call->labor = message["labor"].text_or("");
+    call->job_name = message["job_name"].text_or("");
+    call->labor_name = message["labor_name"].text_or("");
+    call->target = message["target"].text_or("");
+    call->real_user = message["real_user"].text_or("");
+    call->attempt = message["attempt"].integer_or(1);
+    call->check = message["check"].boolean_or(false);
+    call->timeout = message["timeout"].number_or(0);
+    if (message["outputs"].given()) {
+      for (const Value& pair : message["outputs"].list()) {
+        const auto& items = pair.list("an output");
+        if (items.size() == 2) call->outputs.emplace_back(items[0].text("the name of an output"), items[1]);
+      }
+    }
+    const std::string name = message["cog"].text();
+    const Cog* cog = find(name);
+    if (!cog) return answer(*call, failure_no_retries(unknown(name)));
+    {
+      const std::lock_guard lock(mutex_);
+      calls_[call->id_] = call;
+    }
+    if (ending_) cancel(call->id_);
+    try {
+      begin(runs_, [this, call, cog] { run(*call, *cog); });
+    } catch (const std::system_error& error) {
+      if (!call->taken_.exchange(true)) answer(*call, failure(error.what()));
+    }
+  }
+
+  void begin(Pool& pool, std::function<void()> work) {
+    ++in_flight_;
+    try {
+      pool.run([this, work = std::move(work)] {
+        work();
+        if (--in_flight_ == 0) [[maybe_unused]]
+          const auto written = ::write(waker_, "d", 1);
+      });
+    } catch (...) {
+      --in_flight_;
+      throw;
+    }
+  }
+
+  void run(Call& call, const Cog& cog) {
+    if (call.taken_.exchange(true)) return;  // it was cancelled while it waited for a thread
+    Result result;
+    try {
+      const std::string misfit = cog.misfit(call.args);
+      result = misfit.empty() ? cog.run_(call) : failure_no_retries(misfit);
+    } catch (const NoRetry& error) {
+      result = failure_no_retries(error.what());
+    } catch (const std::exception& error) {
+      result = failure(error.what());
+    } catch (...) {
+      result = failure("an exception that is no std::exception");
+    }
+    answer(call, result);
+  }
+
+  void answer(const Call& call, const Result& result) {
+    {
+      const std::lock_guard lock(mutex_);
+      calls_.erase(call.id_);
+    }
+    static constexpr const char* kWords[] = {"SUCCESS", "FAILURE", "FAILURE_NO_RETRIES"};  // by Status
+    const auto send = [&](const Value& output) {
+      Value::Map fields{{"status", kWords[static_cast<std::size_t>(result.status)]}};
+      if (!output.is_nil()) fields.emplace_back("output", output);
+      if (!result.error.empty()) {
+        fields.emplace_back("error", shortened(result.error, kLargestLog));
+      } else if (result.status != Status::SUCCESS) {
+        fields.emplace_back("error", "a failure without a text");
+      }
+      Value::Map message{{"id", call.id_}};
+      message.emplace_back("result", std::move(fields));
+      channel_.send(std::move(message));
+    };
+    try {
+      send(result.output);
+    } catch (const std::length_error& error) {  // what was done is done, whether its output can be told or not
+      send(std::string("(the output cannot be sent: ") + error.what() + ")");
+    }
+  }
+
+  void validate(std::int64_t id, const Cog& cog, const Value& args) {
+    std::string problem;
+    try {
+      problem = cog.misfit(args);
+      if (problem.empty() && cog.check_) problem = cog.check_(args);
+    } catch (const std::exception& error) {
+      problem = error.what();
+      if (problem.empty()) problem = "validate failed";
+    } catch (...) {
+      problem = "validate threw an exception that is no std::exception";
+    }
+    if (problem.empty()) {
+      channel_.send(Value::Map{{"id", id}, {"ok", nullptr}});
+    } else {
+      channel_.send(Value::Map{{"id", id}, {"error", shortened(problem, kLargestLog)}});
+    }
+  }
+
+  /// One that still waits for a thread is answered at once.
+  void cancel(std::int64_t id) {
+    std::shared_ptr<Call> call;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = calls_.find(id);
+      if (found == calls_.end()) return;  // its result crossed the cancel
+      call = found->second;
+    }
+    call->cancel();
+    if (!call->taken_.exchange(true)) answer(*call, failure("cancelled before it began"));
+  }
+
+  void end() {
+    ending_ = true;
+    std::vector<std::int64_t> ids;
+    {
+      const std::lock_guard lock(mutex_);
+      for (const auto& [id, call] : calls_) ids.push_back(id);
+    }
+    for (const auto id : ids) cancel(id);
+  }
+
+  const Cog* find(const std::string& name) const {
+    const auto found = std::find_if(cogs_.begin(), cogs_.end(), [&](const Cog& cog) { return cog.name() == name; });
+    return found == cogs_.end() ? nullptr : &*found;
+  }
+  std::string unknown(const std::string& name) const {
+    std::string names;
+    for (const Cog& cog : cogs_) names += (names.empty() ? "'" : ", '") + cog.name() + "'";
+    return "there is no Cog '" + name + "' in this program, which holds " + names;
+  }
+
+  const int fd_;
+  const std::deque<Cog>& cogs_;
+  Channel channel_;
+  int wake_ = -1, waker_ = -1;  // open until the process ends
+  std::string buffer_;
+  bool ending_ = false;
+  std::atomic<std::size_t> in_flight_{0};
+  std::mutex mutex_;
+  std::map<std::int64_t, std::shared_ptr<Call>> calls_;
+  Pool runs_, checks_;  // last: their threads end before what they use
+};
+
+}  // namespace detail
+
+/// The Cogs of this program.
+class Program {
+ public:
+  /// version: recorded with every attempt. Empty: the engine takes one from the file.
+  explicit Program(std::string version = {}) : version_(std::move(version)) {}
+
+  /// Adds a Cog: a name of one word, and what it does. It is called in several threads at once.
+  Cog& cog(std::string name, Cog::Run run) {
+    if (name.empty() || name.find_first_of(" \t\r\n") != name.npos)
+      throw std::invalid_argument("a Cog's name is one word, not '" + name + "'");
+    for (const Cog& other : cogs_)
+      if (other.name() == name) throw std::invalid_argument("there are two Cogs '" + name + "'");
+    return cogs_.emplace_back(std::move(name), std::move(run));
+  }
+
+  /// Serves the engine that started this program; returns main's exit status. Where the engine ends, so does the process, at once.
+  /// SIGTERM cancels what runs. With no engine it explains itself on standard error; the status is then 2.
+  int serve() {
+    const int fd = engine_socket();
+    if (fd < 0 || cogs_.empty()) return explain();
+    ::fcntl(fd, F_SETFD, FD_CLOEXEC);  // the engine is not for programs that a Cog starts
+    ::unsetenv("COGWORK_COG_FD");
+    std::setvbuf(stdout, nullptr, _IOLBF, 0);  // lines are for the log, as they come
+    std::size_t concurrency = 0;
+    for (const Cog& cog : cogs_) {
+      const auto found = cog.fields_.find("concurrency");
+      const auto own = found == cog.fields_.end() ? std::size_t{16} : static_cast<std::size_t>(found->second.integer());
+      concurrency = concurrency ? std::min(concurrency, own) : own;
+    }
+    return detail::Server(fd, cogs_, concurrency).serve(version_);
+  }
+
+ private:
+  static int engine_socket() {
+    const char* text = std::getenv("COGWORK_COG_FD");
+    if (!text || !*text) return -1;
+    char* end = nullptr;
+    const long number = std::strtol(text, &end, 10);
+    int kind = 0;
+    socklen_t size = sizeof kind;
+    if (*end || number < 0 || number > INT32_MAX) return -1;
+    const int fd = static_cast<int>(number);
+    return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &kind, &size) == 0 && kind == SOCK_STREAM ? fd : -1;
+  }
+  int explain() const {
+    std::string text =
+        "This program holds Cogs for cogwork, and does nothing by itself: an engine starts it, with a socket as the descriptor\n"
+        "that the environment variable COGWORK_COG_FD names.\n\n";
+    for (const Cog& cog : cogs_) {
+      const auto found = cog.fields_.find("desc");
+      text += "  " + cog.name() + (found == cog.fields_.end() ? "" : "  " + found->second.text()) + "\n";
+    }
+    if (cogs_.empty()) text += "It has no Cog yet.\n";
+    std::fputs(text.c_str(), stderr);
+    return 2;
+  }
+
+  std::string version_;
+  std::deque<Cog> cogs_;
+};
+
+}  // namespace serving
+}  // namespace cogwork

@@ -1,0 +1,315 @@
+"""A process of its own for Cogs: reads requests, calls, answers (C2)."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import concurrent.futures
+import contextlib
+import faulthandler
+import io
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import traceback
+from typing import Any, NoReturn
+
+from ._calling import CANCELLED, FAILURE, NO_RETRIES, Answer, Caller, run_loop
+from ._codec import encodable
+from ._cog import _Cog
+from ._cog_protocol import (
+    MOST_CONCURRENCY,
+    MOST_OUTPUT,
+    PROTOCOL,
+    Broken,
+    Called,
+    Cancel,
+    Describe,
+    Execute,
+    Message,
+    Outbox,
+    Request,
+    Served,
+    Shutdown,
+    Strange,
+    Validate,
+    args_of,
+    frame,
+    read_frame,
+    read_request,
+)
+from ._context import install_logging
+from ._errors import CogError
+from ._model import did_you_mean
+
+_VALIDATING = 16
+_FLUSHING = 0.5
+"""Seconds that the last words of a process may take which leaves at once."""
+
+
+class Server:
+    """Threads: the main one waits for the end; one reads, one sends; one more for each plain call, and one for all async ones."""
+
+    def __init__(
+        self, sock: socket.socket, cogs: dict[str, _Cog], offers: dict[str, Message], concurrency: int | None
+    ) -> None:
+        self._sock = sock
+        self._cogs = cogs
+        self._offers = offers
+        self._caller = Caller(MOST_OUTPUT)
+        self._outbox = Outbox(sock, lambda: _leave(1, traceback.format_exc()))
+        # Reentrant puts: a signal's handler may interrupt anything.
+        self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._most = concurrency or MOST_CONCURRENCY
+        self._threads = concurrent.futures.ThreadPoolExecutor(self._most, "cogwork-call")
+        self._validating = concurrent.futures.ThreadPoolExecutor(_VALIDATING, "cogwork-validate")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread: threading.Thread | None = None
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._lock = threading.Lock()
+        self._calls: dict[int, Served] = {}
+        self._waiting: collections.deque[tuple[Served, _Cog, bytes]] = collections.deque()
+        self._busy = 0
+        self._ending = False
+
+    def run(self, version: str | None) -> None:
+        """Until the engine wants it to end, and what runs has ended. Where the engine is gone it does not return: it leaves."""
+        hello = {"op": "hello", "protocol": PROTOCOL, "version": version, "cogs": list(self._offers.values())}
+        try:
+            frame(hello)
+        except Exception as error:
+            raise CogError(f"the Cogs cannot be told of: {error}") from None
+        install_logging()
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(line_buffering=True)  # a line is to be with its attempt
+        if sys.stderr is not None and not faulthandler.is_enabled():
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                faulthandler.enable()  # says where, if a Cog brings the process down
+        # Not SIG_IGN, which the programs that a Cog runs would inherit.
+        signal.signal(signal.SIGINT, lambda *_: None)
+        signal.signal(signal.SIGTERM, lambda *_: self._news.put("TERM"))
+        forks = _Forks(self._outbox)
+        os.register_at_fork(before=forks.begin, after_in_parent=forks.end, after_in_child=forks.in_child)
+        self._outbox.start()
+        self._outbox.send(hello)
+        threading.Thread(target=self._read, name="cogwork-reader", daemon=True).start()
+        while self._news.get() != "over":
+            self._end()
+            with self._lock:
+                running = list(self._calls)
+            for id in running:
+                self._cancel(id)
+        self._threads.shutdown()
+        self._validating.shutdown()
+        if self._loop is not None and self._loop_thread is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop_thread.join()
+        self._outbox.close()
+
+    # ---- reading ----
+
+    def _read(self) -> None:
+        try:
+            while (body := read_frame(self._sock)) is not None:
+                self._take(read_request(body))
+        except ConnectionError:
+            pass
+        except Broken as error:
+            _leave(1, f"cogwork: what came from the engine is not of the Cog protocol: {error}\n")
+        except BaseException:
+            _leave(1, traceback.format_exc())
+        _leave(0)
+
+    def _take(self, request: Request) -> None:
+        if isinstance(request, Execute):
+            self._execute(request)
+        elif isinstance(request, Validate):
+            self._submit(self._validating, self._validate, request)
+        elif isinstance(request, Describe):
+            cog = self._find(request.cog)
+            self._reply(
+                request.id, self._offers[cog.name] if cog else None, None if cog else self._unknown(request.cog)
+            )
+        elif isinstance(request, Cancel):
+            self._cancel(request.of)
+        elif isinstance(request, Shutdown):
+            self._end()
+        else:
+            self._refuse(request)
+
+    def _refuse(self, strange: Strange) -> None:
+        if strange.id is None:
+            print(f"cogwork: {strange.problem}", file=sys.stderr)
+        elif strange.op == "execute":
+            result = {"status": "FAILURE_NO_RETRIES", "error": encodable(strange.problem)}
+            self._outbox.send({"id": strange.id, "result": result})
+        else:
+            self._reply(strange.id, None, strange.problem)
+
+    def _reply(self, id: int, ok: Any, error: str | None) -> None:
+        self._outbox.send(
+            {"id": id, "ok": ok} if error is None else {"id": id, "error": encodable(error[: MOST_OUTPUT // 4])}
+        )
+
+    def _find(self, name: str | None) -> _Cog | None:
+        """An empty name is that of the only one."""
+        if not name:
+            return next(iter(self._cogs.values())) if len(self._cogs) == 1 else None
+        return self._cogs.get(name)
+
+    def _unknown(self, name: str | None) -> str:
+        names = ", ".join(self._cogs)
+        if not name:
+            return f"the request names no cog; there is {names}"
+        return f"there is no cog {name!r} here{did_you_mean(name, list(self._cogs))}; there is {names}"
+
+    def _validate(self, request: Validate) -> None:
+        cog = self._find(request.cog)
+        try:
+            problem = self._unknown(request.cog) if cog is None else cog.check_packed(args_of(request))
+        except BaseException as error:  # SystemExit in a validator
+            problem = f"args: {type(error).__name__}: {error}"
+        self._reply(request.id, None, problem)
+
+    # ---- calls ----
+
+    def _execute(self, request: Execute) -> None:
+        cog = self._find(request.cog)
+        call = Served(request.id, Called(request), self._outbox, cog is not None and cog.is_async)
+        with self._lock:
+            if request.id in self._calls:
+                raise Broken(f"the id {request.id} is in flight already")
+            self._calls[request.id] = call
+            refused = cog is None or self._ending
+            waits = not refused and self._busy >= self._most
+            if waits and cog is not None:
+                self._waiting.append((call, cog, args_of(request)))
+            elif not refused:
+                self._busy += 1
+        if cog is None:
+            self._settle(call, (NO_RETRIES, None, self._unknown(request.cog), 0), began=False)
+        elif refused:
+            self._settle(call, (FAILURE, None, "the process is ending", 0), began=False)
+        elif not waits:
+            self._begin(call, cog, args_of(request))
+
+    def _begin(self, call: Served, cog: _Cog, args: bytes) -> None:
+        if not cog.is_async:
+            self._submit(self._threads, self._call, call, cog, args)
+            return
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._loop_thread = threading.Thread(
+                    target=run_loop, args=(self._loop,), name="cogwork-async", daemon=True
+                )
+                self._loop_thread.start()
+        self._loop.call_soon_threadsafe(self._begin_async, call, cog, args)
+
+    def _submit(self, threads: concurrent.futures.ThreadPoolExecutor, function: Any, *args: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # no thread to be had: it waits for one of those that there are
+            threads.submit(function, *args)
+
+    def _call(self, call: Served, cog: _Cog, args: bytes) -> None:
+        self._settle(call, self._caller.call(cog, call, args))
+
+    def _begin_async(self, call: Served, cog: _Cog, args: bytes) -> None:
+        assert self._loop is not None
+        task = self._tasks[call.id] = self._loop.create_task(self._call_async(call, cog, args))
+        task.add_done_callback(lambda _: self._ended_async(call))
+
+    async def _call_async(self, call: Served, cog: _Cog, args: bytes) -> None:
+        self._settle(call, await self._caller.call_async(cog, call, args))
+
+    def _ended_async(self, call: Served) -> None:
+        del self._tasks[call.id]
+        self._settle(call, CANCELLED)  # before it began; else it is settled
+
+    def _settle(self, call: Served, answer: Answer, began: bool = True) -> None:
+        """The first answer of a call is its result."""
+        with self._lock:
+            if self._calls.pop(call.id, None) is None:
+                return
+            follower = None
+            if began and self._waiting:
+                follower = self._waiting.popleft()
+            elif began:
+                self._busy -= 1
+            self._outbox.finish(call, answer)  # before anybody may find that nothing runs any more
+        if follower is not None:
+            self._begin(*follower)
+        self._look_whether_over()
+
+    # ---- ends ----
+
+    def _cancel(self, id: int) -> None:
+        with self._lock:
+            call = self._calls.get(id)
+            waiting = next((waiting for waiting in self._waiting if waiting[0] is call), None)
+            if waiting is not None:
+                self._waiting.remove(waiting)
+        if call is None:
+            return  # it has ended meanwhile
+        call.ask_to_end()
+        if waiting is not None:
+            self._settle(call, CANCELLED, began=False)
+        elif call.is_async and self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and so has the call
+                self._loop.call_soon_threadsafe(self._cancel_task, id)
+
+    def _cancel_task(self, id: int) -> None:
+        if (task := self._tasks.get(id)) is not None:
+            task.cancel()
+
+    def _end(self) -> None:
+        """What runs may end; then the process does."""
+        with self._lock:
+            self._ending = True
+        self._look_whether_over()
+
+    def _look_whether_over(self) -> None:
+        with self._lock:
+            over = self._ending and not self._calls
+        if over:
+            self._news.put("over")
+
+
+class _Forks:
+    """A child that a Cog forks off is not this server, and ends as any process does - also by a TERM that comes while it begins, which
+    Python would forget."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._thread = threading.local()
+
+    def begin(self) -> None:
+        self._thread.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def end(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._thread.mask)
+
+    def in_child(self) -> None:
+        self._outbox.forget()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.end()
+
+
+def _leave(status: int, said: str = "") -> NoReturn:
+    """Ends the process at once, whatever its threads do. One of them may hold the streams."""
+
+    def flush() -> None:
+        for stream, text in ((sys.stdout, ""), (sys.stderr, said)):
+            with contextlib.suppress(Exception):
+                stream.write(text)
+                stream.flush()
+
+    with contextlib.suppress(RuntimeError):
+        flusher = threading.Thread(target=flush, daemon=True)
+        flusher.start()
+        flusher.join(_FLUSHING)
+    os._exit(status)
