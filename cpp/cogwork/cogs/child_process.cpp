@@ -31,6 +31,7 @@
 #include "cogwork/base/close_on_fork.h"
 #include "cogwork/base/error.h"
 #include "cogwork/cogs/guardian.h"
+#include "cogwork/cogs/process_group.h"
 
 extern char** environ;  // NOLINT: POSIX's name
 
@@ -46,6 +47,7 @@ constexpr auto kLeftovers = std::chrono::seconds(2);       // what a process lef
 constexpr auto kDying = std::chrono::seconds(1);           // and after KILL
 constexpr auto kFirstLook = std::chrono::milliseconds(1);  // the kernel does not tell when a group is gone
 constexpr auto kLongestLook = std::chrono::milliseconds(20);
+constexpr int kLookShare = 10;  // a look takes as long as there are processes on the machine: this part of the time at most
 
 std::string what(int error) { return std::system_category().message(error); }
 
@@ -113,8 +115,6 @@ std::string find_executable(const Launch& launch) {
   }
   throw Error("there is no program '" + name + "' in " + search);
 }
-
-bool exists(int group) { return kill(-group, 0) == 0 || errno == EPERM; }
 
 }  // namespace
 
@@ -303,7 +303,7 @@ void ChildProcess::Impl::exited(const boost::system::error_code& error) {
     status.signalled = WIFSIGNALED(code);
     status.number = status.signalled ? WTERMSIG(code) : WEXITSTATUS(code);
   }
-  if (!exists(pid)) return finish(false);
+  if (!group_lives(pid)) return finish(false);
   kill(-pid, SIGTERM);
   kill(-pid, SIGCONT);
   if (!kill_at) kill_at = Steady::now() + kLeftovers;
@@ -338,8 +338,10 @@ void ChildProcess::Impl::end(Duration grace) {
 
 void ChildProcess::Impl::look() {
   if (ended) return;
-  if (!exists(pid)) return finish(false);
+  const auto began = Steady::now();
+  if (!group_lives(pid)) return finish(false);
   const auto now = Steady::now();
+  pause = std::max(pause, kLookShare * (now - began));
   if (now >= *kill_at) {
     kill(-pid, SIGKILL);
     if (!give_up_at) give_up_at = now + kDying;

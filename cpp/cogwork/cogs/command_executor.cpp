@@ -29,7 +29,9 @@ void CommandExecutor::begin(const AttemptRequest& request) {
     run->process.reset();
     if (running_.erase(run->key) == 0) return;  // abandoned
     running_count_.fetch_sub(1, std::memory_order_relaxed);
-    sink_.ended(run->key, outcome_of(run->command, status, left, run->output, run->errors));
+    auto outcome = outcome_of(run->command, status, left, run->output, run->errors);
+    if (left && run->interrupted) outcome.marks |= Attempt::STILL_RUNNING;  // X8a: another attempt would run beside it
+    sink_.ended(run->key, std::move(outcome));
   };
   try {
     run->process = ChildProcess::start(loop_.io(), loop_.guardian(), launch_of(run->command, request), std::move(events));
@@ -42,7 +44,10 @@ void CommandExecutor::begin(const AttemptRequest& request) {
 
 void CommandExecutor::interrupt(AttemptKey key) {
   loop_.post([this, key] {
-    if (const auto found = running_.find(key); found != running_.end()) found->second->process->end(grace_);
+    const auto found = running_.find(key);
+    if (found == running_.end()) return;
+    found->second->interrupted = true;
+    found->second->process->end(grace_);
   });
 }
 

@@ -32,6 +32,7 @@ class CommandExecutor final : public Executor {
     Command command;
     std::shared_ptr<ChildProcess> process;
     Kept output, errors;
+    bool interrupted = false;
   };
   void begin(const AttemptRequest& request);
 

@@ -235,7 +235,10 @@ void ProcessExecutor::report(AttemptKey key, const std::shared_ptr<CogProcess>& 
     outcome.status = AttemptStatus::CRASHED;
     outcome.error = Text("its process is gone: " + end.gone);
   }
-  if (end.left) outcome.error = Text(outcome.error.str() + "\nprocesses of its group could not be ended, and may still run");
+  if (end.left) {
+    outcome.error = Text(outcome.error.str() + "\nprocesses of its group could not be ended, and may still run");
+    if (end.caused) outcome.marks |= Attempt::STILL_RUNNING;  // X8a: another attempt would run beside it
+  }
   outcome.log = Text(end.log);
   if (process) outcome.version = Text(process->shown_version());
   sink_.ended(key, std::move(outcome));
