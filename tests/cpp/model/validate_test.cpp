@@ -436,18 +436,17 @@ TEST(Issues, S1_FaultsOfSeveralFindersFoldTogether) {
   EXPECT_EQ(lines(to_issues(labor, faults)), Lines{"Task[0].Sequence[0].Job[0] ('rest', 'edge-0'): args: host is missing x10"});
 }
 
-TEST(Issues, S1_AMillionFaultsTakeLittleTimeAndMemory) {
+// What is not linear in them would run into the time limit of a test.
+TEST(Issues, S1_AMillionFaultsAreFoldedAsTheyCome) {
   auto labor = plain(500'000);
   for (std::uint32_t i = 0; i < labor.jobs.size(); ++i) {
     labor.jobs[i].options.timeout = -Duration(i);     // each with a message of its own
     labor.jobs[i].options.retry_delay = -seconds(1);  // all the same
   }
   std::vector<Fault> faults;
-  const auto begin = std::chrono::steady_clock::now();
   validate(labor, Cogs(), faults);
   EXPECT_LE(faults.size(), FaultFolder::kMost + 1);
   const auto issues = to_issues(labor, std::move(faults));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(20));
   std::int64_t counted = 0;
   for (const auto& issue : issues) counted += issue.count;
   ASSERT_EQ(issues.size(), FaultFolder::kMost + 1);
