@@ -213,6 +213,7 @@ void bind_engine(py::module_& m) {
              }();
              return to_python(report);
            })
+      .def_property_readonly("in_crisis", &Engine::in_crisis)
       .def_property_readonly("closed", &Engine::closed)
       .def("jobs", &Engine::jobs)
       .def("checks", &Engine::checks)

@@ -128,6 +128,8 @@ class Engine(Steering):
         _cog.engines.add(self)
         if any(cog.is_async for cog in _cog._cogs.values()):
             self._async.start()
+        for latch in self.crises() if self._core.in_crisis else []:
+            log.warning("a crisis is on, and what it holds does not run: %s", latch)
         for waiting in self.stats().waiting:
             log.warning("Labor %r (%s) is not taken up: %s", waiting.name, waiting.labor_id, waiting.why)
 

@@ -83,6 +83,8 @@ class Core {
   /// Done when nothing executes any more of what the latch held when it was set; applied=false: it was lifted before. Null: none in force.
   std::shared_ptr<Ack> settled(const Id& latch);
   std::vector<LatchStatus> crises(bool lifted) const;
+  /// Whether any latch is in force. Any thread.
+  bool in_crisis() const { return latches_.any(); }
 
   // ---- what happens ----
   void outcome(AttemptKey key, Outcome outcome);

@@ -415,6 +415,8 @@ std::vector<LatchStatus> Engine::crises(bool lifted) {
   return impl_->ask([lifted](Core& core) { return core.crises(lifted); });
 }
 
+bool Engine::in_crisis() const { return impl_->core.in_crisis(); }
+
 State Engine::state(const Id& object) {
   if (const auto state = impl_->ask([&](Core& core) { return core.state(object); })) return *state;
   return impl_->stored(object, true).state;

@@ -229,6 +229,8 @@ class Engine {
   std::shared_ptr<Ack> latch_settled(const Id& latch);
   /// Those in force, in the order in which they were set; `lifted`: those that were lifted last too, first.
   std::vector<LatchStatus> crises(bool lifted = false);
+  /// Whether any is in force; costs nothing.
+  bool in_crisis() const;
 
   /// The engine's state at once (G1); of an object that is not running, the stored one. Throws NotFound.
   State state(const Id& object);

@@ -5,6 +5,7 @@
 namespace cogwork {
 
 Latches::Entry& Latches::add(Latch latch) {
+  ++count_;
   return in_force_.emplace_back(Entry{std::make_shared<const Latch>(std::move(latch)), true, false, std::make_shared<Ack>()});
 }
 
@@ -14,7 +15,7 @@ Latches::Entry* Latches::find(const Id& id) {
 }
 
 void Latches::lifted(const Latch& latch) {
-  std::erase_if(in_force_, [&](const Entry& entry) { return entry.latch->id == latch.id; });
+  count_ -= std::erase_if(in_force_, [&](const Entry& entry) { return entry.latch->id == latch.id; });
   const auto place = std::upper_bound(lifted_.begin(), lifted_.end(), latch,
                                       [](const Latch& a, const Latch& b) { return a.lifted < b.lifted; });
   lifted_.insert(place, latch);

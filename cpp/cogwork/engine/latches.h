@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -48,6 +49,8 @@ class Latches {
   std::vector<Latch> take_outdated();
 
   const std::vector<Entry>& in_force() const { return in_force_; }
+  /// Whether any is. Any thread.
+  bool any() const { return count_.load(std::memory_order_relaxed) > 0; }
   const std::deque<Latch>& lifted() const { return lifted_; }
   std::vector<Latch> all() const;
 
@@ -59,6 +62,7 @@ class Latches {
  private:
   std::vector<Entry> in_force_;  // in the order of setting
   std::deque<Latch> lifted_;     // in the order of lifting
+  std::atomic<std::size_t> count_{0};
 };
 
 }  // namespace cogwork
