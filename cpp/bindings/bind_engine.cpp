@@ -279,7 +279,8 @@ void bind_engine(py::module_& m) {
       py::arg("program"), Released(), "G8, R1: sets a crisis latch where no engine runs; its id.");
   m.def(
       "lift_stored",
-      [](Storage& store, const std::string& id, const AnyText& by, const AnyText& note, const AnyText& user, const AnyText& program) {
+      [](Storage& store, const std::string& id, const AnyText& by, const AnyText& note, const AnyText& user,
+         const AnyText& program) {
         const auto clock = make_system_clock();
         lift_stored(store, to_id(id), by.text, note.text, this_process(user.text, program.text, clock->now()), *clock);
       },

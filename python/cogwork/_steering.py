@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import msgspec
 
 from . import _storage
 from ._codec import by_whom, encode_filter, text_of
-from ._errors import NotFound
+from ._errors import CogworkError, NotFound
 from ._handle import Ack, Changes, LaborHandle
 from ._latch import Latch, criteria, latches_from
 from ._model import Duration, Job, Labor, LaborFilter, Sequence, Signal, State, Task
@@ -41,13 +42,18 @@ class Steering:
         """
         pending = self._submit(labor, start, by)
         wait_for(pending.completion)
-        return self._submitted(pending.result())
+        handle = LaborHandle(self, pending.result())
+        if self._in_crisis:
+            self._say_if_held(handle.id)
+        return handle
 
     async def asubmit(self, labor: Labor, start: bool = True, *, by: str | None = None) -> LaborHandle:
         """`submit`, without blocking the running loop."""
         pending = await in_thread(self._submit, labor, start, by)
         await wait_async(pending.completion)
-        handle: LaborHandle = await in_thread(self._submitted, pending.result())
+        handle = LaborHandle(self, pending.result())
+        if self._in_crisis:
+            await in_thread(self._say_if_held, handle.id)
         return handle
 
     def run(self, labor: Labor, timeout: Duration | None = None) -> Labor:
@@ -107,14 +113,17 @@ class Steering:
     def _begin_crisis(self, what: tuple[list[str], str, list[str]], by: str | None, note: str) -> Any:
         return self._core.crisis_pause(*what, by_whom(by), text_of(note, "note"))
 
-    def _submitted(self, id: str) -> LaborHandle:
-        """The handle; it is said where a latch holds what was to run."""
-        handle = LaborHandle(self, id)
-        core = self._core
-        if getattr(core, "in_crisis", True) and State(core.state(id)) == State.CRISIS_PAUSED:
-            for latch in self._progress(id).latches[:1]:
-                log.warning("Labor %s is held, and does not run: %s", id, latch)
-        return handle
+    @property
+    def _in_crisis(self) -> bool:
+        """Whether a latch may be in force; who does not know at once says yes."""
+        return True
+
+    def _say_if_held(self, id: str) -> None:
+        """What was submitted to run, and is held by a latch."""
+        with contextlib.suppress(CogworkError):  # it is submitted, whatever comes now
+            if State(self._core.state(id)) == State.CRISIS_PAUSED:
+                for latch in self._progress(id).latches[:1]:
+                    log.warning("Labor %s is held, and does not run: %s", id, latch)
 
     # ---- reading ----
 

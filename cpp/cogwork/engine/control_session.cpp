@@ -274,12 +274,14 @@ void ControlSession::crisis_pause(ControlRequest request) {
   latch.by = std::move(request.by);
   latch.note = std::move(request.note);
   ++in_flight_;
-  server_.commands().post([self = shared_from_this(), id, latch = std::move(latch)]() mutable {
-    const auto back = [self, id](std::string body) {
-      boost::asio::post(self->socket_.get_executor(), [self, body = std::move(body)]() mutable { self->finish(std::move(body)); });
-    };
+  const auto back = [weak = weak_from_this()](std::string body) {
+    const auto self = weak.lock();
+    if (!self) return;
+    boost::asio::post(self->socket_.get_executor(), [self, body = std::move(body)]() mutable { self->finish(std::move(body)); });
+  };
+  server_.commands().post([&engine = server_.engine(), id, back, latch = std::move(latch)]() mutable {
     try {
-      self->server_.engine().crisis_pause_async(std::move(latch), [id, back](Id set, const std::exception_ptr& error) {
+      engine.crisis_pause_async(std::move(latch), [id, back](Id set, const std::exception_ptr& error) {
         back(error ? error_reply(id, write_error(error)) : reply(id, text(set.text())));
       });
     } catch (...) {

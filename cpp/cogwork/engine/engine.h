@@ -178,9 +178,9 @@ struct LatchStatus {
   bool durable = true;   ///< It is stored (D6).
   bool lifting = false;  ///< Somebody lifts it; it holds until that is stored.
   std::uint64_t labors = 0;
-  std::uint64_t attempts = 0;        ///< That execute, of all of them.
+  std::uint64_t attempts = 0;         ///< That execute, of all of them.
   std::uint64_t executing_count = 0;  ///< Labors of which something executes.
-  std::vector<Executing> executing;  ///< At most 100 of them, by name.
+  std::vector<Executing> executing;   ///< At most 100 of them, by name.
 };
 
 /// What close leaves behind: Labors that have not ended, to be taken up at the next opening.

@@ -141,9 +141,10 @@ std::vector<Latch> read_latches(Storage& store) {
     if (!record.value) continue;
     Latch latch;
     if (!read(record.value->view(), latch)) {
-      throw StorageError(store.name() + " holds a crisis latch, " + record.key.str() +
-                             ", that this cogwork cannot read, so it is not known which Labors it holds; use the cogwork that set it",
-                         false);
+      throw StorageError(
+          store.name() + " holds a crisis latch, " + record.key.str() +
+              ", that this cogwork cannot read, so it is not known which Labors it holds; use the cogwork that set it",
+          false);
     }
     latches.push_back(std::move(latch));
   }
@@ -160,8 +161,9 @@ std::vector<Record> records_of_lift(const Latch& latch, const std::vector<Latch>
 
 void require_room(std::size_t in_force) {
   if (in_force < kMostInForce) return;
-  throw Error("there are " + std::to_string(in_force) +
-              " crisis latches in force, and no more are taken; lift some first, or set one that matches more (cogwork crisis status)");
+  throw Error(
+      "there are " + std::to_string(in_force) +
+      " crisis latches in force, and no more are taken; lift some first, or set one that matches more (cogwork crisis status)");
 }
 
 void not_in_force(const Id& id, const std::vector<Latch>& latches) {

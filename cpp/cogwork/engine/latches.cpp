@@ -16,8 +16,8 @@ Latches::Entry* Latches::find(const Id& id) {
 
 void Latches::lifted(const Latch& latch) {
   count_ -= std::erase_if(in_force_, [&](const Entry& entry) { return entry.latch->id == latch.id; });
-  const auto place = std::upper_bound(lifted_.begin(), lifted_.end(), latch,
-                                      [](const Latch& a, const Latch& b) { return a.lifted < b.lifted; });
+  const auto place =
+      std::upper_bound(lifted_.begin(), lifted_.end(), latch, [](const Latch& a, const Latch& b) { return a.lifted < b.lifted; });
   lifted_.insert(place, latch);
 }
 

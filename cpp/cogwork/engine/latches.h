@@ -34,9 +34,9 @@ class Latches {
  public:
   struct Entry {
     std::shared_ptr<const Latch> latch;
-    bool durable = true;               ///< Its record is stored.
-    bool lifting = false;              ///< Its lifting is on its way to the store; until that is there it holds.
-    std::shared_ptr<Ack> settled;      ///< Done when nothing executes any more of what it held when it was set.
+    bool durable = true;           ///< Its record is stored.
+    bool lifting = false;          ///< Its lifting is on its way to the store; until that is there it holds.
+    std::shared_ptr<Ack> settled;  ///< Done when nothing executes any more of what it held when it was set.
   };
 
   /// From the store, or as it is set.

@@ -74,11 +74,7 @@ void write_fields(WireWriter& w, const Latch& l) {
 void write(WireWriter& w, const Latch& l) { write_fields(w.map(10), l); }
 
 void write(WireWriter& w, const LatchStatus::Executing& e) {
-  w.map(4)
-      .id("labor_id", e.labor)
-      .text("name", e.name)
-      .integer("state", static_cast<int>(e.state))
-      .count("attempts", e.attempts);
+  w.map(4).id("labor_id", e.labor).text("name", e.name).integer("state", static_cast<int>(e.state)).count("attempts", e.attempts);
 }
 
 void write(WireWriter& w, const Stats::Counter& c) { w.map(2).count("executing", c.executing).count("processed", c.processed); }

@@ -259,7 +259,8 @@ void LaborMachine::acknowledge_pending() {
       return true;
     }
     const bool held = ack.latch ? latched() : find_hold(holds_of(ack.object), rank_of(ack.signal)) != nullptr;
-    const bool idle = is_paused(state) || (ack.latch && !is_under_way(state));  // of what has not started, or has ended, nothing executes
+    const bool idle =
+        is_paused(state) || (ack.latch && !is_under_way(state));  // of what has not started, or has ended, nothing executes
     if (idle && held) {
       out_->acks.push_back({ack.ticket, state, true});
       return true;

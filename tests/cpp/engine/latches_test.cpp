@@ -30,7 +30,8 @@ std::shared_ptr<CogRegistry> cogs_called(const std::vector<std::string>& names) 
   return cogs;
 }
 
-Latch latch_of(const std::vector<std::string>& tags = {}, const std::string& prefix = {}, const std::vector<std::string>& cogs = {}) {
+Latch latch_of(const std::vector<std::string>& tags = {}, const std::string& prefix = {},
+               const std::vector<std::string>& cogs = {}) {
   Latch latch;
   latch.tags = tags;
   latch.name_prefix = prefix;

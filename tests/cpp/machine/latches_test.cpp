@@ -14,11 +14,7 @@ using A = AttemptStatus;
 using S = State;
 
 Labor two_by_two() {
-  return LaborBuilder()
-      .task(2, 2)
-      .with([](Task& t) { t.concurrency.number = 2; })
-      .task(1)
-      .build();
+  return LaborBuilder().task(2, 2).with([](Task& t) { t.concurrency.number = 2; }).task(1).build();
 }
 
 /// The changes of state of the Labor itself.
@@ -225,7 +221,8 @@ TEST(Latches, R1ARecoveredLaborObeysTheLatchesOfThatMoment) {
   for (const bool before : {false, true}) {
     for (const bool pausing : {false, true}) {
       for (const bool after : {false, true}) {
-        SCOPED_TRACE(std::string(before ? "held " : "free ") + (pausing ? "while pausing, " : "settled, ") + (after ? "held" : "free"));
+        SCOPED_TRACE(std::string(before ? "held " : "free ") + (pausing ? "while pausing, " : "settled, ") +
+                     (after ? "held" : "free"));
         MachineWorld w(two_by_two());
         w.start();
         if (before) w.weigh("l1");

@@ -175,10 +175,11 @@ TEST(SignalTable, G2SaysWhoAndWhatWouldHelp) {
   const Hold hold{Rank::CRISIS, from_micros(36'120'000'000), "bob", "INC-12"};
   EXPECT_EQ(refusal(Signal::RESUME, State::CRISIS_PAUSED, &hold),
             "cannot RESUME a Labor that is CRISIS_PAUSED (by bob 10:02 \"INC-12\"); crisis_resume releases it");
-  EXPECT_EQ(refusal(Signal::CRISIS_RESUME, State::CRISIS_PAUSED, &hold, "5f0c1d2e-0000-4000-8000-000000000000"),
-            "cannot CRISIS_RESUME a Labor that is CRISIS_PAUSED (by bob 10:02 \"INC-12\", latch 5f0c1d2e-0000-4000-8000-000000000000); "
-            "lifting the latch releases it: engine.crisis_resume(\"5f0c1d2e-0000-4000-8000-000000000000\"), or cogwork crisis resume "
-            "5f0c1d2e");
+  EXPECT_EQ(
+      refusal(Signal::CRISIS_RESUME, State::CRISIS_PAUSED, &hold, "5f0c1d2e-0000-4000-8000-000000000000"),
+      "cannot CRISIS_RESUME a Labor that is CRISIS_PAUSED (by bob 10:02 \"INC-12\", latch 5f0c1d2e-0000-4000-8000-000000000000); "
+      "lifting the latch releases it: engine.crisis_resume(\"5f0c1d2e-0000-4000-8000-000000000000\"), or cogwork crisis resume "
+      "5f0c1d2e");
 }
 
 }  // namespace

@@ -292,7 +292,8 @@ class MachineDriver {
     }
     for (const auto& ack : effects_.acks) {
       if (weighing_.erase(ack.ticket) > 0) {
-        if (ack.applied && machine.latched() && machine.executing() > 0) fault("G8: a latch is acknowledged while something executes");
+        if (ack.applied && machine.latched() && machine.executing() > 0)
+          fault("G8: a latch is acknowledged while something executes");
         continue;
       }
       const auto found = outstanding_.find(ack.ticket);
