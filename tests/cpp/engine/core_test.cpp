@@ -205,7 +205,6 @@ class Lives {
   struct Crisis {
     Latch latch;
     std::shared_ptr<CoreWorld::Submitted> answer;
-    bool lifted = false;  ///< It was said that it is to be.
   };
   void latch() {
     if (random_.chance(0.15) && w().core.crises(false).size() < 3) {
@@ -214,7 +213,7 @@ class Lives {
       if (random_.chance(0.8)) latch.tags = {random_.chance(0.5) ? "a" : "b"};
       if (random_.chance(0.2)) latch.cogs = {random_.chance(0.8) ? "ok" : "none"};
       if (random_.chance(0.2)) latch.name_prefix = random_.chance(0.8) ? "tr" : "none";
-      crises_.push_back({latch, w().crisis_pause(latch), false});
+      crises_.push_back({latch, w().crisis_pause(latch)});
       return;
     }
     for (const auto& status : w().core.crises(false)) {
@@ -224,9 +223,7 @@ class Lives {
     }
   }
   void lift(const Id& id) {
-    for (auto& crisis : crises_) {
-      if (crisis.answer->answered && crisis.answer->id == id) crisis.lifted = true;
-    }
+    lifted_.insert(id);
     sent_.push_back(w().crisis_resume(id));
     EXPECT_TRUE(sent_.back()->ack);
   }
@@ -237,7 +234,7 @@ class Lives {
         const auto labor = store->read_labor(call.job.labor(), false);
         EXPECT_TRUE(w().core.progress(labor.id)->latches.empty()) << "G8";
         for (const auto& crisis : crises_) {
-          if (crisis.lifted || !crisis.answer->answered || crisis.answer->error) continue;
+          if (!crisis.answer->answered || crisis.answer->error || lifted_.contains(crisis.answer->id)) continue;
           EXPECT_FALSE(matches(crisis.latch, labor)) << "G8: an attempt begins under a latch that was acknowledged";
         }
       }
@@ -384,6 +381,7 @@ class Lives {
   std::vector<std::pair<std::string, std::shared_ptr<CoreWorld::Submitted>>> by_client_;
   const bool latches_wanted_ = random_.chance(0.5);
   std::vector<Crisis> crises_;
+  std::set<Id> lifted_;  // those of which it was said that they are to be
   std::set<AttemptKey> begun_;
   std::unique_ptr<ChangeFeed> feed_;
   std::uint64_t feed_from_ = 0;

@@ -218,7 +218,7 @@ TEST(LatchCore, G8TwoLatchesOnOneLabor) {
 /// A kill at each moment between a latch that is set, the states that follow from it, and its lifting.
 TEST(LatchCore, R1AKillAtAnyMoment) {
   for (std::size_t set_units = 0; set_units < 4; ++set_units) {
-    for (std::size_t lift_units = 0; lift_units < 4; ++lift_units) {
+    for (std::size_t lift_units = 0; lift_units < 3; ++lift_units) {
       SCOPED_TRACE(std::to_string(set_units) + " units of the latch, " + std::to_string(lift_units) + " of its lifting");
       auto store = make_memory_store();
       Id labor;
@@ -231,7 +231,7 @@ TEST(LatchCore, R1AKillAtAnyMoment) {
         const auto latch = w.crisis_pause(latch_of());
         w.make_durable(set_units);
         set = latch->answered;
-        EXPECT_EQ(set, set_units > 0);
+        EXPECT_EQ(set, set_units > 1) << "before it there is the start of the Labor";
         if (set && set_units == 3) {
           w.make_durable();
           w.crisis_resume(latch->id);
