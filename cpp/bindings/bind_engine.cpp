@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <iterator>
+
 #include "bindings.h"
 #include "cogwork/engine/control_path.h"
 #include "cogwork/engine/engine.h"
@@ -76,6 +79,31 @@ std::shared_ptr<Pending> submit(Engine& engine, const py::bytes& doc, const std:
   return pending;
 }
 
+Latch to_latch(const std::vector<AnyText>& tags, const AnyText& name_prefix, const std::vector<AnyText>& cogs, const AnyText& by,
+               const AnyText& note) {
+  Latch latch;
+  for (const auto& tag : tags) latch.tags.push_back(tag.text);
+  latch.name_prefix = name_prefix.text;
+  for (const auto& cog : cogs) latch.cogs.push_back(cog.text);
+  latch.by = by.text;
+  latch.note = note.text;
+  return latch;
+}
+
+/// The latches of a store, as an engine would tell of them that runs nothing; `lifted`: those that are lifted too, first.
+std::vector<LatchStatus> stored_crises(Storage& store, bool lifted) {
+  std::vector<LatchStatus> past, now;
+  for (auto& latch : read_latches(store)) {
+    const bool over = is_set(latch.lifted);
+    LatchStatus status;
+    status.latch = std::move(latch);
+    if (!over || lifted) (over ? past : now).push_back(std::move(status));
+  }
+  std::stable_sort(past.begin(), past.end(), [](const auto& a, const auto& b) { return a.latch.lifted < b.latch.lifted; });
+  std::move(now.begin(), now.end(), std::back_inserter(past));
+  return past;
+}
+
 }  // namespace
 
 void bind_engine(py::module_& m) {
@@ -126,6 +154,30 @@ void bind_engine(py::module_& m) {
           },
           py::arg("id"), py::arg("signal"), py::arg("interrupt"), py::arg("by"), py::arg("note"), Released())
       .def(
+          "crisis_pause",
+          [](Engine& e, const std::vector<AnyText>& tags, const AnyText& name_prefix, const std::vector<AnyText>& cogs,
+             const AnyText& by, const AnyText& note) {
+            const auto pending = std::make_shared<Pending>();
+            e.crisis_pause_async(to_latch(tags, name_prefix, cogs, by, note), [pending](Id id, std::exception_ptr error) {
+              pending->id = id;
+              pending->error = std::move(error);
+              pending->completion.set();
+            });
+            return pending;
+          },
+          py::arg("tags"), py::arg("name_prefix"), py::arg("cogs"), py::arg("by"), py::arg("note"), Released())
+      .def(
+          "crisis_resume",
+          [](Engine& e, const std::string& id, const AnyText& by, const AnyText& note) {
+            return e.crisis_resume(to_id(id), by.text, note.text);
+          },
+          py::arg("id"), py::arg("by"), py::arg("note"), Released())
+      .def(
+          "latch_settled", [](Engine& e, const std::string& id) { return e.latch_settled(to_id(id)); }, py::arg("id"), Released())
+      .def(
+          "crises", [](Engine& e, bool lifted) { return document([&] { return write_crises(e.crises(lifted)); }); },
+          py::arg("lifted"))
+      .def(
           "state", [](Engine& e, const std::string& id) { return static_cast<int>(e.state(to_id(id))); }, py::arg("id"), Released())
       .def(
           "end_of", [](Engine& e, const std::string& id) { return e.end_of(to_id(id)); }, py::arg("id"), Released())
@@ -161,6 +213,7 @@ void bind_engine(py::module_& m) {
              }();
              return to_python(report);
            })
+      .def_property_readonly("in_crisis", &Engine::in_crisis)
       .def_property_readonly("closed", &Engine::closed)
       .def("jobs", &Engine::jobs)
       .def("checks", &Engine::checks)
@@ -214,6 +267,29 @@ void bind_engine(py::module_& m) {
       },
       py::arg("store"), py::arg("id"), py::arg("signal"), py::arg("interrupt"), py::arg("by"), py::arg("note"), py::arg("user"),
       py::arg("program"), Released(), "R1: leaves a signal (none: a start) for the next engine. False: ignored.");
+  m.def(
+      "store_latch",
+      [](Storage& store, const std::vector<AnyText>& tags, const AnyText& name_prefix, const std::vector<AnyText>& cogs,
+         const AnyText& by, const AnyText& note, const AnyText& user, const AnyText& program) {
+        const auto clock = make_system_clock();
+        const auto owner = this_process(user.text, program.text, clock->now());
+        return store_latch(store, to_latch(tags, name_prefix, cogs, by, note), owner, *clock).id.text();
+      },
+      py::arg("store"), py::arg("tags"), py::arg("name_prefix"), py::arg("cogs"), py::arg("by"), py::arg("note"), py::arg("user"),
+      py::arg("program"), Released(), "G8, R1: sets a crisis latch where no engine runs; its id.");
+  m.def(
+      "lift_stored",
+      [](Storage& store, const std::string& id, const AnyText& by, const AnyText& note, const AnyText& user,
+         const AnyText& program) {
+        const auto clock = make_system_clock();
+        lift_stored(store, to_id(id), by.text, note.text, this_process(user.text, program.text, clock->now()), *clock);
+      },
+      py::arg("store"), py::arg("id"), py::arg("by"), py::arg("note"), py::arg("user"), py::arg("program"), Released(),
+      "G8, R1: lifts a crisis latch where no engine runs.");
+  m.def(
+      "stored_crises",
+      [](Storage& store, bool lifted) { return document([&] { return write_crises(stored_crises(store, lifted)); }); },
+      py::arg("store"), py::arg("lifted"), "The crisis latches of a store, whoever owns it.");
   m.def(
       "stored_progress",
       [](Storage& store, const std::string& id) {

@@ -27,6 +27,7 @@ def read_tables(page: str) -> dict[str, Cells]:
         tables[head[0]] = {
             (row[0], signal): cell
             for row in rows
+            if not row[0].endswith(" by a latch")  # what weighs from above is on no drawing
             for signal, cell in zip(head[1:], row[1:], strict=True)
             if cell != "-"
         }

@@ -35,6 +35,7 @@ from ._errors import (
 )
 from ._frame import to_frame
 from ._handle import Ack, Changes, LaborHandle, SequenceHandle, TaskHandle
+from ._latch import Executing, Latch
 from ._model import (
     Attempt,
     AttemptStatus,
@@ -94,6 +95,7 @@ __all__ = [
     "Engine",
     "EngineClosed",
     "EngineInfo",
+    "Executing",
     "Failure",
     "HistoryRow",
     "Hold",
@@ -103,6 +105,7 @@ __all__ = [
     "LaborFailed",
     "LaborFilter",
     "LaborHandle",
+    "Latch",
     "NoRetry",
     "NotFound",
     "OnInterrupt",

@@ -15,9 +15,10 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -25,12 +26,14 @@ from . import _codec, _core, _storage
 from ._codec import by_whom, from_micros, login_name, seconds_of
 from ._control import error_from
 from ._errors import CogworkError, EngineClosed, NotFound, StorageError, StoreInUse
-from ._model import Change, Duration, Labor, State
+from ._latch import latch_from
+from ._model import Change, Duration, Labor, LaborFilter, State
 from ._steering import Steering
 from ._submit import prepare
 from ._waiting import Origin, forked, wait_for
 
 PROTOCOL = 1
+_T = TypeVar("_T")
 _PAUSE = 0.02
 
 
@@ -376,13 +379,26 @@ class _Remote:
         return self._line.request("start", object=id, by=by, note=note)
 
     def signal(self, id: str, signal: int, interrupt: bool, by: str, note: str) -> _RemoteAck:
+        return self._ack("signal", object=id, signal=signal, interrupt=bool(interrupt), by=by, note=note)
+
+    def _ack(self, op: str, **fields: Any) -> _RemoteAck:
         ack = _RemoteAck()
-        request = self._line.request(
-            "signal", ack, object=id, signal=signal, interrupt=bool(interrupt), by=by, note=note
-        )
+        request = self._line.request(op, ack, **fields)
         wait_for(request.completion)
         request.document()
         return ack
+
+    def crisis_pause(self, tags: list[str], name_prefix: str, cogs: list[str], by: str, note: str) -> _Request:
+        return self._line.request("crisis_pause", tags=tags, name=name_prefix, cogs=cogs, by=by, note=note)
+
+    def crisis_resume(self, id: str, by: str, note: str) -> _RemoteAck:
+        return self._ack("crisis_resume", object=id, by=by, note=note)
+
+    def latch_settled(self, id: str) -> _RemoteAck:
+        return self._ack("crisis_wait", object=id)
+
+    def crises(self, lifted: bool) -> bytes:
+        return self._ask("crises", lifted=lifted).document()
 
     def end_of(self, id: str) -> _RemoteEnd:
         end = self._line.ends.get(id)
@@ -557,6 +573,40 @@ class _Unattended:
             ack.completion.set()
         return ack
 
+    # ---- crises ----
+
+    def crisis_pause(self, tags: list[str], name_prefix: str, cogs: list[str], by: str, note: str) -> Any:
+        id = self._briefly(
+            lambda store, program: _core.store_latch(store, tags, name_prefix, cogs, by, note, login_name(), program)
+        )
+        if id is None:
+            return self._client._core.crisis_pause(tags, name_prefix, cogs, by, note)
+        done = _Request()
+        done.reply(_codec.encoder.encode(id))
+        return done
+
+    def crisis_resume(self, id: str, by: str, note: str) -> Any:
+        def lift(store: _core.Store, program: str) -> bool:
+            _core.lift_stored(store, id, by, note, login_name(), program)
+            return True
+
+        return _settled() if self._briefly(lift) else self._client._core.crisis_resume(id, by, note)
+
+    def latch_settled(self, id: str) -> _RemoteAck:
+        if not any(latch["id"] == id for latch in msgspec.msgpack.decode(self.crises(False))):
+            raise NotFound(f"no crisis latch in force has the id {id}")
+        return _settled()  # nothing executes
+
+    def crises(self, lifted: bool) -> bytes:
+        found = msgspec.msgpack.decode(_core.stored_crises(_storage.core_store(self._store), lifted))
+        latches = [latch_from(raw) for raw in found]
+        if any(latch.in_force for latch in latches):
+            unfinished = LaborFilter(states=[state for state in State if state != State.UNKNOWN and not state.ended])
+            for labor in self._store.labors(unfinished):
+                for raw, latch in zip(found, latches, strict=True):
+                    raw["labors"] += latch.holds(labor)
+        return _codec.encoder.encode(found)
+
     def end_of(self, id: str) -> _RemoteEnd:
         if not State(self.state(id)).ended:
             raise self._no_engine(f"Labor {id} has not ended and nothing will happen to it")
@@ -574,12 +624,18 @@ class _Unattended:
 
     def _store_signal(self, id: str, signal: int | None, interrupt: bool, by: str, note: str) -> bool | None:
         """Whether it is stored. None: an engine has opened in this moment, and is the one to ask."""
+        return self._briefly(
+            lambda store, program: _core.store_signal(store, id, signal, interrupt, by, note, login_name(), program)
+        )
+
+    def _briefly(self, write: Callable[[_core.Store, str], _T]) -> _T | None:
+        """What `write` returns, which owns the store for a moment. None: an engine has opened in this moment, and is the one to ask."""
         store = _storage.core_store(_storage.resolve(self._client._spec))
         program = os.path.basename(sys.argv[0]) if sys.argv else ""
         give_up = time.monotonic() + self._client._timeout
         while True:
             try:
-                return _core.store_signal(store, id, signal, interrupt, by, note, login_name(), program)
+                return write(store, program)
             except StoreInUse:
                 # An engine owns the store for a moment before its socket is there, and for a moment after it is gone.
                 if self._client._reach() is not None:
@@ -591,6 +647,14 @@ class _Unattended:
 
 class _StoredAck(_RemoteAck):
     stored = True
+
+
+def _settled() -> _RemoteAck:
+    """Of what is done, as no engine runs."""
+    ack = _RemoteAck()
+    ack.applied = True
+    ack.completion.set()
+    return ack
 
 
 class _StoredFeed:

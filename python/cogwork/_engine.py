@@ -128,6 +128,8 @@ class Engine(Steering):
         _cog.engines.add(self)
         if any(cog.is_async for cog in _cog._cogs.values()):
             self._async.start()
+        for latch in self.crises() if self._in_crisis else []:
+            log.warning("a crisis is on, and what it holds does not run: %s", latch)
         for waiting in self.stats().waiting:
             log.warning("Labor %r (%s) is not taken up: %s", waiting.name, waiting.labor_id, waiting.why)
 
@@ -179,6 +181,10 @@ class Engine(Steering):
         return f"<Engine on {self._store.name()!r}{', closed' if self._core.closed else ''}>"
 
     # ---- inside ----
+
+    @property
+    def _in_crisis(self) -> bool:
+        return self._core.in_crisis
 
     def _submit(self, labor: Labor, start: bool, by: str | None) -> Pending:
         self._origin.check()

@@ -157,6 +157,7 @@ def progress_html(progress: Progress, remark: str = "", now: datetime | None = N
         _head(progress.name, progress.state, progress.reason, progress.started, progress.ended, now),
         dim(progress.id, cls="cw-mono"),
         _remark(remark),
+        *[note("hold", clip(f"held by {latch}")) for latch in progress.latches],
         *_holds(progress.holds),
         task_table([row_of_progress(task) for task in tasks], len(progress.tasks), now),
         *[note("hold", tag("b", clip(task.name)), f": {clip(task.waiting)}") for task in waiting],

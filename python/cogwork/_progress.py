@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ._codec import from_micros
+from ._latch import Latch, latch_from
 from ._model import Hold, Rank, Reason, State
 
 
@@ -104,6 +105,8 @@ class Progress(msgspec.Struct, frozen=True):
     """How many attempts are executing."""
     losses: list[Loss]
     """The latest, at most 100."""
+    latches: list[Latch] = []
+    """The crisis latches that hold it (G8), the one that was set first first; what else they hold is not told here."""
 
     @property
     def sequences(self) -> int:
@@ -229,6 +232,7 @@ def progress_from(raw: dict[str, Any]) -> Progress:
                 for t in raw["tasks"]
             ],
             "in_flight": [Flight(**{**f, "since": from_micros(f["since"])}) for f in raw["in_flight"]],
+            "latches": [latch_from(latch) for latch in raw["latches"]],
             "losses": [Loss(**{**loss, "state": State(loss["state"])}) for loss in raw["losses"]],
         }
     )

@@ -82,6 +82,7 @@ def picture(progress: Progress, frame: Frame = _FRAME, now: datetime | None = No
     now = now or datetime.now(timezone.utc)
     above = [_head(progress, frame, now)]
     above += [_line(_held(hold, now), "yellow", frame) for hold in _strongest_first(progress.holds)[:3]]
+    above += [_line(f"held by {latch}", "yellow", frame) for latch in progress.latches[:3]]
     above += [_line(why, "yellow", frame) for why in _why(progress)[:3]]
     losses = [*frame.checks, *_worst(progress.losses)]
     lost = len(frame.checks) + max(len(progress.losses), sum(task.failed + task.stopped for task in progress.tasks))
@@ -173,7 +174,11 @@ def _why(progress: Progress) -> list[str]:
     if progress.state.ended:
         return []
     said = [(task.name, task.waiting) for task in progress.tasks if task.waiting]
-    return [f"{shown(name)}: {shown(why)}" for name, why in said if not (progress.holds and why.startswith("held by "))]
+    return [
+        f"{shown(name)}: {shown(why)}"
+        for name, why in said
+        if not (progress.holds + progress.latches and why.startswith("held by "))
+    ]
 
 
 def held_by(holds: list[Hold], now: datetime) -> str:

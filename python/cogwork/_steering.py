@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from . import _storage
 from ._codec import by_whom, encode_filter, text_of
-from ._errors import NotFound
+from ._errors import CogworkError, NotFound
 from ._handle import Ack, Changes, LaborHandle
-from ._model import Duration, Job, Labor, LaborFilter, Sequence, Signal, Task
+from ._latch import Latch, criteria, latches_from
+from ._model import Duration, Job, Labor, LaborFilter, Sequence, Signal, State, Task
 from ._progress import Progress, Stats, progress_from, stats_from
 from ._search import SearchResult
 from ._waiting import in_thread, wait_async, wait_for
+
+log = logging.getLogger("cogwork.engine")
 
 
 class Steering:
@@ -36,13 +42,19 @@ class Steering:
         """
         pending = self._submit(labor, start, by)
         wait_for(pending.completion)
-        return LaborHandle(self, pending.result())
+        handle = LaborHandle(self, pending.result())
+        if self._in_crisis:
+            self._say_if_held(handle.id)
+        return handle
 
     async def asubmit(self, labor: Labor, start: bool = True, *, by: str | None = None) -> LaborHandle:
         """`submit`, without blocking the running loop."""
         pending = await in_thread(self._submit, labor, start, by)
         await wait_async(pending.completion)
-        return LaborHandle(self, pending.result())
+        handle = LaborHandle(self, pending.result())
+        if self._in_crisis:
+            await in_thread(self._say_if_held, handle.id)
+        return handle
 
     def run(self, labor: Labor, timeout: Duration | None = None) -> Labor:
         """Submits, waits, and returns the Labor as it ended."""
@@ -64,6 +76,54 @@ class Steering:
         Raises SignalNotAllowed where the state of a Labor does not allow it (G2), NotFound.
         """
         return Ack(self._core.signal(id_of(id), int(Signal(signal)), interrupt, by_whom(by), text_of(note, "note")))
+
+    # ---- crises ----
+
+    def crisis_pause(
+        self, tags: Iterable[str] | None = None, name_prefix: str | None = None, cogs: Iterable[str] | None = None,
+        *, by: str | None = None, note: str = "",
+    ) -> Latch:  # fmt: skip
+        """Sets a latch: every Labor that it matches begins to pause at once, and none of them goes on, or starts, until it is lifted (G8).
+
+        tags, cogs: any of them; name_prefix: how the name begins. Kinds are AND-ed; with none given it holds every Labor. An empty list is
+        a mistake, not everything. by: the login name if not given. note: why.
+
+        In force as soon as the engine has taken it; durable when it returns, so while the store fails (D6) the call waits. With no engine it
+        is stored, and the next one obeys it. `latch.wait()` waits until nothing executes any more. Raises ValueError, TypeError,
+        CogworkError where 1000 are in force.
+        """
+        pending = self._begin_crisis(criteria(tags, name_prefix, cogs), by, note)
+        wait_for(pending.completion)
+        id = pending.result()
+        return next(latch for latch in self.crises(lifted=True) if latch.id == id)
+
+    def crisis_resume(self, latch: str, *, by: str | None = None, note: str = "") -> Ack:
+        """Lifts the latch of that id, and no other. A Labor that no other one holds goes on, or is held as its own pauses say.
+
+        Returns once it is taken. Labors go on when the lifting is durable; the Ack is done when their states are durable, too. (A latch
+        has no state: `ack.state` is UNKNOWN.) Raises NotFound where it is not in force, saying who lifted it.
+        """
+        return Ack(self._core.crisis_resume(id_of(latch), by_whom(by), text_of(note, "note")))
+
+    def crises(self, lifted: bool = False) -> list[Latch]:
+        """The latches in force, in the order in which they were set, and what each holds at this moment. lifted: before them those that
+        were lifted last, too, at most 100."""
+        return latches_from(self._core.crises(bool(lifted)), self)
+
+    def _begin_crisis(self, what: tuple[list[str], str, list[str]], by: str | None, note: str) -> Any:
+        return self._core.crisis_pause(*what, by_whom(by), text_of(note, "note"))
+
+    @property
+    def _in_crisis(self) -> bool:
+        """Whether a latch may be in force; who does not know at once says yes."""
+        return True
+
+    def _say_if_held(self, id: str) -> None:
+        """What was submitted to run, and is held by a latch."""
+        with contextlib.suppress(CogworkError):  # it is submitted, whatever comes now
+            if State(self._core.state(id)) == State.CRISIS_PAUSED:
+                for latch in self._progress(id).latches[:1]:
+                    log.warning("Labor %s is held, and does not run: %s", id, latch)
 
     # ---- reading ----
 

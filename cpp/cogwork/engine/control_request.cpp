@@ -37,10 +37,15 @@ std::optional<ControlRequest> read_request(std::string_view body, std::string& p
       const auto value = reader.integer();
       fits = value && *value >= 0 && *value < kSignals;
       if (fits) request.signal = static_cast<Signal>(*value);
-    } else if (*key == "interrupt" || *key == "start") {
+    } else if (*key == "interrupt" || *key == "start" || *key == "lifted") {
       const auto value = reader.boolean();
       fits = value.has_value();
-      if (fits) (*key == "start" ? request.start : request.interrupt) = *value;
+      if (fits) (*key == "start" ? request.start : *key == "lifted" ? request.lifted : request.interrupt) = *value;
+    } else if (*key == "tags" || *key == "cogs") {
+      auto& texts = *key == "tags" ? request.tags : request.cogs;
+      const auto count = reader.array();
+      fits = count.has_value();
+      for (std::uint32_t n = 0; fits && n < *count; ++n) fits = into(texts.emplace_back(), reader.text());
     } else if (*key == "by") {
       fits = into(request.by, reader.text());
     } else if (*key == "note") {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cogwork/base/id.h"
 #include "cogwork/model/state.h"
@@ -19,6 +20,8 @@ struct ControlRequest {
   bool interrupt = false;
   bool start = true;
   std::string by, note, name, document;
+  std::vector<std::string> tags, cogs;  ///< Of a crisis; `name` is its prefix.
+  bool lifted = false;
   std::string faults;  ///< Of a submit: what the client found wrong already, as msgpack.
   std::optional<std::uint64_t> since;
   std::int64_t of = -1;        ///< The request that this one is about.

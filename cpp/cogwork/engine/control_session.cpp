@@ -216,6 +216,12 @@ void ControlSession::serve(ControlRequest request) {
     });
   } else if (op == "signal") {
     signal(std::move(request));
+  } else if (op == "crisis_pause") {
+    crisis_pause(std::move(request));
+  } else if (op == "crisis_resume" || op == "crisis_wait") {
+    crisis_ack(request);
+  } else if (op == "crises") {
+    answer(id, [&engine, lifted = request.lifted]() -> Answer { return {write_crises(engine.crises(lifted))}; });
   } else if (op == "end") {
     end(request);
   } else if (op == "submit") {
@@ -241,17 +247,52 @@ void ControlSession::signal(ControlRequest request) {
   if (!request.signal) return refuse(request.id, "a request to signal needs a \"signal\"");
   const auto id = request.id;
   answer(id, [&engine = server_.engine(), id, r = std::move(request)]() -> Answer {
-    auto ack = engine.signal({r.object, *r.signal, r.interrupt, r.by, r.note});
-    return {nothing(), [id, ack](ControlSession& self) {
-              self.follow(id, {ack, &ack->completion()}, [id, ack = ack.get()] {
-                WireWriter w;
-                w.map(3)
-                    .integer("state", static_cast<int>(ack->state()))
-                    .boolean("applied", ack->applied())
-                    .boolean("closed", ack->closed());
-                return event(id, "done", w.take());
-              });
-            }};
+    return follow_ack(id, engine.signal({r.object, *r.signal, r.interrupt, r.by, r.note}));
+  });
+}
+
+ControlSession::Answer ControlSession::follow_ack(std::int64_t id, const std::shared_ptr<Ack>& ack) {
+  return {nothing(), [id, ack](ControlSession& self) {
+            self.follow(id, {ack, &ack->completion()}, [id, ack = ack.get()] {
+              WireWriter w;
+              w.map(3)
+                  .integer("state", static_cast<int>(ack->state()))
+                  .boolean("applied", ack->applied())
+                  .boolean("closed", ack->closed());
+              return event(id, "done", w.take());
+            });
+          }};
+}
+
+/// It may wait for the store, and nobody else is to wait behind it: a crisis is looked at meanwhile.
+void ControlSession::crisis_pause(ControlRequest request) {
+  const auto id = request.id;
+  Latch latch;
+  latch.tags = std::move(request.tags);
+  latch.name_prefix = std::move(request.name);
+  latch.cogs = std::move(request.cogs);
+  latch.by = std::move(request.by);
+  latch.note = std::move(request.note);
+  ++in_flight_;
+  const auto back = [weak = weak_from_this()](std::string body) {
+    const auto self = weak.lock();
+    if (!self) return;
+    boost::asio::post(self->socket_.get_executor(), [self, body = std::move(body)]() mutable { self->finish(std::move(body)); });
+  };
+  server_.commands().post([&engine = server_.engine(), id, back, latch = std::move(latch)]() mutable {
+    try {
+      engine.crisis_pause_async(std::move(latch), [id, back](Id set, const std::exception_ptr& error) {
+        back(error ? error_reply(id, write_error(error)) : reply(id, text(set.text())));
+      });
+    } catch (...) {
+      back(error_reply(id, write_error(std::current_exception())));
+    }
+  });
+}
+
+void ControlSession::crisis_ack(const ControlRequest& request) {
+  answer(request.id, [&engine = server_.engine(), r = request]() -> Answer {
+    return follow_ack(r.id, r.op == "crisis_wait" ? engine.latch_settled(r.object) : engine.crisis_resume(r.object, r.by, r.note));
   });
 }
 

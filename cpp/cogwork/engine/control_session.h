@@ -59,6 +59,10 @@ class ControlSession : public std::enable_shared_from_this<ControlSession> {
   /// Runs `work` on the thread for commands, and replies.
   void answer(std::int64_t id, std::function<Answer()> work);
   void signal(ControlRequest request);
+  void crisis_pause(ControlRequest request);
+  void crisis_ack(const ControlRequest& request);
+  /// Replies that it is taken, and tells when it is done.
+  static Answer follow_ack(std::int64_t id, const std::shared_ptr<Ack>& ack);
   void end(const ControlRequest& request);
   void send(std::string body);
   void write();

@@ -7,16 +7,16 @@
 namespace cogwork {
 namespace {
 
-std::exception_ptr closed_error() {
-  return std::make_exception_ptr(EngineClosed("the engine is closed; open another on the store to go on"));
-}
-
 ValidationError other_contents(const Text& client_id, const Id& labor) {
   return ValidationError({Issue{"", "client_id '" + client_id.str() + "' was used for Labor " + labor.text() +
                                         ", whose contents differ; give this one a client_id of its own"}});
 }
 
 }  // namespace
+
+std::exception_ptr closed_error() {
+  return std::make_exception_ptr(EngineClosed("the engine is closed; open another on the store to go on"));
+}
 
 std::string last_line(const Text& text) {
   auto view = text.view();
@@ -105,7 +105,7 @@ void Core::submitted(std::uint64_t token, const std::optional<std::string>& erro
   }
   // The store is done with the tree, which may be large: the machine takes it over where nobody else has it.
   auto& labor = pending.labor;
-  auto run = labor.use_count() == 1 ? std::make_shared<LaborRun>(std::move(*labor)) : std::make_shared<LaborRun>(*labor);
+  auto run = labor.use_count() == 1 ? make_run(std::move(*labor)) : make_run(*labor);
   labor.reset();
   runs_.emplace(id, run);
   for (auto& reply : replies) reply(id, nullptr);
@@ -536,6 +536,10 @@ void Core::committed(std::vector<CommitResult> results) {
       submitted(result.token, result.error);
       continue;
     }
+    if (auto latch = latch_writes_.extract(result.token)) {
+      latch.mapped()(false);
+      continue;
+    }
     auto node = units_.extract(result.token);
     if (node.empty()) continue;
     auto& unit = node.mapped();
@@ -570,7 +574,7 @@ void Core::count(const Counts& counts) {
 // ---- opening and closing ----
 
 void Core::take_up(Labor labor, const std::array<std::uint8_t, 16>& link) {
-  auto run = std::make_shared<LaborRun>(std::move(labor));
+  auto run = make_run(std::move(labor));
   run->link = link;
   if (auto refused = refused_.extract(run->id)) {
     run->link = refused.mapped().flying ? refused.mapped().next : refused.mapped().link;
@@ -667,6 +671,7 @@ CloseReport Core::finish() {
     if (pending.reply) pending.reply(nullptr, closed_error());
     pending.ack->completion_.set();
   }
+  for (const auto& [token, done] : std::exchange(latch_writes_, {})) done(true);
   for (auto& [token, pending] : submits_) pending.reply({}, closed_error());
   for (auto& [name, client] : clients_) {
     for (const auto* replies : {&client.waiting, &client.starting}) {

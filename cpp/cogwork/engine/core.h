@@ -16,6 +16,7 @@
 #include "cogwork/engine/engine.h"
 #include "cogwork/engine/feed.h"
 #include "cogwork/engine/labor_run.h"
+#include "cogwork/engine/latches.h"
 #include "cogwork/engine/stored_signal.h"
 #include "cogwork/storage/committer.h"
 
@@ -23,6 +24,9 @@ namespace cogwork {
 
 /// Of a traceback, the line that says what happened.
 std::string last_line(const Text& text);
+
+/// What those hear whom the engine's end leaves without an answer.
+std::exception_ptr closed_error();
 
 /// What displays are told of a Labor, running or stored, that its rows say by themselves; and of a Sequence that was lost.
 Progress outline_of(const Labor& labor);
@@ -67,6 +71,20 @@ class Core {
   void signal(const SignalOrder& order, AckReply reply);
   /// G9: a signal that met an object which has ended. `link`: of its Labor's last row.
   void record_refused(const Id& labor, Change change, const std::array<std::uint8_t, 16>& link);
+
+  // ---- crisis (G8): core_latches.cpp ----
+  /// As it was stored. Before Labors are taken up.
+  void add_latch(const Latch& latch);
+  /// Every Labor that it matches begins to pause now. Replies with its id once it is durable.
+  void crisis_pause(Latch latch, IdReply reply);
+  /// Replies once it is taken, or with why not. Labors go on when it is durable that it is lifted; the Ack is done when that is so,
+  /// and their states are durable too.
+  void crisis_resume(const Id& latch, const std::string& by, const std::string& note, const AckReply& reply);
+  /// Done when nothing executes any more of what the latch held when it was set; applied=false: it was lifted before. Null: none in force.
+  std::shared_ptr<Ack> settled(const Id& latch);
+  std::vector<LatchStatus> crises(bool lifted) const;
+  /// Whether any latch is in force. Any thread.
+  bool in_crisis() const { return latches_.any(); }
 
   // ---- what happens ----
   void outcome(AttemptKey key, Outcome outcome);
@@ -167,6 +185,10 @@ class Core {
   void check_quiet();
   void forget_if_done(const std::shared_ptr<LaborRun>& run);
   void apply_stored(const std::shared_ptr<LaborRun>& run);
+  std::shared_ptr<LaborRun> make_run(Labor labor);
+  void weigh(const std::shared_ptr<LaborRun>& run, Weight weight, const std::shared_ptr<Muster>& muster);
+  void release(const Latch& lifted, const std::shared_ptr<Muster>& muster);
+  void write_latch(std::vector<Record> records, std::function<void(bool closed)> done);
 
   CoreSeams seams_;
   const EngineOptions options_;
@@ -178,6 +200,8 @@ class Core {
   std::unordered_map<Id, std::vector<StoredSignal>> stored_;  // of Labors that are not taken up, in the order of sending
   std::unordered_map<std::uint64_t, PendingSubmit> submits_;  // by token
   std::unordered_map<std::uint64_t, Unit> units_;             // by token: on their way to the store
+  Latches latches_;
+  std::unordered_map<std::uint64_t, std::function<void(bool closed)>> latch_writes_;  // by token: what waits for them
   std::vector<std::shared_ptr<LaborRun>> dirty_;
   std::vector<CommitUnit> outbox_;
   std::vector<Stats::Waiting> waiting_;

@@ -95,6 +95,9 @@ std::optional<Progress> Core::progress(const Id& id) const {
   const auto& machine = run.machine;
   const auto& labor = machine.labor();
   auto p = outline_of(labor);
+  if (!has_ended(labor.state)) {
+    for (const auto& latch : run.latches) p.latches.push_back(*latch);
+  }
   const Time now = seams_.clock->now();
   for (std::uint32_t i = 0; i < p.tasks.size(); ++i) {
     auto& t = p.tasks[i];

@@ -379,6 +379,44 @@ std::shared_ptr<Ack> Engine::signal(const SignalOrder& order) {
   return ignored;
 }
 
+void Engine::crisis_pause_async(Latch latch, std::function<void(Id, std::exception_ptr)> done) {
+  const std::lock_guard guard(impl_->gate);
+  impl_->require_open();
+  impl_->loop.post([latch = std::move(latch), done = std::move(done)](Core& core) mutable {
+    core.crisis_pause(std::move(latch), std::move(done));
+  });
+}
+
+Id Engine::crisis_pause(Latch latch) {
+  auto promise = std::make_shared<std::promise<Id>>();
+  auto answer = promise->get_future();
+  crisis_pause_async(std::move(latch), [promise](Id id, std::exception_ptr error) {
+    if (error) {
+      promise->set_exception(error);
+    } else {
+      promise->set_value(id);
+    }
+  });
+  return answer.get();
+}
+
+std::shared_ptr<Ack> Engine::crisis_resume(const Id& latch, const std::string& by, const std::string& note) {
+  const auto [ack, error] =
+      impl_->ask_ack([=](Core& core, const Core::AckReply& reply) { core.crisis_resume(latch, by, note, reply); });
+  if (error) std::rethrow_exception(error);
+  return ack;
+}
+
+std::shared_ptr<Ack> Engine::latch_settled(const Id& latch) {
+  return impl_->ask([&](Core& core) { return core.settled(latch); });
+}
+
+std::vector<LatchStatus> Engine::crises(bool lifted) {
+  return impl_->ask([lifted](Core& core) { return core.crises(lifted); });
+}
+
+bool Engine::in_crisis() const { return impl_->core.in_crisis(); }
+
 State Engine::state(const Id& object) {
   if (const auto state = impl_->ask([&](Core& core) { return core.state(object); })) return *state;
   return impl_->stored(object, true).state;

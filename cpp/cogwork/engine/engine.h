@@ -10,6 +10,7 @@
 #include "cogwork/base/clock.h"
 #include "cogwork/base/completion.h"
 #include "cogwork/cogs/pull_queue.h"
+#include "cogwork/engine/latch.h"
 #include "cogwork/model/change.h"
 #include "cogwork/model/document.h"
 #include "cogwork/storage/committer.h"
@@ -138,6 +139,7 @@ struct Progress {
   Time started = never;
   Time ended = never;
   Holds holds;
+  std::vector<Latch> latches;  ///< That hold it (G8), the one that was set first first.
   std::vector<TaskProgress> tasks;
   std::vector<Flight> in_flight;  ///< At most 100.
   std::uint64_t in_flight_count = 0;
@@ -161,6 +163,24 @@ struct Stats {
   };
   std::vector<Waiting> waiting;
   std::uint64_t steps = 0;  ///< Inputs that machines have taken.
+};
+
+/// A latch, and what it holds at this moment of what the engine runs (G8). For people in a crisis.
+struct LatchStatus {
+  /// A Labor of which something still executes.
+  struct Executing {
+    Id labor;
+    Text name;
+    State state = State::UNKNOWN;
+    std::uint64_t attempts = 0;
+  };
+  Latch latch;
+  bool durable = true;   ///< It is stored (D6).
+  bool lifting = false;  ///< Somebody lifts it; it holds until that is stored.
+  std::uint64_t labors = 0;
+  std::uint64_t attempts = 0;         ///< That execute, of all of them.
+  std::uint64_t executing_count = 0;  ///< Labors of which something executes.
+  std::vector<Executing> executing;   ///< At most 100 of them, by name.
 };
 
 /// What close leaves behind: Labors that have not ended, to be taken up at the next opening.
@@ -196,6 +216,21 @@ class Engine {
   void start_async(const Id& labor, const std::string& by, const std::string& note, std::function<void(std::exception_ptr)> done);
   /// G1: returns once the signal is taken. Throws SignalNotAllowed (a Labor, G2), NotFound.
   std::shared_ptr<Ack> signal(const SignalOrder& order);
+
+  /// G8: every Labor that it matches begins to pause at once, and whatever comes to run later is paused. `id` and `since` are set here.
+  /// `done` is called from an engine thread with the id once the latch is durable, or with an error.
+  void crisis_pause_async(Latch latch, std::function<void(Id, std::exception_ptr)> done);
+  /// The same; waits for the store. Throws Error where there are too many.
+  Id crisis_pause(Latch latch);
+  /// Lifts that latch; returns once it is taken. The Ack is done when that is durable, and so are the states of the Labors that went on.
+  /// Throws NotFound where it is not in force.
+  std::shared_ptr<Ack> crisis_resume(const Id& latch, const std::string& by, const std::string& note);
+  /// Done when nothing executes any more of what the latch held when it was set. applied=false: it was lifted before. NotFound.
+  std::shared_ptr<Ack> latch_settled(const Id& latch);
+  /// Those in force, in the order in which they were set; `lifted`: those that were lifted last too, first.
+  std::vector<LatchStatus> crises(bool lifted = false);
+  /// Whether any is in force; costs nothing.
+  bool in_crisis() const;
 
   /// The engine's state at once (G1); of an object that is not running, the stored one. Throws NotFound.
   State state(const Id& object);

@@ -8,6 +8,7 @@
 
 #include "cogwork/cogs/cog.h"
 #include "cogwork/engine/engine.h"
+#include "cogwork/engine/latch.h"
 #include "cogwork/machine/labor_machine.h"
 #include "cogwork/storage/storage.h"
 
@@ -32,7 +33,8 @@ struct AfterCommit {
 
 /// One Labor in a running engine: its machine, and what the driver keeps beside it. Scheduler thread only.
 struct LaborRun {
-  explicit LaborRun(Labor labor) : id(labor.id), machine(std::move(labor)), counts(machine.labor().tasks.size()) {}
+  explicit LaborRun(Labor labor, Weight weight = {})
+      : id(labor.id), machine(std::move(labor), std::move(weight)), counts(machine.labor().tasks.size()) {}
 
   const Id id;
   LaborMachine machine;
@@ -46,6 +48,7 @@ struct LaborRun {
   bool dirty = false;
   std::uint32_t flying = 0;  // units on their way to the store
 
+  std::vector<std::shared_ptr<const Latch>> latches;                            // that match it, the one that was set first first
   std::array<std::uint8_t, 16> link{};                                          // of its last row of history
   Time wake = never;                                                            // its place in the engine's timers
   std::unordered_map<std::uint32_t, AttemptRun> attempts;                       // by Job

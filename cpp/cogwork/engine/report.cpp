@@ -52,6 +52,31 @@ void write(WireWriter& w, const Hold& h) {
   w.map(4).integer("rank", static_cast<int>(h.rank)).micros("since", h.since).text("by", h.by).text("note", h.note);
 }
 
+void write_texts(WireWriter& w, std::string_view key, const std::vector<std::string>& texts) {
+  w.text(key).array(texts.size());
+  for (const auto& text : texts) w.text(text);
+}
+
+/// Its ten pairs; more may follow in the same map.
+void write_fields(WireWriter& w, const Latch& l) {
+  w.id("id", l.id);
+  write_texts(w, "tags", l.tags);
+  w.text("name_prefix", l.name_prefix);
+  write_texts(w, "cogs", l.cogs);
+  w.text("by", l.by)
+      .text("note", l.note)
+      .micros("since", l.since)
+      .micros("lifted", l.lifted)
+      .text("lifted_by", l.lifted_by)
+      .text("lifted_note", l.lifted_note);
+}
+
+void write(WireWriter& w, const Latch& l) { write_fields(w.map(10), l); }
+
+void write(WireWriter& w, const LatchStatus::Executing& e) {
+  w.map(4).id("labor_id", e.labor).text("name", e.name).integer("state", static_cast<int>(e.state)).count("attempts", e.attempts);
+}
+
 void write(WireWriter& w, const Stats::Counter& c) { w.map(2).count("executing", c.executing).count("processed", c.processed); }
 
 void write(WireWriter& w, const PullQueue::Figures& f) {
@@ -84,7 +109,7 @@ void write_one(WireWriter& w, std::string_view key, const T& item) {
 
 std::string write_progress(const Progress& p) {
   WireWriter w;
-  w.map(11)
+  w.map(12)
       .id("id", p.id)
       .text("name", p.name)
       .integer("state", static_cast<int>(p.state))
@@ -93,6 +118,7 @@ std::string write_progress(const Progress& p) {
       .micros("ended", p.ended)
       .count("in_flight_count", p.in_flight_count);
   write_all(w, "holds", p.holds);
+  write_all(w, "latches", p.latches);
   write_all(w, "tasks", p.tasks);
   write_all(w, "in_flight", p.in_flight);
   write_all(w, "losses", p.losses);
@@ -122,6 +148,21 @@ std::string write_stats(const Stats& s) {
   w.text("stuck").array(s.store.stuck.size());
   for (const auto& id : s.store.stuck) w.text(id.text());
   write_all(w, "waiting", s.waiting);
+  return w.take();
+}
+
+std::string write_crises(const std::vector<LatchStatus>& crises) {
+  WireWriter w;
+  w.array(crises.size());
+  for (const auto& c : crises) {
+    write_fields(w.map(16), c.latch);
+    w.boolean("durable", c.durable)
+        .boolean("lifting", c.lifting)
+        .count("labors", c.labors)
+        .count("attempts", c.attempts)
+        .count("executing_count", c.executing_count);
+    write_all(w, "executing", c.executing);
+  }
   return w.take();
 }
 

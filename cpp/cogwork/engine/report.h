@@ -13,6 +13,8 @@ namespace cogwork {
 
 std::string write_progress(const Progress& progress);
 std::string write_stats(const Stats& stats);
+/// G8, as _latch.py reads them.
+std::string write_crises(const std::vector<LatchStatus>& crises);
 std::string write_owner(const Owner& owner);
 /// "kind" is the error's name in Python (_errors.py); the others are its fields.
 std::string write_error(const std::exception_ptr& error);

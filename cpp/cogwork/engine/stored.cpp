@@ -8,6 +8,9 @@ namespace cogwork {
 Progress stored_progress(Storage& store, const Id& labor) {
   const auto stored = store.read_labor(labor, true);
   auto p = outline_of(stored);
+  for (const auto& latch : read_latches(store)) {
+    if (!has_ended(stored.state) && !is_set(latch.lifted) && matches(latch, stored)) p.latches.push_back(latch);
+  }
   for (const auto& sequence : stored.sequences) {
     auto& t = p.tasks[sequence.task];
     if (sequence.state == State::COMPLETED) ++t.completed;

@@ -138,6 +138,7 @@ std::vector<Id> open_core(Core& core, Storage& store, CogRegistry& cogs, bool re
     std::copy_n(record.value->data(), 16, id.bytes.begin());
     core.remember_client(record.key, id, Text(record.value->view().substr(16)));
   }
+  for (const auto& latch : read_latches(store)) core.add_latch(latch);
   std::vector<Id> taken_up;
   if (!recover) return taken_up;
   auto unfinished = read_unfinished(store, cogs, python);

@@ -12,6 +12,13 @@ namespace cogwork {
 /// Names a signal between the driver and the machine; comes back in its acknowledgement.
 using Ticket = std::uint64_t;
 
+/// What weighs on a Labor from above it (G8): the latch that holds it, of those that match it the one that was set first.
+struct Weight {
+  /// At crisis rank. Rank NONE: no latch matches; by and note then say who lifted the last that did, as far as that is known.
+  Hold hold;
+  Text latch;  ///< Its id.
+};
+
 /// What can happen to a Labor. Jobs, Tasks and Sequences are named by their index in its tables.
 namespace input {
 
@@ -57,12 +64,19 @@ struct Tick {};
 /// The engine closes: nothing begins any more; attempts that were not handed over yet are withdrawn.
 struct Closing {};
 
+/// G8: from now on this weighs on the Labor, whatever its state: a latch was set that matches it, or one was lifted. Where the latch
+/// holds, the ticket (0: nobody waits) is acknowledged once nothing of the Labor executes; else at once.
+struct Weighed {
+  Weight weight;
+  Ticket ticket = 0;
+};
+
 /// Section 6: the machine was built from what was stored, after the end of the engine that ran it. The first input then.
 struct Recovered {};
 
 }  // namespace input
 
 using Input = std::variant<input::Start, input::Signalled, input::Begin, input::Recorded, input::Ended, input::Tick, input::Closing,
-                           input::Recovered>;
+                           input::Weighed, input::Recovered>;
 
 }  // namespace cogwork

@@ -226,9 +226,10 @@ class Checker {
       expect((run.phase != RunPhase::DELAY && !(run.phase == RunPhase::HANDED && run.ending == LaborMachine::Ending::NO)) ||
                  (is_set(run.due) && wake && *wake <= run.due),
              "X8", ref, "has no timer for its retry or its time-out");
+      const State above = j.is_check() ? l_.tasks[j.task].state : l_.sequences[j.sequence].state;
+      if (run.phase == RunPhase::OPENING) expect(above == State::RUNNING, "G3", ref, "is about to begin below what is held");
       if (run.phase != RunPhase::WAITING) continue;
       // It waits because it is held, and for nothing else.
-      const State above = j.is_check() ? l_.tasks[j.task].state : l_.sequences[j.sequence].state;
       expect(m_.closing() || above == State::PAUSING || is_paused(above), "X13", ref, "waits for nothing");
     }
   }
@@ -243,6 +244,10 @@ class Checker {
     const Task* failed = nullptr;
     for (const auto& t : l_.tasks) {
       if (t.state == State::FAILED) failed = &t;
+    }
+    if (m_.latched()) {
+      expect(m_.rank_in_force(ref) == Rank::CRISIS, "G8", ref, "is under a latch, and not held by it");
+      expect(l_.state != State::RUNNING, "G8", ref, "runs under a latch");
     }
     if (has_ended(l_.state)) {
       expect(m_.runs().empty() && !m_.next_wake() && m_.pending_acks() == 0 && open_ == 0, "X1", ref, "has left something to do");

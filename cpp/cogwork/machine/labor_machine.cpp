@@ -13,7 +13,8 @@ struct Overload : F... {
 
 }  // namespace
 
-LaborMachine::LaborMachine(Labor labor) : labor_(std::move(labor)), slot_(labor_.jobs.size(), UINT32_MAX) {}
+LaborMachine::LaborMachine(Labor labor, Weight weight)
+    : labor_(std::move(labor)), weight_(std::move(weight)), slot_(labor_.jobs.size(), UINT32_MAX) {}
 
 void LaborMachine::step(const Input& input, Time now, Effects& out) {
   now_ = now;
@@ -26,6 +27,7 @@ void LaborMachine::step(const Input& input, Time now, Effects& out) {
                  [this](const input::Ended& in) { ended(in); },
                  [this](const input::Tick&) { tick(); },
                  [this](const input::Closing&) { close(); },
+                 [this](const input::Weighed& in) { weighed(in); },
                  [this](const input::Recovered&) { recover(); },
              },
              input);
@@ -67,9 +69,15 @@ void LaborMachine::start(const input::Start& in) {
   }
   labor_.started = now_;
   ++out_->counts.executing[static_cast<int>(ObjectKind::LABOR)];
-  set_state({}, State::RUNNING, in.by, in.note);
+  if (latched()) {  // G8: paused instead of running
+    auto note = why(weight_.hold).str();
+    if (!in.by.empty()) note += "; started by " + in.by.str() + (in.note.empty() ? "" : " \"" + in.note.str() + "\"");
+    set_state({}, paused_state(weight_.hold.rank), weight_.hold.by, Text(note));
+  } else {
+    set_state({}, State::RUNNING, in.by, in.note);
+  }
   out_->taken.push_back(in.ticket);
-  out_->acks.push_back({in.ticket, State::RUNNING, true});
+  out_->acks.push_back({in.ticket, labor_.state, true});
 }
 
 void LaborMachine::tick() {
@@ -198,7 +206,8 @@ std::string LaborMachine::waiting_for(Time now) const {
   if (labor_.state == State::STOPPING) return "it is being stopped; what executes may end";
   const ObjectRef top = current_ ? ObjectRef{ObjectKind::TASK, *current_} : ObjectRef{};
   if (const auto* hold = hold_in_force(top)) {
-    return "held by " + (hold->by.empty() ? std::string("somebody") : hold->by.str()) +
+    return "held by " + (hold == &weight_.hold ? "latch " + short_latch(weight_.latch) + " of " : std::string()) +
+           (hold->by.empty() ? std::string("somebody") : hold->by.str()) +
            (hold->note.empty() ? std::string() : " \"" + hold->note.str() + "\"") + " (" +
            std::string(name_of(paused_state(hold->rank))) + ")";
   }

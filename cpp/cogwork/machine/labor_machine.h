@@ -36,7 +36,8 @@ namespace cogwork {
 class LaborMachine {
  public:
   /// A Labor as submit completed it, or as a store returned it; then the first input is Start, or Recovered.
-  explicit LaborMachine(Labor labor);
+  /// `weight`: what weighs on it from the first moment (G8); a recovered one is then what the latches say, whatever was stored.
+  explicit LaborMachine(Labor labor, Weight weight = {});
 
   /// Takes one input at a time that never goes back; appends to `out`. An input that has been overtaken - Begin for a Job that
   /// was stopped, Ended for an attempt that is closed - changes nothing.
@@ -84,6 +85,9 @@ class LaborMachine {
   bool closing() const { return closing_; }
   /// The rank in force for an object: the highest of its own holds and those above it (G5a).
   Rank rank_in_force(ObjectRef object) const;
+  /// G8: whether a latch holds the Labor, and which.
+  bool latched() const { return weight_.hold.rank != Rank::NONE; }
+  const Weight& weight() const { return weight_; }
   /// Why nothing (more) starts in the current Task, in words; empty where all goes on.
   std::string waiting_for(Time now) const;
 
@@ -152,9 +156,14 @@ class LaborMachine {
   void signalled(const input::Signalled& in);
   void hold(const input::Signalled& in);
   void release_hold(ObjectRef object, Rank rank);
+  void weighed(const input::Weighed& in);
+  /// G3: what is recorded as started but was not handed over does not begin.
+  void withdraw_opening(ObjectRef object);
   void stop(const input::Signalled& in);
   Holds& holds_of(ObjectRef object);
   const Hold* hold_in_force(ObjectRef object) const;
+  /// Why that hold holds, for the history: of a latch, with its id.
+  Text why(const Hold& hold) const;
   /// Lets states show the ranks in force and what executes (G4, G5a).
   void show(ObjectRef object, bool executing);
   void show_sequence(std::uint32_t sequence);
@@ -191,9 +200,12 @@ class LaborMachine {
     Ticket ticket;
     ObjectRef object;
     Signal signal;
+    bool latch = false;  // it waits for the latch that holds the Labor, not for a hold of the Labor's own
   };
 
   Labor labor_;
+  Weight weight_;
+  bool lifting_ = false;  // within a step: what goes on does so as a latch was lifted
 
   // The Task under way.
   std::optional<std::uint32_t> current_;

@@ -41,7 +41,11 @@ void LaborMachine::recover() {
     break;
   }
   // PAUSING becomes its pause: nothing executes now. STOPPING becomes its end in advance().
+  // G8: what holds is what the latches say now, whatever was stored. One that was lifted meanwhile lets go here.
+  lifting_ = !latched();
   show_below({});
+  lifting_ = false;
+  pump_all();
 }
 
 void LaborMachine::recover_task() {

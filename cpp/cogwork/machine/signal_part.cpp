@@ -23,7 +23,7 @@ Holds& LaborMachine::holds_of(ObjectRef object) {
 }
 
 const Hold* LaborMachine::hold_in_force(ObjectRef object) const {
-  const Hold* found = nullptr;
+  const Hold* found = latched() ? &weight_.hold : nullptr;  // G8: before an own hold of the same rank, which would not release it
   const auto look = [&found](const Holds& holds) {
     if (!holds.empty() && (!found || holds.back().rank > found->rank)) found = &holds.back();
   };
@@ -49,7 +49,7 @@ void LaborMachine::signalled(const input::Signalled& in) {
   const Rank rank = rank_of(in.signal);
   // Jobs take no signals; and what has not started in a Labor that has ended is never going to.
   const bool deaf = in.object.kind == ObjectKind::JOB || has_ended(labor_.state);
-  const auto rule = deaf ? SignalRule::REFUSED : signal_rule(is_labor, before, in.signal);
+  const auto rule = deaf ? SignalRule::REFUSED : signal_rule(is_labor, before, in.signal, latched());
 
   bool allowed = rule != SignalRule::REFUSED;
   if (rule == SignalRule::HOLDS || rule == SignalRule::HOLDS_WHEN_ENTERED) allowed = rank > force;
@@ -77,7 +77,8 @@ void LaborMachine::signalled(const input::Signalled& in) {
       const Hold* cause = nullptr;
       if (before == State::PAUSING || is_paused(before)) cause = hold_in_force(in.object);
       if ((before == State::STOPPING || before == State::STOPPED) && is_set(stop_.since)) cause = &stopped;
-      out_->refusals.push_back({in.ticket, in.signal, before, refusal(in.signal, before, cause)});
+      const Text latch = cause == &weight_.hold ? weight_.latch : Text();
+      out_->refusals.push_back({in.ticket, in.signal, before, refusal(in.signal, before, cause, latch)});
     } else {
       out_->taken.push_back(in.ticket);
       out_->acks.push_back({in.ticket, before, false});
@@ -111,13 +112,35 @@ void LaborMachine::hold(const input::Signalled& in) {
     return;
   }
   pending_.push_back({in.ticket, in.object, in.signal});
-  // G3: what is recorded as started but was not handed over does not begin.
+  withdraw_opening(in.object);
+  show_below(in.object);
+}
+
+void LaborMachine::withdraw_opening(ObjectRef object) {
   for (auto& run : runs_) {
     if (run.phase != RunPhase::OPENING) continue;
     const auto& job = labor_.jobs[run.job];
-    if (in.object.kind != ObjectKind::SEQUENCE || (!job.is_check() && job.sequence == in.object.index)) withdraw(run);
+    if (object.kind != ObjectKind::SEQUENCE || (!job.is_check() && job.sequence == object.index)) withdraw(run);
   }
-  show_below(in.object);
+}
+
+void LaborMachine::weighed(const input::Weighed& in) {
+  weight_ = in.weight;
+  if (in.ticket != 0) {
+    out_->taken.push_back(in.ticket);
+    pending_.push_back({in.ticket, {}, latched() ? Signal::CRISIS_PAUSE : Signal::CRISIS_RESUME, true});
+  }
+  if (latched()) withdraw_opening({});
+  lifting_ = !latched();
+  show_below({});
+  lifting_ = false;
+  pump_all();
+}
+
+Text LaborMachine::why(const Hold& hold) const {
+  if (&hold != &weight_.hold || weight_.latch.empty()) return hold.note;
+  return Text("latch " + short_latch(weight_.latch) + (latched() ? "" : " lifted") +
+              (hold.note.empty() ? "" : ": " + hold.note.str()));
 }
 
 void LaborMachine::release_hold(ObjectRef object, Rank rank) {
@@ -181,10 +204,11 @@ void LaborMachine::show(ObjectRef object, bool executing) {
   const Rank rank = hold ? hold->rank : Rank::NONE;
   const State wanted = rank == Rank::NONE ? State::RUNNING : executing ? State::PAUSING : paused_state(rank);
   if (wanted == state) return;
-  const Text by = hold ? hold->by : Text();
-  const Text why = hold ? hold->note : Text();
-  if (state == State::RUNNING && is_paused(wanted)) set_state(object, State::PAUSING, by, why);  // G4: the way there
-  set_state(object, wanted, by, why);
+  const auto* cause = !hold && lifting_ ? &weight_.hold : hold;
+  const Text by = cause ? cause->by : Text();
+  const Text note = cause ? why(*cause) : Text();
+  if (state == State::RUNNING && is_paused(wanted)) set_state(object, State::PAUSING, by, note);  // G4: the way there
+  set_state(object, wanted, by, note);
 }
 
 void LaborMachine::show_sequence(std::uint32_t index) {
@@ -234,8 +258,10 @@ void LaborMachine::acknowledge_pending() {
       out_->acks.push_back({ack.ticket, state, state == State::STOPPED});
       return true;
     }
-    const bool held = find_hold(holds_of(ack.object), rank_of(ack.signal)) != nullptr;
-    if (is_paused(state) && held) {
+    const bool held = ack.latch ? latched() : find_hold(holds_of(ack.object), rank_of(ack.signal)) != nullptr;
+    const bool idle =
+        is_paused(state) || (ack.latch && !is_under_way(state));  // of what has not started, or has ended, nothing executes
+    if (idle && held) {
       out_->acks.push_back({ack.ticket, state, true});
       return true;
     }

@@ -20,6 +20,8 @@ constexpr Row kPausing = {R::STOPS, R::HOLDS, R::HOLDS, R::HOLDS, R::RELEASES, R
 constexpr Row kPaused = {R::STOPS, R::REFUSED, R::HOLDS, R::HOLDS, R::RELEASES, R::REFUSED, R::REFUSED};
 constexpr Row kAdminPaused = {R::STOPS, R::REFUSED, R::HOLDS, R::REFUSED, R::REFUSED, R::REFUSED, R::RELEASES};
 constexpr Row kCrisisPaused = {R::STOPS, R::REFUSED, R::REFUSED, R::REFUSED, R::REFUSED, R::RELEASES, R::REFUSED};
+// G8: a Labor that a latch holds, PAUSING or paused. What a Task or Sequence holds by itself, it may release meanwhile (G5a).
+constexpr Row kLatched = {R::STOPS, R::REFUSED, R::REFUSED, R::REFUSED, R::REFUSED, R::REFUSED, R::REFUSED};
 constexpr Row kStopping = {R::STOPS, R::REFUSED, R::REFUSED, R::REFUSED, R::REFUSED, R::REFUSED, R::REFUSED};
 
 // By state, in the order of M3's numbers.
@@ -62,7 +64,7 @@ std::string who(const Hold& hold) {
   return text;
 }
 
-std::string remedy(Signal signal, State state, const Hold* in_force) {
+std::string remedy(Signal signal, State state, const Hold* in_force, const Text& latch) {
   switch (state) {
     case State::NOT_STARTED:
     case State::ADMIN_NOT_STARTED: return "it has not started: start runs it, stop ends it";
@@ -73,6 +75,10 @@ std::string remedy(Signal signal, State state, const Hold* in_force) {
     case State::CRISIS_PAUSED: {
       const auto rank = in_force ? in_force->rank : Rank::NONE;
       if (is_pause(signal) && rank_of(signal) == rank) return "it is so already";
+      if (!latch.empty()) {
+        return "lifting the latch releases it: engine.crisis_resume(\"" + latch.str() + "\"), or cogwork crisis resume " +
+               short_latch(latch);
+      }
       return std::string(call_of(resume_of(rank))) + " releases it";
     }
     case State::STOPPING: return "it is being stopped, and ends when its running attempts have";
@@ -98,7 +104,8 @@ std::string_view cell_text(SignalRule rule, Signal signal) {
 
 }  // namespace
 
-SignalRule signal_rule(bool labor, State state, Signal signal) {
+SignalRule signal_rule(bool labor, State state, Signal signal, bool latched) {
+  if (labor && latched && (state == State::PAUSING || is_paused(state))) return kLatched[static_cast<std::size_t>(signal)];
   const auto& rules = labor ? kLaborRules : kBelowRules;
   return rules[static_cast<std::size_t>(state)][static_cast<std::size_t>(signal)];
 }
@@ -131,11 +138,13 @@ const Hold* find_hold(const Holds& holds, Rank rank) {
 
 Rank highest(const Holds& holds) { return holds.empty() ? Rank::NONE : holds.back().rank; }
 
-std::string refusal(Signal signal, State state, const Hold* in_force) {
+std::string refusal(Signal signal, State state, const Hold* in_force, const Text& latch) {
   std::string text = "cannot " + std::string(name_of(signal)) + " a Labor that is " + std::string(name_of(state));
-  if (in_force) text += " (" + who(*in_force) + ")";
-  return text + "; " + remedy(signal, state, in_force);
+  if (in_force) text += " (" + who(*in_force) + (latch.empty() ? "" : ", latch " + latch.str()) + ")";
+  return text + "; " + remedy(signal, state, in_force, latch);
 }
+
+std::string short_latch(const Text& latch) { return std::string(latch.view().substr(0, 8)); }
 
 std::string signal_table_markdown() {
   std::string text;
@@ -147,12 +156,16 @@ std::string signal_table_markdown() {
     text += "\n";
     for (int state = 1; state < kStates; ++state) {
       if (!labor && static_cast<State>(state) == State::ADMIN_NOT_STARTED) continue;  // only a Labor is ever that
-      text += "| " + std::string(name_of(static_cast<State>(state))) + " |";
-      for (int s = 0; s < kSignals; ++s) {
-        const auto signal = static_cast<Signal>(s);
-        text += " " + std::string(cell_text(signal_rule(labor, static_cast<State>(state), signal), signal)) + " |";
+      const bool may_be_latched = labor && static_cast<State>(state) == State::CRISIS_PAUSED;
+      for (const bool latched : {false, true}) {
+        if (latched && !may_be_latched) continue;
+        text += "| " + std::string(name_of(static_cast<State>(state))) + (latched ? " by a latch |" : " |");
+        for (int s = 0; s < kSignals; ++s) {
+          const auto signal = static_cast<Signal>(s);
+          text += " " + std::string(cell_text(signal_rule(labor, static_cast<State>(state), signal, latched), signal)) + " |";
+        }
+        text += "\n";
       }
-      text += "\n";
     }
     text += "\n";
   }

@@ -21,8 +21,8 @@ enum class SignalRule : std::uint8_t {
   RELEASES,            ///< A Resume of the rank in force, where the object has a hold of it of its own (G5a).
 };
 
-/// `labor`: the object is a Labor; else a Task or a Sequence, which obey the same rules.
-SignalRule signal_rule(bool labor, State state, Signal signal);
+/// `labor`: the object is a Labor; else a Task or a Sequence, which obey the same rules. `latched`: a latch holds the Labor (G8).
+SignalRule signal_rule(bool labor, State state, Signal signal, bool latched = false);
 
 /// The rank that a pause or a Resume is about; NONE for STOP.
 Rank rank_of(Signal signal);
@@ -35,8 +35,11 @@ Rank highest(const Holds& holds);
 
 /// Why a Labor refuses a signal, and what would help:
 /// `cannot RESUME a Labor that is CRISIS_PAUSED (by bob 10:02 "INC-12"); crisis_resume releases it`.
-/// `in_force`: the hold that the state comes from, if any.
-std::string refusal(Signal signal, State state, const Hold* in_force);
+/// `in_force`: the hold that the state comes from, if any. `latch`: the id of the latch whose hold that is, if it is one's (G8).
+std::string refusal(Signal signal, State state, const Hold* in_force, const Text& latch = {});
+
+/// As much of a latch's id as people need, and as the shell shows.
+std::string short_latch(const Text& latch);
 
 /// The whole table as Markdown: one table for a Labor, one for Tasks and Sequences.
 std::string signal_table_markdown();

@@ -29,7 +29,7 @@ void LaborMachine::enter_task(std::uint32_t index) {
   ++out_->counts.executing[static_cast<int>(ObjectKind::TASK)];
   const ObjectRef ref{ObjectKind::TASK, index};
   const auto* held = hold_in_force(ref);
-  set_state(ref, paused_state(rank_in_force(ref)), held ? held->by : Text(), held ? held->note : Text());
+  set_state(ref, paused_state(rank_in_force(ref)), held ? held->by : Text(), held ? why(*held) : Text());
 }
 
 bool LaborMachine::advance_task() {
@@ -139,7 +139,7 @@ void LaborMachine::start_sequence(std::uint32_t index) {
   ++out_->counts.executing[static_cast<int>(ObjectKind::SEQUENCE)];
   const ObjectRef ref{ObjectKind::SEQUENCE, index};
   const auto* held = sequence.holds.empty() ? nullptr : hold_in_force(ref);  // X2a: kept for its entry
-  set_state(ref, paused_state(held ? held->rank : Rank::NONE), held ? held->by : Text(), held ? held->note : Text());
+  set_state(ref, paused_state(held ? held->rank : Rank::NONE), held ? held->by : Text(), held ? why(*held) : Text());
   pump(add_run(sequence.first_job));
 }
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from .._client import Client, connect
 from .._display import BEAT, End, display
 from .._errors import EngineClosed, SignalNotAllowed
+from .._latch import Latch, stored_latches
 from .._lines import Names, what
 from .._model import Change, ChangeKind, Labor, LaborFilter, Sequence, Signal, State, Task
 from .._screen import held_by
@@ -48,6 +49,7 @@ def ls(
     )  # fmt: skip
     with open_existing(db) as store:
         labors = list(store.search(wanted))
+        latches = stored_latches(store) if any(not labor.state.ended for labor in labors) else []
     more = bool(limit) and len(labors) > limit
     labors = labors[:limit] if limit else labors
     if json:
@@ -61,7 +63,7 @@ def ls(
             + (" that pass" if wanted != LaborFilter(newest_first=True, limit=wanted.limit) else "")
         )
         return
-    _print_labors(console, labors)
+    _print_labors(console, labors, latches)
     if more:
         console.print(Text(f"there are more: --limit {limit * 4}, or 0 for all", style="dim"))
 
@@ -74,12 +76,13 @@ def _state(word: str) -> State:
         raise Refused(f"there is no state {word!r}; there is {names}") from None
 
 
-def _print_labors(console: Console, labors: list[Labor]) -> None:
+def _print_labors(console: Console, labors: list[Labor], latches: list[Latch]) -> None:
     length = shortest([labor.id for labor in labors])
     now = datetime.now(timezone.utc)
     rows = [headers("id", "state", "submitted", "took", "name", "")]
     for labor in labors:
         why = held_by(labor.holds, now) if not labor.state.ended else ""
+        why = next((f"held by {latch}" for latch in latches if latch.holds(labor)), why)
         tags = " ".join(f"#{shown(tag)}" for tag in labor.tags)
         rows.append(
             [

@@ -16,6 +16,7 @@ from .._display import BEAT, End, display, say
 from .._engine import Engine
 from .._errors import CogworkError, CogworkWarning, SignalNotAllowed
 from .._handle import Ack, LaborHandle
+from .._latch import Latch, stored_latches
 from .._lines import Lines
 from .._model import Change, Labor, LaborFilter, OnInterrupt, Rank, State, all_jobs
 from .._storage import open_store
@@ -52,7 +53,9 @@ def run(
             _close(engine, interrupts)
     if final is not None:
         raise typer.Exit(status_of(final.state))
-    _say_how_to_go_on(engine.read_labor(handle.id), db, script)
+    labor = engine.read_labor(handle.id)
+    latches = [latch for latch in stored_latches(engine.store) if latch.holds(labor)]
+    _say_how_to_go_on(labor, latches, db, script)
     raise typer.Exit(Status.PAUSED)
 
 
@@ -68,6 +71,8 @@ def _goes_on(db: str, labor: Labor) -> bool:
 
 def _say_hello(engine: Engine, handle: LaborHandle, db: str, script: str) -> None:
     say(f"Labor '{shown(handle.read(False).name)}' is {handle.id} in {db}")
+    for latch in handle.progress().latches:
+        say(f"it is held, and does not run: {latch}; {command('crisis', 'resume', latch.id[:8], db=db)} lifts that")
     known = {handle.id, *engine.taken_up}
     others = [other for other in engine.search(LaborFilter(states=_UNFINISHED)) if other.id not in known]
     if others:
@@ -127,16 +132,20 @@ class _Watching:
         return notes
 
 
-def _say_how_to_go_on(labor: Labor, db: str, script: str) -> None:
-    """labor: as it is stored now."""
+def _say_how_to_go_on(labor: Labor, latches: list[Latch], db: str, script: str) -> None:
+    """labor: as it is stored now. latches: those that hold it."""
     held = max(labor.holds, key=lambda hold: hold.rank, default=None)
     rank = _RANKS.get(held.rank, []) if held else []
     by = f" by {shown(held.by)}" if held and held.by else ""
+    resume = [command("resume", labor.id, *rank, db=db)] if held or not latches else []
+    for latch in latches:
+        resume.append(command("crisis", "resume", latch.id[:8], db=db))
+        by += f", held by {latch}"
     interrupted = _interrupted(labor)
     if db.startswith("memory:"):
         go_on = "It was in memory alone, and is gone: --db PATH would have kept it."
     else:
-        go_on = f"To go on with it:\n  {command('resume', labor.id, *rank, db=db)}\n  {command('serve', script, db=db)}"
+        go_on = "\n  ".join(["To go on with it:", *resume, command("serve", script, db=db)])
     gap = "\n" if sys.stderr.isatty() else ""  # the screen stays above
     print(f"{gap}Labor '{shown(labor.name)}' is left {labor.state.name}{by}{interrupted}. {go_on}", file=sys.stderr)
 
@@ -188,6 +197,9 @@ def _last_change(db: str) -> int:
 
 
 def _say_what_there_is(engine: Engine) -> None:
+    for latch in engine.crises():
+        held = f"holds {latch.labors} {'Labor' if latch.labors == 1 else 'Labors'}"
+        say(f"a crisis is on: {latch}; {held}")
     waiting = {waits.labor_id: waits for waits in engine.stats().waiting}
     for id in engine.taken_up:
         labor = engine.read_labor(id, False)

@@ -90,6 +90,7 @@ class Lives {
     world_ = std::make_unique<CoreWorld>(store, cogs_, now_, random_.next(), options_);
     sent_.clear();
     submitted_.clear();
+    begun_.clear();
     feed_from_ = store->last_change();
     feed_ = w().feeds->open(Id{}, std::nullopt, false);
     seen_.clear();
@@ -159,7 +160,7 @@ class Lives {
 
   void step() {
     auto& world = w();
-    switch (random_.below(12)) {
+    switch (random_.below(13)) {
       case 0:
         if (ids_.size() < 400 && random_.chance(0.3)) submit();
         break;
@@ -191,13 +192,59 @@ class Lives {
         world.core.outcome(1'000'000'000, Outcome{});
         world.turn();
         break;
+      case 12:
+        if (latches_wanted_) latch();
+        break;
     }
     world.expect_sound();
+    expect_nothing_begins_under_a_latch();
+  }
+
+  // ---- G8 ----
+
+  struct Crisis {
+    Latch latch;
+    std::shared_ptr<CoreWorld::Submitted> answer;
+  };
+  void latch() {
+    if (random_.chance(0.15) && w().core.crises(false).size() < 3) {
+      Latch latch;
+      latch.by = "bob";
+      if (random_.chance(0.8)) latch.tags = {random_.chance(0.5) ? "a" : "b"};
+      if (random_.chance(0.2)) latch.cogs = {random_.chance(0.8) ? "ok" : "none"};
+      if (random_.chance(0.2)) latch.name_prefix = random_.chance(0.8) ? "tr" : "none";
+      crises_.push_back({latch, w().crisis_pause(latch)});
+      return;
+    }
+    for (const auto& status : w().core.crises(false)) {
+      if (status.lifting || !random_.chance(0.15)) continue;
+      lift(status.latch.id);
+      return;
+    }
+  }
+  void lift(const Id& id) {
+    lifted_.insert(id);
+    sent_.push_back(w().crisis_resume(id));
+    EXPECT_TRUE(sent_.back()->ack);
+  }
+  void expect_nothing_begins_under_a_latch() {
+    for (const auto* executor : {&w().jobs, &w().checks}) {
+      for (const auto& [key, call] : executor->calls()) {
+        if (!begun_.insert(key).second) continue;
+        const auto labor = store->read_labor(call.job.labor(), false);
+        EXPECT_TRUE(w().core.progress(labor.id)->latches.empty()) << "G8";
+        for (const auto& crisis : crises_) {
+          if (!crisis.answer->answered || crisis.answer->error || lifted_.contains(crisis.answer->id)) continue;
+          EXPECT_FALSE(matches(crisis.latch, labor)) << "G8: an attempt begins under a latch that was acknowledged";
+        }
+      }
+    }
   }
 
   void submit() {
     auto labor = tree_of(static_cast<std::uint32_t>(1 + random_.below(6)), "ok", static_cast<std::uint32_t>(1 + random_.below(4)),
                          static_cast<std::uint32_t>(1 + random_.below(3)));
+    if (random_.chance(0.7)) labor.tags = {random_.chance(0.5) ? "a" : "b"};
     labor = with_checks(std::move(labor), std::vector<std::string>(random_.below(2), "ok"),
                         std::vector<std::string>(random_.below(2), "ok"));
     auto& task = labor.tasks[0];
@@ -299,6 +346,9 @@ class Lives {
     return found;
   }
   void release_all() {
+    for (const auto& status : w().core.crises(false)) {
+      if (!status.lifting) lift(status.latch.id);
+    }
     for (const auto& id : unfinished()) {
       const auto state = w().core.state(id);
       if (!state) continue;
@@ -329,6 +379,10 @@ class Lives {
   std::vector<std::shared_ptr<CoreWorld::Sent>> sent_;
   std::vector<std::shared_ptr<CoreWorld::Submitted>> submitted_;
   std::vector<std::pair<std::string, std::shared_ptr<CoreWorld::Submitted>>> by_client_;
+  const bool latches_wanted_ = random_.chance(0.5);
+  std::vector<Crisis> crises_;
+  std::set<Id> lifted_;  // those of which it was said that they are to be
+  std::set<AttemptKey> begun_;
   std::unique_ptr<ChangeFeed> feed_;
   std::uint64_t feed_from_ = 0;
   std::set<std::uint64_t> seen_;

@@ -60,10 +60,11 @@ struct Mood {
         interrupts(r.unit()),
         deaths(r.chance(0.4) ? 0.01 : 0),
         closes(r.chance(0.1) ? 0.005 : 0),
+        latches(r.chance(0.3) ? r.unit() * 0.2 : 0),
         lies(r.chance(0.3) ? 0.1 : 0),
         haste(r.unit()),
         slow_store(r.chance(0.5)) {}
-  double loss, signals, stops, interrupts, deaths, closes, lies, haste;
+  double loss, signals, stops, interrupts, deaths, closes, latches, lies, haste;
   bool slow_store;
 };
 
@@ -85,7 +86,8 @@ class Walk {
     for (int i = 0; i < most && !d.machine.ended() && sound(); ++i) {
       if (r_.chance(mood_.signals)) signal();
       if (r_.chance(mood_.lies)) lie();
-      if (r_.chance(mood_.deaths)) d.die(r_.below(d.commits_in_flight() + 1), 1s * r_.below(20));
+      if (r_.chance(mood_.latches)) latch();
+      if (r_.chance(mood_.deaths)) die(r_.below(d.commits_in_flight() + 1), 1s * r_.below(20));
       if (r_.chance(mood_.closes)) close();
       if (d.machine.ended() || !sound()) return;
       if (d.labor().state == State::ADMIN_NOT_STARTED || d.labor().state == State::NOT_STARTED) start();
@@ -107,7 +109,8 @@ class Walk {
   /// From here on nobody interferes: everything that is held is released, what executes ends well, and it must come to an end.
   void drain() {
     auto& d = driver;
-    if (d.machine.closing()) d.die(d.commits_in_flight(), 1s);
+    if (d.machine.closing()) die(d.commits_in_flight(), 1s);
+    if (!d.machine.ended() && d.machine.latched()) d.step(input::Weighed{{}, ticket_++});
     for (int i = 0; i < 3000 && !d.machine.ended() && sound(); ++i) {
       start();
       release_all();
@@ -186,6 +189,17 @@ class Walk {
       default: return sequence_ref(static_cast<std::uint32_t>(r_.below(l.sequences.size())));
     }
   }
+  /// G8: latches come and go; here is what they come to for this Labor. Now and then nobody waits.
+  Weight any_weight() {
+    if (r_.chance(0.5)) return {{Rank::NONE, driver.now, "carl", {}}, r_.chance(0.5) ? "l1" : ""};
+    return {{Rank::CRISIS, driver.now, "bob", {}}, r_.chance(0.5) ? "l1" : "l2"};
+  }
+  void latch() { driver.step(input::Weighed{any_weight(), r_.chance(0.8) ? ticket_++ : 0}); }
+  /// A latch may be set or lifted while no engine runs.
+  void die(std::size_t survive, Duration down) {
+    const bool other = mood_.latches > 0 && r_.chance(0.4);
+    driver.die(survive, down, other ? any_weight() : driver.machine.weight());
+  }
   void signal() {
     auto signal = static_cast<Signal>(r_.below(kSignals));
     if (signal == Signal::STOP && !r_.chance(mood_.stops)) signal = Signal::RESUME;
@@ -229,7 +243,7 @@ class Walk {
       pass_time();
     }
     d.make_commit();
-    d.die(d.commits_in_flight(), 1s * r_.below(100));
+    die(d.commits_in_flight(), 1s * r_.below(100));
   }
   void release_all() {
     auto& d = driver;

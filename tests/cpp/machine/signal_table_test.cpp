@@ -53,8 +53,10 @@ struct Case {
   MachineWorld world;
   ObjectRef object;
 
-  explicit Case(ObjectRef ref, State state) : world(tree(state)), object(ref) {
-    reach(state);
+  explicit Case(ObjectRef ref, State state, bool latched = false) : world(tree(state)), object(ref) {
+    if (latched) world.start(), world.weigh("l1");
+    if (latched && state == State::CRISIS_PAUSED) world.finish_all();
+    if (!latched) reach(state);
     EXPECT_EQ(current(), state);
   }
   State current() const { return state_of(world.labor(), object); }
@@ -144,6 +146,27 @@ void check_rows(ObjectKind kind, const Row* rows, std::size_t count) {
   }
 }
 
+/// G8: what a Labor takes that a latch holds, pausing or paused: it ends at a STOP, and takes nothing else.
+TEST(SignalTable, G8LaborUnderALatch) {
+  for (const State state : {S::PAUSING, S::CRISIS_PAUSED}) {
+    for (int s = 0; s < kSignals; ++s) {
+      const auto signal = static_cast<Signal>(s);
+      SCOPED_TRACE(std::string(name_of(state)) + " " + std::string(name_of(signal)));
+      Case c({}, state, true);
+      c.world.signal(signal);
+      EXPECT_EQ(signal_rule(true, state, signal, true), signal == Signal::STOP ? SignalRule::STOPS : SignalRule::REFUSED);
+      if (signal == Signal::STOP) {
+        EXPECT_EQ(c.current(), state == S::PAUSING ? S::STOPPING : S::STOPPED);
+        continue;
+      }
+      EXPECT_EQ(c.current(), state);
+      ASSERT_EQ(c.world.refusals.size(), 1u);
+      EXPECT_NE(c.world.refusals[0].message.find("latch l1"), std::string::npos) << c.world.refusals[0].message;
+      EXPECT_EQ(c.world.history.back().refused, true) << "G9";
+    }
+  }
+}
+
 TEST(SignalTable, G2G6LaborInEveryState) { check_rows(ObjectKind::LABOR, kLaborRows, std::size(kLaborRows)); }
 TEST(SignalTable, G2G6TaskInEveryState) { check_rows(ObjectKind::TASK, kBelowRows, std::size(kBelowRows)); }
 TEST(SignalTable, G2G6SequenceInEveryState) { check_rows(ObjectKind::SEQUENCE, kBelowRows, std::size(kBelowRows)); }
@@ -152,6 +175,11 @@ TEST(SignalTable, G2SaysWhoAndWhatWouldHelp) {
   const Hold hold{Rank::CRISIS, from_micros(36'120'000'000), "bob", "INC-12"};
   EXPECT_EQ(refusal(Signal::RESUME, State::CRISIS_PAUSED, &hold),
             "cannot RESUME a Labor that is CRISIS_PAUSED (by bob 10:02 \"INC-12\"); crisis_resume releases it");
+  EXPECT_EQ(
+      refusal(Signal::CRISIS_RESUME, State::CRISIS_PAUSED, &hold, "5f0c1d2e-0000-4000-8000-000000000000"),
+      "cannot CRISIS_RESUME a Labor that is CRISIS_PAUSED (by bob 10:02 \"INC-12\", latch 5f0c1d2e-0000-4000-8000-000000000000); "
+      "lifting the latch releases it: engine.crisis_resume(\"5f0c1d2e-0000-4000-8000-000000000000\"), or cogwork crisis resume "
+      "5f0c1d2e");
 }
 
 }  // namespace

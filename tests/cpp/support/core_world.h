@@ -192,6 +192,23 @@ class CoreWorld {
     turn();
     return answer;
   }
+  std::shared_ptr<Submitted> crisis_pause(Latch latch) {
+    auto answer = std::make_shared<Submitted>();
+    core.crisis_pause(std::move(latch), [answer](Id id, std::exception_ptr error) { *answer = {true, id, std::move(error)}; });
+    turn();
+    return answer;
+  }
+  std::shared_ptr<Sent> crisis_resume(const Id& latch) {
+    auto answer = std::make_shared<Sent>();
+    answer->signal = Signal::CRISIS_RESUME;
+    core.crisis_resume(latch, "carl", "mended", [answer](std::shared_ptr<Ack> ack, std::exception_ptr error) {
+      answer->answered = true;
+      answer->ack = std::move(ack);
+      answer->error = std::move(error);
+    });
+    turn();
+    return answer;
+  }
   void make_durable(std::size_t units = SIZE_MAX) {
     auto results = committer.make_durable(units);
     if (!results.empty()) core.committed(std::move(results));

@@ -38,6 +38,11 @@ class FaultyStore final : public Storage {
     const std::lock_guard lock(mutex_);
     faults_.push_back({from_apply, times, std::move(raise)});
   }
+  /// No fault lasts any longer.
+  void mend() {
+    const std::lock_guard lock(mutex_);
+    faults_.clear();
+  }
   void poison(const Id& labor, std::string why = "poisoned") {
     const std::lock_guard lock(mutex_);
     poisoned_[labor] = std::move(why);

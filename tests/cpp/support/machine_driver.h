@@ -36,6 +36,10 @@ inline std::string describe(const Input& input) {
     }
     std::string operator()(const input::Tick&) const { return "Tick"; }
     std::string operator()(const input::Closing&) const { return "Closing"; }
+    std::string operator()(const input::Weighed& in) const {
+      return (in.weight.hold.rank == Rank::NONE ? "lifted" : "latch " + in.weight.latch.str()) + " ticket " +
+             std::to_string(in.ticket);
+    }
     std::string operator()(const input::Recovered&) const { return "Recovered"; }
   };
   return std::visit(Say{}, input);
@@ -89,7 +93,7 @@ class MachineDriver {
   }
   std::size_t commits_in_flight() const { return in_flight_.size(); }
   bool anything_to_commit() const { return dirty_; }
-  std::size_t unanswered() const { return outstanding_.size() + unacknowledged_.size(); }
+  std::size_t unanswered() const { return outstanding_.size() + weighing_.size() + unacknowledged_.size(); }
 
   void step(const Input& input) {
     ++steps;
@@ -162,8 +166,8 @@ class MachineDriver {
   }
 
   /// The engine dies: of the commits in flight the first `survive` were durable, although nobody learnt of it. Another engine takes up what is
-  /// stored (R1-R3).
-  void die(std::size_t survive, Duration down) {
+  /// stored (R1-R3). `weight`: what the latches say by then (G8).
+  void die(std::size_t survive, Duration down, Weight weight = {}) {
     for (std::size_t i = 0; i < survive && !in_flight_.empty(); ++i) {
       store(in_flight_.front());
       in_flight_.pop_front();
@@ -172,13 +176,14 @@ class MachineDriver {
     in_flight_.clear();
     gathering_ = {};
     dirty_ = false;
-    machine = LaborMachine(durable.labor);
+    machine = LaborMachine(durable.labor, std::move(weight));
     latest_ = durable;
     for (auto& queue : ready) queue.clear();
     handed.clear();
     asked_to_end.clear();
     called_.clear();
     outstanding_.clear();
+    weighing_.clear();
     unacknowledged_.clear();
     acks.clear();
     watch_anew();
@@ -265,6 +270,8 @@ class MachineDriver {
       signal = *in;
     } else if (const auto* in_start = std::get_if<input::Start>(&input)) {
       ticket = in_start->ticket;
+    } else if (const auto* weighed = std::get_if<input::Weighed>(&input)) {
+      if (weighed->ticket != 0) ticket = weighed->ticket;
     } else if (std::holds_alternative<input::Recovered>(input)) {
       if (!effects_.taken.empty()) ticket = effects_.taken[0];  // R1: it starts what had not started
     }
@@ -276,10 +283,19 @@ class MachineDriver {
     }
     for (const auto t : effects_.taken) {
       if (t != ticket) fault("G1: takes what was not sent");
-      outstanding_[t] = signal;
+      if (std::holds_alternative<input::Weighed>(input)) {
+        weighing_.insert(t);
+      } else {
+        outstanding_[t] = signal;
+      }
       unacknowledged_.insert(t);
     }
     for (const auto& ack : effects_.acks) {
+      if (weighing_.erase(ack.ticket) > 0) {
+        if (ack.applied && machine.latched() && machine.executing() > 0)
+          fault("G8: a latch is acknowledged while something executes");
+        continue;
+      }
       const auto found = outstanding_.find(ack.ticket);
       if (found == outstanding_.end()) {
         fault("G1: acknowledges twice, or what was not taken");
@@ -301,6 +317,10 @@ class MachineDriver {
         fault("G1: a pause applied without a hold");
       if (is_resume(sent->signal) && find_hold(holds_of(object), rank_of(sent->signal)) != nullptr)
         fault("G5: released, and still held");
+    }
+    if (!weighing_.empty() && (!machine.latched() || !is_under_way(labor().state) || is_paused(labor().state)) &&
+        labor().state != State::STOPPING) {
+      fault("G8: the ack of a latch is late");
     }
     for (const auto& [t, sent] : outstanding_) {
       if (!sent || is_resume(sent->signal)) {
@@ -410,6 +430,7 @@ class MachineDriver {
       if (!called_.insert(opened.job).second) fault("X13: a Job gets two workers");
       attempt_opened(labor().jobs[opened.job]);
     }
+    if (machine.latched() && !(effects_.opened.empty() && effects_.handed.empty())) fault("G8: an attempt begins under a latch");
     for (const auto job : effects_.handed) {
       const auto& j = labor().jobs[job];
       const auto& stored = durable.labor.jobs[job].attempts;
@@ -514,6 +535,7 @@ class MachineDriver {
   std::deque<Commit> in_flight_;
   std::set<std::uint32_t> called_;                                 // Jobs with a worker
   std::map<Ticket, std::optional<input::Signalled>> outstanding_;  // taken; the machine has not acknowledged them
+  std::set<Ticket> weighing_;                                      // taken with a latch, or with the lifting of one
   std::set<Ticket> unacknowledged_;                                // taken; their senders have not been told
   std::vector<ObjectRef> names_;                                   // by ordinal
   std::vector<State> replayed_;                                    // by ordinal: what the history says

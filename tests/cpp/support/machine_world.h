@@ -82,7 +82,8 @@ class LaborBuilder {
 /// each step. Calls wait in `handed` until the test ends them.
 class MachineWorld {
  public:
-  explicit MachineWorld(Labor labor, std::size_t workers = 1000) : machine(std::move(labor)), workers_(workers) {}
+  explicit MachineWorld(Labor labor, std::size_t workers = 1000, Weight weight = {})
+      : machine(std::move(labor), std::move(weight)), workers_(workers) {}
 
   LaborMachine machine;
   Time now = from_micros(1'700'000'000'000'000);
@@ -148,6 +149,17 @@ class MachineWorld {
     return ticket;
   }
   Ticket signal(Signal s, bool interrupt = false) { return signal(ObjectRef{}, s, interrupt); }
+  /// G8: that latch of bob's weighs on the Labor; without one, carl has lifted the last, which was `lifted`.
+  Ticket weigh(const char* latch, const char* lifted = "") {
+    const Ticket ticket = next_ticket_++;
+    step(input::Weighed{weight(latch, lifted), ticket});
+    settle();
+    return ticket;
+  }
+  static Weight weight(const char* latch, const char* lifted = "") {
+    if (*latch) return {{Rank::CRISIS, from_micros(36'120'000'000), "bob", "INC-12"}, latch};
+    return {{Rank::NONE, from_micros(36'130'000'000), "carl", "mended"}, lifted};
+  }
   /// Lets time pass, with a tick at each moment that the machine asked for.
   void pass(Duration span) {
     const Time until = now + span;
