@@ -35,6 +35,7 @@ from ._errors import (
 )
 from ._frame import to_frame
 from ._handle import Ack, Changes, LaborHandle, SequenceHandle, TaskHandle
+from ._logs import LogLine, Logs
 from ._model import (
     Attempt,
     AttemptStatus,
@@ -103,6 +104,8 @@ __all__ = [
     "LaborFailed",
     "LaborFilter",
     "LaborHandle",
+    "LogLine",
+    "Logs",
     "NoRetry",
     "NotFound",
     "OnInterrupt",

@@ -18,6 +18,9 @@ std::size_t weight(const LogLine& line) { return line.text.size() + sizeof(LogLi
 
 LogRoom::LogRoom() : now([clock = std::shared_ptr<Clock>(make_system_clock())] { return clock->now(); }) {}
 
+LaborLog::LaborLog(std::shared_ptr<LogRoom> room)
+    : room_(std::move(room)), base_(static_cast<std::uint64_t>(std::max<std::int64_t>(to_micros(room_->now()), 0))) {}
+
 LaborLog::~LaborLog() { room_->bytes.fetch_sub(static_cast<std::int64_t>(bytes_), std::memory_order_relaxed); }
 
 // ---- who speaks ----
@@ -40,32 +43,47 @@ LaborLog::Voice& LaborLog::voice_of(const AttemptRequest& from, Time now) {
 }
 
 void LaborLog::add(const AttemptRequest& from, std::string_view text) {
-  const auto now = room_->now();
-  std::shared_ptr<Completion> news;
-  {
-    const std::lock_guard lock(mutex_);
-    if (closed_) return;
+  change([&](Time now) {
     auto& voice = voice_of(from, now);
     do {
       const auto end = std::min(text.find('\n'), text.size());
       say(voice, now, text.substr(0, end), 0);
       text.remove_prefix(std::min(end + 1, text.size()));
     } while (!text.empty());
-    make_room();
-    news = std::exchange(news_, nullptr);
-  }
-  if (news) news->set();
+  });
 }
 
 void LaborLog::add_line(const AttemptRequest& from, std::string_view line, std::size_t left_out) {
+  change([&](Time now) { say(voice_of(from, now), now, line, left_out); });
+}
+
+void LaborLog::end(const AttemptRequest& from) {
+  change([&](Time now) {
+    auto voice = voices_.extract(from.key);
+    if (!voice.empty()) own_up(voice.mapped(), now);
+  });
+}
+
+void LaborLog::close() {
+  change([&](Time now) {
+    for (auto& [key, voice] : voices_) own_up(voice, now);
+    voices_.clear();
+    closed_ = true;
+  });
+}
+
+/// Whoever waits is woken where there is something for him: not by lines that are dropped.
+template <typename F>
+void LaborLog::change(F apply) {
   const auto now = room_->now();
   std::shared_ptr<Completion> news;
   {
     const std::lock_guard lock(mutex_);
     if (closed_) return;
-    say(voice_of(from, now), now, line, left_out);
+    const auto before = last_;
+    apply(now);
     make_room();
-    news = std::exchange(news_, nullptr);
+    if (last_ != before || closed_) news = std::exchange(news_, nullptr);
   }
   if (news) news->set();
 }
@@ -113,34 +131,6 @@ void LaborLog::make_room() {
   }
 }
 
-void LaborLog::end(const AttemptRequest& from) {
-  const auto now = room_->now();
-  std::shared_ptr<Completion> news;
-  {
-    const std::lock_guard lock(mutex_);
-    auto voice = voices_.extract(from.key);
-    if (voice.empty() || closed_ || voice.mapped().dropped == 0) return;
-    own_up(voice.mapped(), now);
-    make_room();
-    news = std::exchange(news_, nullptr);
-  }
-  if (news) news->set();
-}
-
-void LaborLog::close() {
-  std::shared_ptr<Completion> news;
-  {
-    const auto now = room_->now();
-    const std::lock_guard lock(mutex_);
-    if (std::exchange(closed_, true)) return;
-    for (auto& [key, voice] : voices_) own_up(voice, now);
-    voices_.clear();
-    make_room();
-    news = std::exchange(news_, nullptr);
-  }
-  if (news) news->set();
-}
-
 // ---- who reads ----
 
 LaborLog::Piece LaborLog::read(std::uint64_t since) {
@@ -182,7 +172,7 @@ std::uint64_t LaborLog::last() const {
 }
 
 LogFeed::LogFeed(std::shared_ptr<LaborLog> log, std::optional<std::uint64_t> since) : log_(std::move(log)), since_(log_->last()) {
-  if (since) since_ = *since <= since_ ? *since : 0;
+  if (since) since_ = std::max(*since <= since_ ? *since : 0, log_->base());
 }
 
 LaborLog::Piece LogFeed::poll() {

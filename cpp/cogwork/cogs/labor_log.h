@@ -21,7 +21,7 @@ namespace cogwork {
 
 /// One line that a Cog said while it ran.
 struct LogLine {
-  std::uint64_t number = 0;  ///< In its Labor, from 1, since the engine took that up. What is not kept any more leaves a gap.
+  std::uint64_t number = 0;  ///< One more than that of the line before it in its Labor, and higher than those of earlier engines.
   Time at = never;
   Id job;  ///< Nil: a process that serves several calls of the Labor printed it, and nobody knows for which.
   std::uint32_t attempt = 0;
@@ -56,7 +56,7 @@ class LaborLog {
   static constexpr std::int64_t kMostTogether = std::int64_t{64} << 20;
   static constexpr std::size_t kLeastBytes = std::size_t{1} << 14;
 
-  explicit LaborLog(std::shared_ptr<LogRoom> room) : room_(std::move(room)) {}
+  explicit LaborLog(std::shared_ptr<LogRoom> room);
   ~LaborLog();
   LaborLog(const LaborLog&) = delete;
 
@@ -78,8 +78,10 @@ class LaborLog {
   /// Set when read() will give something, or nothing will come any more.
   std::shared_ptr<Completion> ready(std::uint64_t since);
   bool over(std::uint64_t since) const;
-  /// The number of the last line.
+  /// The number of the last line; where there is none yet, `base`.
   std::uint64_t last() const;
+  /// The number before its first line.
+  std::uint64_t base() const { return base_; }
 
  private:
   /// One attempt: who it is, and what it has said in the second that began at `since`.
@@ -89,6 +91,8 @@ class LaborLog {
     std::uint32_t said = 0;
     std::uint64_t dropped = 0;
   };
+  template <typename F>
+  void change(F apply);
   Voice& voice_of(const AttemptRequest& from, Time now);
   void say(Voice& voice, Time now, std::string_view line, std::size_t left_out);
   void own_up(Voice& voice, Time now);
@@ -96,10 +100,13 @@ class LaborLog {
   void make_room();
 
   const std::shared_ptr<LogRoom> room_;
+  // The time at which it was made, in microseconds: so a reader's place in the log of an engine that is gone is before all that the next
+  // engine's holds.
+  const std::uint64_t base_;
   mutable std::mutex mutex_;
   std::map<std::uint64_t, LogLine> lines_;  // by number
   std::size_t bytes_ = 0;
-  std::uint64_t last_ = 0;
+  std::uint64_t last_ = base_;
   std::map<AttemptKey, Voice> voices_;
   std::shared_ptr<Completion> news_;  // somebody waits
   bool closed_ = false;
@@ -108,7 +115,7 @@ class LaborLog {
 /// One reader's place in a Labor's log. One thread at a time.
 class LogFeed {
  public:
-  /// since: a line's number; nothing: from now. One that is beyond the last is another run's: then from the beginning.
+  /// since: a line's number; nothing: from now. One beyond the last is no place here: then from the beginning.
   LogFeed(std::shared_ptr<LaborLog> log, std::optional<std::uint64_t> since);
   /// What there is after the last call, without waiting.
   LaborLog::Piece poll();
