@@ -128,6 +128,8 @@ void bind_cogs(py::module_& m) {
           "progress",
           [](PullQueue& q, const Call& c, double fraction, const AnyText& message) { q.progress(c, fraction, Text(message.text)); },
           py::arg("call"), py::arg("fraction"), py::arg("message"))
+      .def_static(
+          "log", [](const Call& c, const AnyText& lines) { PullQueue::log(c, lines.text); }, py::arg("call"), py::arg("lines"))
       .def(
           "sleep", [](PullQueue& q, const Call& c, double s) { return q.sleep(c, to_duration(std::min(s, 1e9))); }, py::arg("call"),
           py::arg("seconds"), py::call_guard<py::gil_scoped_release>());

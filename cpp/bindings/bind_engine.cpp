@@ -131,6 +131,11 @@ void bind_engine(py::module_& m) {
       .def("ready", &ChangeFeed::ready)
       .def("over", &ChangeFeed::over, Released());
 
+  py::class_<LogFeed>(m, "LogFeed", "A place in what the Cogs of a Labor say.")
+      .def("poll", [](LogFeed& f) { return document([&] { return write_lines(f.poll()); }); })
+      .def("ready", &LogFeed::ready, Released())
+      .def("over", &LogFeed::over, Released());
+
   py::class_<Engine, std::shared_ptr<Engine>>(m, "Engine", py::release_gil_before_calling_cpp_dtor(), "The engine.")
       .def(py::init(&make_engine), py::arg("store"), py::arg("cogs"), py::arg("workers"), py::arg("grace"), py::arg("max_crashes"),
            py::arg("max_output"), py::arg("recover"), py::arg("user"), py::arg("program"), py::arg("guardian"), py::arg("python"))
@@ -194,6 +199,9 @@ void bind_engine(py::module_& m) {
           [](Engine& e, const std::optional<std::string>& id, std::optional<std::uint64_t> since) {
             return e.changes(id ? to_id(*id) : Id{}, since);
           },
+          py::arg("id"), py::arg("since"), Released())
+      .def(
+          "logs", [](Engine& e, const std::string& id, std::optional<std::uint64_t> since) { return e.logs(to_id(id), since); },
           py::arg("id"), py::arg("since"), Released())
       .def("stats", [](Engine& e) { return document([&] { return write_stats(e.stats()); }); })
       .def("taken_up",

@@ -36,6 +36,7 @@ from ._errors import (
 from ._frame import to_frame
 from ._handle import Ack, Changes, LaborHandle, SequenceHandle, TaskHandle
 from ._latch import Executing, Latch
+from ._logs import LogLine, Logs
 from ._model import (
     Attempt,
     AttemptStatus,
@@ -106,6 +107,8 @@ __all__ = [
     "LaborFilter",
     "LaborHandle",
     "Latch",
+    "LogLine",
+    "Logs",
     "NoRetry",
     "NotFound",
     "OnInterrupt",

@@ -27,6 +27,7 @@ from ._codec import by_whom, from_micros, login_name, seconds_of
 from ._control import error_from
 from ._errors import CogworkError, EngineClosed, NotFound, StorageError, StoreInUse
 from ._latch import latch_from
+from ._logs import NO_LINES
 from ._model import Change, Duration, Labor, LaborFilter, State
 from ._steering import Steering
 from ._submit import prepare
@@ -194,7 +195,17 @@ class _Message(msgspec.Struct):
     done: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     ended: bool | msgspec.UnsetType = msgspec.UNSET
     changes: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    lines: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     over: msgspec.UnsetType | None = msgspec.UNSET
+
+
+    @property
+    def piece(self) -> bytes | None:
+        """What comes of a feed."""
+        for raw in (self.changes, self.lines):
+            if raw is not msgspec.UNSET:
+                return bytes(raw)
+        return None
 
 
 _messages = msgspec.msgpack.Decoder(_Message)
@@ -281,13 +292,13 @@ class _Line:
         with self._lock:
             request = self._requests.get(message.id)
             if request is not None:
-                goes_on = message.changes is not msgspec.UNSET or (
+                goes_on = message.piece is not None or (
                     message.ok is not msgspec.UNSET and request.follower is not None
                 )
                 if not goes_on:
                     del self._requests[message.id]
         if request is None:
-            if message.changes is not msgspec.UNSET:  # of a feed that nobody holds any more
+            if message.piece is not None:  # of a feed that nobody holds any more
                 self.tell("forget", message.id)
         elif message.ok is not msgspec.UNSET:
             request.reply(bytes(message.ok))
@@ -412,11 +423,17 @@ class _Remote:
         return end
 
     def changes(self, id: str | None, since: int | None) -> _RemoteFeed:
+        return self._feed("changes", id, since, _EMPTY)
+
+    def logs(self, id: str, since: int | None) -> _RemoteFeed:
+        return self._feed("logs", id, since, NO_LINES)
+
+    def _feed(self, op: str, id: str | None, since: int | None, nothing: bytes) -> _RemoteFeed:
         pieces = _Pieces()
-        request = self._line.request("changes", pieces, object=id, since=since)
+        request = self._line.request(op, pieces, object=id, since=since)
         wait_for(request.completion)
         request.document()
-        return _RemoteFeed(self._line, pieces)
+        return _RemoteFeed(self._line, pieces, nothing)
 
 
 class _RemoteAck:
@@ -479,8 +496,8 @@ class _Pieces:
 
     def follow(self, message: _Message) -> None:
         with self.lock:
-            if message.changes is not msgspec.UNSET:
-                self.piece = bytes(message.changes)
+            if (piece := message.piece) is not None:
+                self.piece = piece
             else:
                 self.over = True
             ready = self.ready
@@ -494,9 +511,11 @@ class _Pieces:
 
 
 class _RemoteFeed:
-    """As `_core.ChangeFeed` is. The engine sends one piece for each time that it is asked for more, so nothing gathers here."""
+    """As `_core.ChangeFeed` and `_core.LogFeed` are. The engine sends one piece for each time that it is asked for more, so nothing
+    gathers here. nothing: an empty piece."""
 
-    def __init__(self, line: _Line, pieces: _Pieces) -> None:
+    def __init__(self, line: _Line, pieces: _Pieces, nothing: bytes) -> None:
+        self._nothing = nothing
         self._line = line
         self._pieces = pieces
         self._more()
@@ -515,7 +534,7 @@ class _RemoteFeed:
             if piece is not None and not pieces.over:
                 pieces.ready = _core.Completion()
         if piece is None:
-            return _EMPTY
+            return self._nothing
         self._more()
         return piece
 
@@ -617,6 +636,10 @@ class _Unattended:
     def changes(self, id: str | None, since: int | None) -> _StoredFeed:
         return _StoredFeed(self._store, id, since)
 
+    def logs(self, id: str, since: int | None) -> _NoLines:
+        self.state(id)  # NotFound
+        return _NoLines()
+
     def _no_engine(self, what: str) -> EngineClosed:
         return EngineClosed(
             f"no engine runs on {self._store.name()}: {what}; start one with `cogwork serve MODULE...`, or in a script"
@@ -655,6 +678,21 @@ def _settled() -> _RemoteAck:
     ack.applied = True
     ack.completion.set()
     return ack
+
+
+class _NoLines:
+    """As `_core.LogFeed` is: nobody says anything."""
+
+    def ready(self) -> _core.Completion:
+        now = _core.Completion()
+        now.set()
+        return now
+
+    def poll(self) -> bytes:
+        return NO_LINES
+
+    def over(self) -> bool:
+        return True
 
 
 class _StoredFeed:

@@ -278,7 +278,7 @@ class Served(Running):
     def take_notes(self, last: bool) -> list[Message]:
         """What it has said since the last time. With `changed` held; after the last nothing comes any more."""
         notes = []
-        if text := self._log.take(last):
+        if text := self._log.take():
             notes.append({"id": self.id, "log": encodable(text)})
         if self._progress is not None:
             notes.append(self._progress)

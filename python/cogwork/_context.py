@@ -19,7 +19,7 @@ MOST_LOG = 64 * 1024
 
 
 class CallLog:
-    """The log of one attempt: up to MOST_LOG bytes; what is beyond is counted."""
+    """Lines that wait to be taken: up to MOST_LOG bytes; what is beyond is counted."""
 
     __slots__ = ("dropped", "dropped_bytes", "lines", "size")
 
@@ -43,11 +43,12 @@ class CallLog:
         self.dropped += 1
         self.dropped_bytes += len(data) - len(begin.encode())
 
-    def take(self, last: bool = True) -> str:
-        """What there is, and was not taken yet; with the last of it, what was dropped."""
-        lines, self.lines = self.lines, []
-        if last and self.dropped:
+    def take(self) -> str:
+        """What there is, and how much was dropped; then there is room again."""
+        lines = self.lines
+        if self.dropped:
             lines.append(f"... {self.dropped_bytes} bytes of {self.dropped} more lines were dropped")
+        self.lines, self.size, self.dropped, self.dropped_bytes = [], 0, 0, 0
         return "\n".join(lines)
 
 

@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ._lines import Lines
+from ._logs import Heard, LogLine, told
 from ._model import Change, Labor, Reason, State
 from ._pace import Pace
 from ._printing import Kept, keeping
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 BEAT = 0.2
 """Seconds between two looks."""
+MOST_LINES = 200
+"""Lines of Cogs that a screen shows of one look: more cannot be read, and its picture would be drawn late."""
 _TICK = 1.0  # seconds after which a picture is drawn again although nothing changed but the clock
 
 
@@ -102,17 +105,25 @@ class ScreenDisplay:
         self._shown: tuple[Progress, Sequence[str]] | None = None
         self._drawn = 0.0
         self._checks: list[Loss] | None = None
+        self._heard = Heard()
 
     def update(self, handle: LaborHandle, notes: Sequence[str] = ()) -> None:
+        self._draw(handle, notes, False)
+
+    def _draw(self, handle: LaborHandle, notes: Sequence[str], ended: bool) -> None:
         console = self._live.console
+        self._kept.labor_id = handle.id
+        said = _spoken(*self._heard.look(handle, ended), MOST_LINES)
         progress = handle.progress()
         now = datetime.now(timezone.utc)
         to_go = self._pace.see(progress, now)
         printed = self._kept.lines()
-        if (progress, list(notes)) == self._shown and not printed and time.monotonic() - self._drawn < _TICK:
+        if (progress, list(notes)) == self._shown and not printed and not said and time.monotonic() - self._drawn < _TICK:
             return
         if printed:
             console.print(Text.from_ansi(printed), soft_wrap=True)
+        if said:
+            console.print(Text("\n".join(said), style="dim"), soft_wrap=True)
         frame = Frame(
             width=console.width,
             height=console.height - 1,
@@ -125,13 +136,23 @@ class ScreenDisplay:
         self._shown, self._drawn = (progress, list(notes)), time.monotonic()
 
     def end(self, handle: LaborHandle) -> None:
-        self.update(handle)
+        self._draw(handle, (), True)
 
     def _failed_checks(self, handle: LaborHandle, progress: Progress) -> list[Loss]:
         """Which check failed is told by the tree alone; it is read once, when there is one."""
         if self._checks is None and check_failed(progress):
             self._checks = failed_checks(handle.read())
         return self._checks or []
+
+
+def _spoken(lines: list[LogLine], missed: int, most: int) -> list[str]:
+    """What Cogs said, the latest of it where that is too much."""
+    missed += sum(line.dropped or 1 for line in lines[:-most])
+    return [_missed(missed)] * bool(missed) + [told(line) for line in lines[-most:]]
+
+
+def _missed(count: int) -> str:
+    return f"... {count:,} {'line' if count == 1 else 'lines'} left out"
 
 
 def check_failed(progress: Progress) -> bool:
@@ -157,13 +178,14 @@ class LineDisplay:
         self._lines: Lines | None = None
         self._last = 0
         self._said: list[str] = []
+        self._heard = Heard()
 
     def update(self, handle: LaborHandle, notes: Sequence[str] = ()) -> None:
         if self._lines is None:
             self._lines = Lines(handle.read(), lambda id: handle._engine.read_job(id))
         if self._feed is None or handle is not self._handle:
             self._handle, self._feed = handle, handle.changes(since=self._last)
-        self._say(self._feed.poll())
+        self._say(self._feed.poll(), *self._heard.look(handle))
         for note in notes:
             if note not in self._said:
                 say(f"{clock(datetime.now(timezone.utc))} {shown(note)}")
@@ -171,13 +193,20 @@ class LineDisplay:
 
     def end(self, handle: LaborHandle) -> None:
         self.update(handle)
-        self._say(self._feed or ())  # what is on its way is waited for: it ends with the Labor
+        # What is on its way is waited for: it ends with the Labor.
+        self._say(self._feed or (), *self._heard.look(handle, True))
 
-    def _say(self, changes: Iterable[Change]) -> None:
+    def _say(self, changes: Iterable[Change], lines: list[LogLine], missed: int) -> None:
+        told_at: list[tuple[datetime, str]] = []
         for change in changes:
             self._last = change.number
             if self._lines is not None and (line := self._lines.line(change)):
-                say(f"{clock(change.at)} {line}")
+                told_at.append((change.at, f"{clock(change.at)} {line}"))
+        if missed:
+            told_at.append((lines[0].at, _missed(missed)))
+        told_at += [(line.at, told(line)) for line in lines]
+        for _, text in sorted(told_at, key=lambda one: one[0]):
+            say(text)
 
 
 def say(line: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from . import _codec, _core
 from ._errors import EngineClosed
+from ._feed import Feed
+from ._logs import Logs
 from ._model import Change, Duration, Labor, Sequence, Signal, State, Task
 from ._progress import Progress
 from ._waiting import Origin, in_thread, wait_async, wait_for
@@ -201,6 +201,15 @@ class LaborHandle(Handle):
         """Every change of state from now on, or after the change numbered `since`; ends with the Labor. For `for` and `async for`."""
         return self._engine.changes(self.id, since)
 
+    def logs(self, since: int | None = 0) -> Logs:
+        """What its Cogs say, line by line, while they run; ends with the Labor. For `for` and `async for`.
+
+        since: the number of a line, to go on behind it; 0: from the first that is still kept; None: from now. Only the engine that runs the
+        Labor has them, and only while it does; what an attempt keeps for good is its `log`. No Cog ever waits for a reader (`Logs.missed`,
+        `LogLine.dropped`).
+        """
+        return Logs(self._engine._core.logs(self.id, since))
+
     def progress(self) -> Progress:
         """How far it is, what is in flight, what was lost, and why nothing moves if nothing does."""
         return self._engine._progress(self.id)
@@ -217,51 +226,8 @@ class LaborHandle(Handle):
         return handle_html(self)
 
 
-class Changes(Iterator[Change], AsyncIterator[Change]):
+class Changes(Feed[Change]):
     """Changes, one after another, as they become durable (D7). One reader. It ends when its Labor has ended, or the engine closes."""
 
-    def __init__(self, feed: _core.ChangeFeed) -> None:
-        self._feed = feed
-        self._origin = Origin()
-        self._buffer: deque[Change] = deque()
-        # An `await` that was cancelled leaves its thread filling the buffer while the next one begins.
-        self._filling = threading.Lock()
-
-    def __iter__(self) -> Changes:
-        return self
-
-    def __next__(self) -> Change:
-        self._origin.check()
-        while not self._buffer:
-            ready = self._feed.ready()
-            if not self._fill():
-                if self._feed.over():
-                    raise StopIteration
-                wait_for(ready)
-        return self._buffer.popleft()
-
-    def __aiter__(self) -> Changes:
-        return self
-
-    async def __anext__(self) -> Change:
-        self._origin.check()
-        while not self._buffer:
-            ready = self._feed.ready()
-            if not await in_thread(self._fill):
-                if self._feed.over():
-                    raise StopAsyncIteration
-                await wait_async(ready)
-        return self._buffer.popleft()
-
-    def poll(self) -> list[Change]:
-        """What there is now, without waiting."""
-        self._origin.check()
-        self._fill()
-        found = list(self._buffer)
-        self._buffer.clear()
-        return found
-
-    def _fill(self) -> bool:
-        with self._filling:
-            self._buffer += _codec.changes_decoder.decode(self._feed.poll())
-            return bool(self._buffer)
+    def _decode(self, piece: bytes) -> list[Change]:
+        return _codec.changes_decoder.decode(piece)

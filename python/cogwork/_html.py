@@ -41,6 +41,7 @@ _TASKS = 40  # rows of a Labor's table of Tasks
 _LOST = 10
 _SEQUENCES = 10  # of each Task, in its fold
 _FLIGHTS = 8
+_LINE = 300  # characters of a line that a Cog said
 
 _FIRST = {"bad": 0, "hold": 1, "run": 2, "stop": 3, "ok": 4, "idle": 5}  # who is shown where not all are
 
@@ -136,8 +137,8 @@ def job_html(job: Job) -> str:
     )
 
 
-def progress_html(progress: Progress, remark: str = "", now: datetime | None = None) -> str:
-    """A Labor at a moment: Tasks, what is in flight, what was lost, and why nothing moves if nothing does."""
+def progress_html(progress: Progress, remark: str = "", now: datetime | None = None, lines: Seq[str] = ()) -> str:
+    """A Labor at a moment: Tasks, what is in flight, what was lost, and why nothing moves if nothing does. lines: what its Cogs said last."""
     now = now or datetime.now(timezone.utc)
     tasks = notable(progress.tasks, _TASKS, lambda task: task.state)
     flights = [
@@ -163,6 +164,7 @@ def progress_html(progress: Progress, remark: str = "", now: datetime | None = N
         *[note("hold", tag("b", clip(task.name)), f": {clip(task.waiting)}") for task in waiting],
         table(("in flight", "job", "attempt", "for", "", ""), flights, progress.in_flight_count, "in flight"),
         _lost(losses, sum(task.failed + task.stopped for task in progress.tasks)),
+        tag("pre", "\n".join(clip(line, _LINE) for line in lines)) if lines else None,
     )
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ._errors import EngineClosed
 from ._html import labor_html, progress_html, remark_html, sequence_html, task_html, task_progress_html
+from ._logs import Heard, told
 from ._model import Labor
 from ._waiting import wait_for
 
 if TYPE_CHECKING:
     from ._handle import Handle, LaborHandle, SequenceHandle, TaskHandle
 
+_LINES = 20  # of what Cogs said, the latest
 _REFRESH = 0.25  # seconds between two pictures, at the least
 _CLOCK = 1.0  # and at the most: times go on where nothing else changes
 
@@ -29,17 +32,20 @@ def watch(handle: LaborHandle) -> Labor:
     """Shows the Labor until it has ended, and returns it. KeyboardInterrupt ends the display; the Labor goes on."""
     end = handle._engine._core.end_of(handle.id)
     picture = _Picture()
+    heard, lines = Heard(), deque[str](maxlen=_LINES)
     try:
         ended = False
         while not ended:
             news = handle.changes()  # from now: nothing is missed that happens while the picture is made
             progress = handle.progress()
-            picture.show(progress_html(progress))
+            lines += map(told, heard.look(handle)[0][-_LINES:])
+            picture.show(progress_html(progress, lines=lines))
             ended = progress.state.ended or wait_for(end.completion, _REFRESH)
             if not ended:
                 wait_for(news._feed.ready(), _CLOCK - _REFRESH)
         labor = handle.wait()  # its end is shown a moment before it is durable
-        picture.show(progress_html(handle.progress()))
+        lines += map(told, heard.look(handle, True)[0][-_LINES:])
+        picture.show(progress_html(handle.progress(), lines=lines))
         return labor
     except KeyboardInterrupt:
         picture.show(handle_html(handle, "The display was interrupted. The Labor goes on; watch() shows it again."))

@@ -17,6 +17,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+from ._context import current
+
 _MOST = 1_000_000
 """Characters that are kept between two pictures; what comes beyond is left out, and that is said."""
 
@@ -29,6 +31,8 @@ class Kept:
         self._pieces: list[str] = []
         self._length = 0
         self._open = True
+        self.labor_id = ""
+        """The Labor whose Cogs' log lines the screen shows itself."""
 
     def add(self, text: str) -> bool:
         """False where no screen is shown any more: it is for the stream itself then."""
@@ -53,6 +57,18 @@ class Kept:
             text = "".join(self._pieces)
             self._pieces = []
         return text
+
+
+class _NotShownAnyway(logging.Filter):
+    """Keeps a handler from printing what the screen shows as a line of its Cog."""
+
+    def __init__(self, kept: Kept) -> None:
+        super().__init__()
+        self._kept = kept
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        running = current.get()
+        return running is None or running.call.labor_id != self._kept.labor_id
 
 
 class _Stream:
@@ -110,9 +126,17 @@ def keeping() -> Iterator[Kept]:
             if isinstance(handler, logging.StreamHandler) and handler.stream is stands.stream:
                 handler.setStream(stands)
                 moved.append(handler)
+    not_shown_anyway = _NotShownAnyway(kept)
+    filtered: list[logging.Handler] = [*moved]
+    if "stderr" in replaced and logging.lastResort is not None:
+        filtered.append(logging.lastResort)
+    for each in filtered:
+        each.addFilter(not_shown_anyway)
     try:
         yield kept
     finally:
+        for each in filtered:
+            each.removeFilter(not_shown_anyway)
         for name, stands in replaced.items():
             if getattr(sys, name) is stands:  # somebody else may have put theirs there meanwhile
                 setattr(sys, name, stands.stream)

@@ -30,6 +30,7 @@ class _Pulled(Running):
         if self._log is None:
             self._log = CallLog()
         self._log.add(line)
+        self._queue.log(self._call, line)  # and to those who watch
 
     @property
     def cancelled(self) -> bool:

@@ -115,6 +115,8 @@ class SequenceOutputs {
   std::vector<Output> outputs_;
 };
 
+class LaborLog;
+
 /// Everything that a call of a Cog needs. Immutable once it was handed over.
 struct AttemptRequest {
   AttemptKey key = 0;
@@ -130,6 +132,7 @@ struct AttemptRequest {
   Duration timeout{};                                       ///< Of this attempt, from the moment that the Cog is called.
   std::shared_ptr<const SequenceOutputs> sequence_outputs;  ///< Null: there is no Job before it in its Sequence.
   std::uint32_t outputs_before = 0;                         ///< How many of them are of the Jobs before it.
+  std::shared_ptr<LaborLog> log;                            ///< Where its lines go while it runs. Null: nowhere.
 
   std::vector<SequenceOutputs::Output> outputs() const {
     return sequence_outputs ? sequence_outputs->first(outputs_before) : std::vector<SequenceOutputs::Output>();

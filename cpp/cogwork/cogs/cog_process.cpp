@@ -29,11 +29,8 @@ std::shared_ptr<CogProcess> CogProcess::start(asio::io_context& io, Guardian& gu
                                               Duration grace, Events events) {
   std::shared_ptr<CogProcess> process(new CogProcess(io, std::move(version), grace, std::move(events)));
   ChildProcess::Events child;
-  child.printed = [weak = std::weak_ptr(process)](std::string_view bytes, bool) {
-    const auto self = weak.lock();
-    if (!self) return;
-    if (self->flights_.empty()) self->printed_.add(bytes);
-    for (auto& [id, flight] : self->flights_) flight.log.add(bytes);
+  child.printed = [weak = std::weak_ptr(process)](std::string_view bytes, bool error) {
+    if (const auto self = weak.lock()) self->printed(bytes, error);
   };
   // The child holds its process, not the other way round, until it has ended: who let go of it is told all the same.
   child.ended = [process](ExitStatus status, bool left) { process->exited(status, left); };
@@ -65,12 +62,14 @@ std::int64_t CogProcess::validate(std::string_view cog, std::string_view args, E
   return id;
 }
 
-std::int64_t CogProcess::execute(std::string_view cog, const AttemptRequest& request, Progress progress, Ended ended) {
+std::int64_t CogProcess::execute(std::string_view cog, std::shared_ptr<const AttemptRequest> request, Progress progress,
+                                 Ended ended) {
   const auto id = ++last_id_;
   auto& flight = flights_[id];
   flight.ended = std::move(ended);
   flight.progress = std::move(progress);
-  send(write_execute(id, cog, request));
+  send(write_execute(id, cog, *request));
+  flight.request = std::move(request);
   return id;
 }
 
@@ -180,6 +179,7 @@ void CogProcess::received(const std::string& body) {
   if (message->log) {
     flight.log.add(*message->log);
     if (!message->log->ends_with('\n')) flight.log.add("\n");
+    if (flight.request && flight.request->log) flight.request->log->add(*flight.request, *message->log);
   }
   if (message->progress && flight.progress) flight.progress(message->fraction, std::move(message->message));
   if (!message->result && !message->ok && !message->error) return;
@@ -190,12 +190,55 @@ void CogProcess::received(const std::string& body) {
 }
 
 void CogProcess::finish(std::int64_t id, End end) {
+  if (flights_.size() == 1) finish_lines();  // what is printed later is not its own
   auto node = flights_.extract(id);
+  close_log(node.mapped());
   node.mapped().ended(std::move(end));
   if (gone_) return;
   if (deaf_ && !flights_.empty()) end_if_all_are_cancelled();
   look_whether_done();
   if (!retired_) events_.room();
+}
+
+// ---- what it prints ----
+
+void CogProcess::printed(std::string_view bytes, bool error) {
+  if (flights_.empty()) printed_.add(bytes);
+  for (auto& [id, flight] : flights_) flight.log.add(bytes);
+  (error ? errors_ : output_).feed(bytes, [this](std::string_view line, std::size_t left_out) { say(line, left_out); });
+}
+
+/// For each Labor that watches may be of, once: as the only call's that runs, or as nobody's.
+void CogProcess::say(std::string_view line, std::size_t left_out) {
+  std::map<LaborLog*, std::pair<const AttemptRequest*, int>> logs;
+  for (const auto& [id, flight] : flights_) {
+    if (!flight.request || !flight.request->log) continue;
+    auto& [request, calls] = logs[flight.request->log.get()];
+    request = flight.request.get();
+    ++calls;
+  }
+  for (const auto& [log, speaker] : logs) {
+    const auto& [request, calls] = speaker;
+    if (calls == 1) {
+      log->add_line(*request, line, left_out);
+      continue;
+    }
+    AttemptRequest nobody;
+    nobody.key = ~static_cast<AttemptKey>(pid());  // no attempt's: those count up from 1
+    nobody.number = 0;
+    nobody.job_name = Text(request->cog->program);
+    log->add_line(nobody, line, left_out);
+  }
+}
+
+void CogProcess::finish_lines() {
+  for (auto* lines : {&output_, &errors_}) {
+    lines->finish([this](std::string_view line, std::size_t left_out) { say(line, left_out); });
+  }
+}
+
+void CogProcess::close_log(const Flight& flight) {
+  if (flight.request && flight.request->log) flight.request->log->end(*flight.request);
 }
 
 // ---- the end ----
@@ -227,11 +270,13 @@ void CogProcess::exited(ExitStatus status, bool left) {
   if (socket_.is_open() && forget_close_on_fork(socket_.native_handle())) socket_.close(ignored);
   child_.reset();
   // First the process, then its requests: whoever is told of a crashed attempt finds the crash counted.
+  finish_lines();
   auto flights = std::exchange(flights_, {});
   const auto gone = std::exchange(events_.gone, nullptr);
   events_ = {};
   gone(why, caused_);
   for (auto& [id, flight] : flights) {
+    close_log(flight);
     End end;
     end.gone = why;
     end.caused = caused_ && flight.cancelled;

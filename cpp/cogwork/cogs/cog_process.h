@@ -15,6 +15,7 @@
 #include "cogwork/cogs/child_process.h"
 #include "cogwork/cogs/cog_messages.h"
 #include "cogwork/cogs/command.h"
+#include "cogwork/cogs/labor_log.h"
 #include "cogwork/cogs/program.h"
 
 namespace cogwork {
@@ -49,7 +50,7 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
   ~CogProcess();
 
   std::int64_t validate(std::string_view cog, std::string_view args, Ended ended);
-  std::int64_t execute(std::string_view cog, const AttemptRequest& request, Progress progress, Ended ended);
+  std::int64_t execute(std::string_view cog, std::shared_ptr<const AttemptRequest> request, Progress progress, Ended ended);
   /// Asks the call to end. Ignored for the grace, it costs the process: now, if nothing else runs in it that is to go on; else as soon as
   /// that has ended, and `deaf` is called.
   void cancel(std::int64_t id, std::function<void()> deaf);
@@ -69,6 +70,7 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
 
  private:
   struct Flight {
+    std::shared_ptr<const AttemptRequest> request;  // null: of a validate
     Ended ended;
     Progress progress;
     Kept log{std::size_t{1} << 16};
@@ -76,6 +78,10 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
   };
 
   CogProcess(boost::asio::io_context& io, std::string version, Duration grace, Events events);
+  void printed(std::string_view bytes, bool error);
+  void say(std::string_view line, std::size_t left_out);
+  void finish_lines();
+  static void close_log(const Flight& flight);
   void send(std::string body);
   void write();
   void read();
@@ -98,6 +104,7 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
   std::optional<Hello> hello_;
   std::map<std::int64_t, Flight> flights_;
   Kept printed_{4096};  // before anything is in flight: what it says when it cannot start
+  LineSplitter output_, errors_;
   std::int64_t last_id_ = 0;
   std::string why_;  // it is being ended
   bool caused_ = false;

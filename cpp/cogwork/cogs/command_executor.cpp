@@ -24,8 +24,16 @@ void CommandExecutor::begin(const AttemptRequest& request) {
   const auto limit = static_cast<std::size_t>(command->output_limit);
   auto run = std::make_shared<Run>(Run{request.key, std::move(*command), nullptr, Kept(limit), Kept(limit)});
   ChildProcess::Events events;
-  events.printed = [run](std::string_view bytes, bool error) { (error ? run->errors : run->output).add(bytes); };
-  events.ended = [this, run](ExitStatus status, bool left) {
+  LineSplitter::Line say = [request](std::string_view line, std::size_t left_out) {
+    if (request.log) request.log->add_line(request, line, left_out);
+  };
+  events.printed = [run, say](std::string_view bytes, bool error) {
+    (error ? run->errors : run->output).add(bytes);
+    if (error) run->lines.feed(bytes, say);
+  };
+  events.ended = [this, run, say, request](ExitStatus status, bool left) {
+    run->lines.finish(say);
+    if (request.log) request.log->end(request);
     run->process.reset();
     if (running_.erase(run->key) == 0) return;  // abandoned
     running_count_.fetch_sub(1, std::memory_order_relaxed);

@@ -6,6 +6,7 @@
 
 #include "cogwork/cogs/cog.h"
 #include "cogwork/cogs/command.h"
+#include "cogwork/cogs/labor_log.h"
 #include "cogwork/cogs/process_loop.h"
 
 namespace cogwork {
@@ -33,6 +34,7 @@ class CommandExecutor final : public Executor {
     std::shared_ptr<ChildProcess> process;
     Kept output, errors;
     bool interrupted = false;
+    LineSplitter lines{};  // of the error output, for those who watch
   };
   void begin(const AttemptRequest& request);
 

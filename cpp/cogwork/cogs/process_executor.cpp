@@ -210,7 +210,7 @@ void ProcessExecutor::begin(AttemptRequest request) {
       return sink_.ended(key, not_started("'" + program + "' is not among the cogs that its program holds now"));
     }
     found->second.id = process->execute(
-        offered->name, *shared,
+        offered->name, shared,
         [this, key](double fraction, std::string message) { sink_.progressed(key, fraction, Text(message)); },
         [this, key, weak = std::weak_ptr(process)](CogProcess::End end) { report(key, weak.lock(), std::move(end)); });
   };

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "cogwork/base/error.h"
+#include "cogwork/cogs/labor_log.h"
 
 namespace cogwork {
 
@@ -346,6 +347,7 @@ void PullQueue::clear_fd() const {
 // ---- reports ----
 
 void PullQueue::finish(const std::shared_ptr<Call>& call, Outcome outcome) {
+  if (call->spoke_.load(std::memory_order_relaxed)) call->request_.log->end(call->request_);
   std::shared_ptr<Call> ours;  // gives up its count outside the lock
   const auto now = steady_clock::now();
   {
@@ -372,6 +374,12 @@ void PullQueue::progress(const Call& call, double fraction, Text message) {
     if (call.finished_ || call.abandoned_) return;
   }
   sink_.progressed(call.request_.key, fraction, std::move(message));
+}
+
+void PullQueue::log(const Call& call, std::string_view lines) {
+  if (!call.request_.log) return;
+  call.spoke_.store(true, std::memory_order_relaxed);
+  call.request_.log->add(call.request_, lines);
 }
 
 bool PullQueue::sleep(const Call& call, Duration span) {

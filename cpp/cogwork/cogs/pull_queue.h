@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -35,6 +36,7 @@ class Call {
   AttemptRequest request_;
   std::atomic<bool> cancelled_{false};
   std::atomic<Moment> taken_{Moment{}};
+  mutable std::atomic<bool> spoke_{false};
   // The rest belongs to the queue, under its mutex.
   Moment queued_;
   std::shared_ptr<Measure> measure_;
@@ -97,6 +99,8 @@ class PullQueue final : public Executor {
   /// Reports the end of a call, from any thread. A second report of one call, or one of an abandoned call, is dropped.
   void finish(const std::shared_ptr<Call>& call, Outcome outcome);
   void progress(const Call& call, double fraction, Text message);
+  /// Lines for those who watch its Labor, while the call goes on. They are no part of its outcome's log. Waits for nobody.
+  static void log(const Call& call, std::string_view lines);
   /// Waits until `span` is over (true), or the call is cancelled or the queue closed (false).
   bool sleep(const Call& call, Duration span);
 

@@ -228,6 +228,8 @@ void ControlSession::serve(ControlRequest request) {
     submit(std::move(request));
   } else if (op == "changes") {
     changes(request);
+  } else if (op == "logs") {
+    logs(request);
   } else if (op == "more") {
     const auto found = feedings_.find(request.of);
     if (found != feedings_.end())
@@ -365,19 +367,44 @@ void ControlSession::submit(ControlRequest request) {
 }
 
 void ControlSession::changes(const ControlRequest& request) {
+  feed(request.id, [&engine = server_.engine(), id = request.id, object = request.object, since = request.since](Feeding& feeding) {
+    const std::shared_ptr<ChangeFeed> changes = engine.changes(object, since);
+    feeding.ready = [changes] { return changes->ready(); };
+    feeding.over = [changes] { return changes->over(); };
+    feeding.piece = [changes, id] {
+      const auto found = changes->poll();
+      return found.empty() ? std::string() : event(id, "changes", write_changes(found));
+    };
+  });
+}
+
+void ControlSession::logs(const ControlRequest& request) {
+  feed(request.id, [&engine = server_.engine(), id = request.id, object = request.object, since = request.since](Feeding& feeding) {
+    const std::shared_ptr<LogFeed> lines = engine.logs(object, since);
+    feeding.ready = [lines] { return lines->ready(); };
+    feeding.over = [lines] { return lines->over(); };
+    feeding.piece = [lines, id] {
+      const auto found = lines->poll();
+      return found.lines.empty() ? std::string() : event(id, "lines", write_lines(found));
+    };
+  });
+}
+
+/// Opens a feed on the thread for feeds, and replies. Pieces come when the client asks for more.
+void ControlSession::feed(std::int64_t id, std::function<void(Feeding&)> open) {
   ++in_flight_;
-  server_.feeds().post([self = shared_from_this(), request] {
+  server_.feeds().post([self = shared_from_this(), id, open = std::move(open)] {
     std::string body;
     auto feeding = std::make_shared<Feeding>();
-    feeding->id = request.id;
+    feeding->id = id;
     try {
-      feeding->feed = self->server_.engine().changes(request.object, request.since);
-      body = reply(request.id, nothing());
+      open(*feeding);
+      body = reply(id, nothing());
     } catch (...) {
-      body = error_reply(request.id, write_error(std::current_exception()));
+      body = error_reply(id, write_error(std::current_exception()));
     }
     boost::asio::post(self->socket_.get_executor(), [self, body = std::move(body), feeding = std::move(feeding)]() mutable {
-      if (!self->closed_ && feeding->feed) {
+      if (!self->closed_ && feeding->piece) {
         self->feedings_[feeding->id] = std::move(feeding);
         if (self->undo_.size() + self->feedings_.size() > kMostKept) self->close();
       }
@@ -390,10 +417,10 @@ void ControlSession::changes(const ControlRequest& request) {
 void ControlSession::pump(const std::shared_ptr<Feeding>& feeding) {
   const auto id = feeding->id;
   try {
-    const auto ready = feeding->feed->ready();
-    const auto found = feeding->feed->poll();
-    if (!found.empty()) return deliver(event(id, "changes", write_changes(found)));
-    if (feeding->feed->over()) return conclude(id, event(id, "over", nothing()));
+    const auto ready = feeding->ready();
+    auto piece = feeding->piece();
+    if (!piece.empty()) return deliver(std::move(piece));
+    if (feeding->over()) return conclude(id, event(id, "over", nothing()));
     ready->on_done([weak = weak_from_this(), waiting = std::weak_ptr(feeding)] {
       const auto self = weak.lock();
       if (!self) return;

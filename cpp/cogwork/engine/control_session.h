@@ -35,11 +35,13 @@ class ControlSession : public std::enable_shared_from_this<ControlSession> {
   void deliver(std::string body);
 
  private:
-  /// A feed of changes that the client reads. It is polled on the server's thread for feeds, one piece for each time that the client
-  /// asks for more, so that nothing gathers for a client that does not read.
+  /// A feed that the client reads, of changes or of lines. It is polled on the server's thread for feeds, one piece for each time that
+  /// the client asks for more, so that nothing gathers for a client that does not read.
   struct Feeding {
     std::int64_t id = 0;
-    std::unique_ptr<ChangeFeed> feed;
+    std::function<std::shared_ptr<Completion>()> ready;
+    std::function<std::string()> piece;  // the event; empty where there is nothing now
+    std::function<bool()> over;
   };
 
   void read();
@@ -50,6 +52,8 @@ class ControlSession : public std::enable_shared_from_this<ControlSession> {
   void hello(const ControlRequest& request);
   void submit(ControlRequest request);
   void changes(const ControlRequest& request);
+  void logs(const ControlRequest& request);
+  void feed(std::int64_t id, std::function<void(Feeding&)> open);
   void pump(const std::shared_ptr<Feeding>& feeding);
   /// What a request comes to: a value as msgpack, and what is to be done once the reply is on its way.
   struct Answer {

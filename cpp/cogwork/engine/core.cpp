@@ -32,6 +32,7 @@ Core::Core(CoreSeams seams, EngineOptions options, std::uint64_t last_change)
   jobs_.free = options_.workers;
   checks_.free = options_.workers;
   unlimited_.free = INT_MAX;
+  if (!seams_.logs) seams_.logs = std::make_shared<LogRoom>();
 }
 
 Core::~Core() = default;
@@ -314,7 +315,9 @@ void Core::after_commit(const std::shared_ptr<LaborRun>& run, const AfterCommit&
     ack.applied_ = done.applied;
     ack.completion_.set();
   }
-  if (after.labor_ended) run->end->completion_.set();
+  if (!after.labor_ended) return;
+  if (run->log) run->log->close();
+  run->end->completion_.set();
 }
 
 /// A Labor that has ended goes once all of it is stored, what was refused after its end too: from then on the store knows the end of
@@ -430,6 +433,7 @@ void Core::hand_over(const std::shared_ptr<LaborRun>& run, std::uint32_t index) 
   request.real_user = labor.real_user;
   request.args = job.args;
   request.timeout = job.options.timeout;
+  request.log = log_of(*run);
   if (!job.is_check()) {
     const auto& sequence = labor.sequences[job.sequence];
     request.target = sequence.target;
@@ -446,6 +450,14 @@ void Core::hand_over(const std::shared_ptr<LaborRun>& run, std::uint32_t index) 
     }
   }
   executor_of(*attempt.cog, attempt.check).start(std::move(request));
+}
+
+const std::shared_ptr<LaborLog>& Core::log_of(LaborRun& run) {
+  if (!run.log) {
+    run.log = std::make_shared<LaborLog>(seams_.logs);
+    if (run.end->completion_.done()) run.log->close();
+  }
+  return run.log;
 }
 
 void Core::interrupt(const std::shared_ptr<LaborRun>& run, std::uint32_t job) {
@@ -661,6 +673,7 @@ CloseReport Core::finish() {
       left.interrupted = run->attempts.size();
       report.left.push_back(std::move(left));
     }
+    if (run->log) run->log->close();
     if (run->end->completion_.done()) continue;
     run->end->closed_ = true;
     run->end->completion_.set();

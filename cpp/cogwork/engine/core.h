@@ -45,6 +45,7 @@ struct CoreSeams {
   Executor* commands = nullptr;     ///< programs of both
   Executor* processes = nullptr;    ///< calls of programs that stay up, of both
   std::shared_ptr<FeedHub> feeds;
+  std::shared_ptr<LogRoom> logs = nullptr;  ///< Null: the core makes one.
   Random random{0};
 };
 
@@ -119,6 +120,8 @@ class Core {
   std::optional<State> state(const Id& object) const;
   std::shared_ptr<LaborEnd> end_of(const Id& labor) const;
   std::optional<Progress> progress(const Id& labor) const;
+  /// What its Cogs say. Null: it is not running here.
+  std::shared_ptr<LaborLog> log_of(const Id& labor);
   std::optional<Id> find_named(const Id& labor, const std::string& name, std::string& choices) const;
   void fill(Stats& stats) const;
   std::size_t executing() const { return attempts_.size(); }
@@ -172,6 +175,7 @@ class Core {
   void dispatch();
   bool give_place(Lane& lane);
   void hand_over(const std::shared_ptr<LaborRun>& run, std::uint32_t job);
+  const std::shared_ptr<LaborLog>& log_of(LaborRun& run);
   void interrupt(const std::shared_ptr<LaborRun>& run, std::uint32_t job);
   void close_attempt(LaborRun& run, std::uint32_t job);
   void note_ended_sequences(LaborRun& run);

@@ -25,6 +25,11 @@ std::shared_ptr<LaborEnd> Core::end_of(const Id& labor) const {
   return run == runs_.end() ? nullptr : run->second->end;
 }
 
+std::shared_ptr<LaborLog> Core::log_of(const Id& labor) {
+  const auto run = runs_.find(labor);
+  return run == runs_.end() ? nullptr : log_of(*run->second);
+}
+
 std::optional<Id> Core::find_named(const Id& id, const std::string& name, std::string& choices) const {
   const auto run = runs_.find(id.labor());
   if (run == runs_.end()) return std::nullopt;

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "cogwork/cogs/command_executor.h"
+#include "cogwork/cogs/labor_log.h"
 #include "cogwork/cogs/process_executor.h"
 #include "cogwork/engine/control_server.h"
 #include "cogwork/engine/core.h"
@@ -457,6 +458,17 @@ std::unique_ptr<ChangeFeed> Engine::changes(const Id& labor, std::optional<std::
   });
   if (feed) return feed;
   return impl_->feeds->open(labor.labor(), since, has_ended(impl_->stored(labor.labor()).labor.state));
+}
+
+std::unique_ptr<LogFeed> Engine::logs(const Id& labor, std::optional<std::uint64_t> since) {
+  impl_->require_labor(labor);
+  auto log = impl_->ask([&](Core& core) { return core.log_of(labor); });
+  if (!log) {
+    impl_->stored(labor);
+    log = std::make_shared<LaborLog>(std::make_shared<LogRoom>());
+    log->close();
+  }
+  return std::make_unique<LogFeed>(std::move(log), since);
 }
 
 Stats Engine::stats() {

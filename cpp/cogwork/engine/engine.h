@@ -18,6 +18,7 @@
 
 namespace cogwork {
 
+class LogFeed;
 class SubmitDesk;
 
 struct EngineOptions {
@@ -240,6 +241,9 @@ class Engine {
   Id find_task(const Id& labor, const std::string& name);
   /// labor: nil for all. since: a change's number, or nothing: from now. An ended Labor's feed is over once all is read.
   std::unique_ptr<ChangeFeed> changes(const Id& labor, std::optional<std::uint64_t> since);
+  /// What the Cogs of a Labor say while they run. since: a line's number, 0 for all that is kept, or nothing: from now. Of a Labor that does not run
+  /// here it is over at once. Throws NotFound.
+  std::unique_ptr<LogFeed> logs(const Id& labor, std::optional<std::uint64_t> since);
   Stats stats();
   /// The Labors that opening took up (R1).
   std::vector<Id> taken_up() const;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cogwork/cogs/cog.h"
+#include "cogwork/cogs/labor_log.h"
 #include "cogwork/engine/engine.h"
 #include "cogwork/engine/latch.h"
 #include "cogwork/machine/labor_machine.h"
@@ -61,6 +62,7 @@ struct LaborRun {
   };
   std::vector<TaskCounts> counts;
   std::deque<Progress::Loss> losses;
+  std::shared_ptr<LaborLog> log;  // null: nothing of it has run, and nobody watches
 };
 
 }  // namespace cogwork

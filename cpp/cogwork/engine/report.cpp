@@ -166,6 +166,23 @@ std::string write_crises(const std::vector<LatchStatus>& crises) {
   return w.take();
 }
 
+std::string write_lines(const LaborLog::Piece& piece) {
+  WireWriter w;
+  w.map(2).count("missed", piece.missed).text("lines").array(piece.lines.size());
+  for (const auto& l : piece.lines) {
+    w.map(8)
+        .count("number", l.number)
+        .micros("at", l.at)
+        .text("job_id", l.job.is_nil() ? "" : l.job.text())
+        .count("attempt", l.attempt)
+        .text("target", l.target)
+        .text("name", l.name)
+        .text("text", l.text)
+        .count("dropped", l.dropped);
+  }
+  return w.take();
+}
+
 std::string write_owner(const Owner& o) {
   WireWriter w;
   w.map(5).integer("pid", o.pid).text("host", o.host).text("user", o.user).text("program", o.program).micros("since", o.since);
