@@ -5,7 +5,6 @@
 #include <set>
 
 #include "cogwork/base/error.h"
-#include "cogwork/machine/labor_machine.h"
 
 namespace cogwork {
 namespace {
@@ -106,10 +105,6 @@ std::string why_waiting(const Labor& labor, CogRegistry& cogs, const std::string
       text += (i ? ", " : "") + (i == kMostNamed ? std::string("...") : unknown[i]);
     }
     return text + "; import the module that defines " + (unknown.size() == 1 ? "it" : "them");
-  }
-  if (needs_decision(labor)) {
-    return "an attempt was executing when its engine ended, and its cog is not declared idempotent: whether it may run again "
-           "has to be decided by a person";
   }
   return {};
 }
