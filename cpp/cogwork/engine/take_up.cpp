@@ -44,7 +44,10 @@ void refuse(Core& core, Storage& store, const StoredSignal& signal) {
   const auto id = signal.order.object.labor();
   try {
     const auto labor = store.read_labor(id, false);
-    if (!signal.start) core.record_refused(id, refused_change(signal.order, labor.state, never), store.last_link(id));
+    if (signal.decision != Decision::NONE) {
+      const auto state = store.read_job(signal.order.object, false).state;
+      core.record_refused(id, refused_decision(decision_order(signal), state, never), store.last_link(id));
+    } else if (!signal.start) core.record_refused(id, refused_change(signal.order, labor.state, never), store.last_link(id));
   } catch (const NotFound&) {
   }
   core.drop_stored(signal);

@@ -1,6 +1,7 @@
 // Held Jobs (R2): which attempts a person must decide about, and what follows from what was decided.
 #include <algorithm>
 
+#include "cogwork/machine/held.h"
 #include "cogwork/machine/labor_machine.h"
 #include "cogwork/machine/signal_rules.h"
 
@@ -27,6 +28,20 @@ std::string full_name(const Labor& labor, const Job& job) {
   return job.is_check() ? task + " check " + own : task + "/" + labor.sequences[job.sequence].target.str() + " " + own;
 }
 
+bool awaits_decision(const Job& job) {
+  if (job.held) return true;
+  return !job.attempts.empty() && job.attempts.back().open() &&
+         job.options.on_interrupt == static_cast<std::int8_t>(OnInterrupt::HOLD);
+}
+
+std::string decision_refusal(const Labor& labor, const Job& job, Decision decision) {
+  const auto earlier = job.attempts.empty() ? Decision::NONE : job.attempts.back().decision;
+  return "cannot decide " + quoted(decision) + " about Job '" + full_name(labor, job) + "' (" +
+         labor.id.with_ordinal(job.ordinal).text() + "), which is " + std::string(name_of(job.state)) + " and not held" +
+         (earlier == Decision::NONE ? "" : ": " + quoted(earlier) + " was decided") +
+         "; a Job is held when its attempt was executing as its engine ended, and its on_interrupt is HOLD";
+}
+
 void LaborMachine::decided(const input::Decided& in) {
   auto& job = labor_.jobs[in.job];
   const State before = job.state;
@@ -42,12 +57,7 @@ void LaborMachine::decided(const input::Decided& in) {
   out_->changes.push_back(record);
   const auto place = out_->changes.size() - 1;
   if (record.refused) {
-    const auto earlier = job.attempts.empty() ? Decision::NONE : job.attempts.back().decision;
-    out_->refusals.push_back({in.ticket, std::nullopt, before,
-                              "cannot decide " + quoted(in.decision) + " about Job '" + full_name(labor_, job) + "' (" +
-                                  labor_.id.with_ordinal(job.ordinal).text() + "), which is " + std::string(name_of(before)) +
-                                  " and not held" + (earlier == Decision::NONE ? "" : ": " + quoted(earlier) + " was decided") +
-                                  "; a Job is held when its attempt was executing as its engine ended, and its on_interrupt is HOLD"});
+    out_->refusals.push_back({in.ticket, std::nullopt, before, decision_refusal(labor_, job, in.decision)});
     return;
   }
   out_->taken.push_back(in.ticket);

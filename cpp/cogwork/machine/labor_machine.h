@@ -238,11 +238,6 @@ class LaborMachine {
   Effects* out_ = nullptr;
 };
 
-/// What a Job is called in notes and refusals: `rest/edge-7 upgrade`, or `rest check healthy`.
-std::string full_name(const Labor& labor, const Job& job);
-/// R2: whether a stored Job is held, or will be when its Labor is taken up (unless it is being stopped).
-bool awaits_decision(const Job& job);
-
 std::string_view name_of(LaborMachine::Phase phase);
 std::string_view name_of(LaborMachine::RunPhase phase);
 

@@ -11,11 +11,6 @@ OnInterrupt on_interrupt(const Job& job) { return static_cast<OnInterrupt>(job.o
 
 }  // namespace
 
-bool awaits_decision(const Job& job) {
-  if (job.held) return true;
-  return !job.attempts.empty() && job.attempts.back().open() && on_interrupt(job) == OnInterrupt::HOLD;
-}
-
 void LaborMachine::recover() {
   if (has_ended(labor_.state)) return;
   if (labor_.state == State::NOT_STARTED) return start({});  // R1

@@ -5,6 +5,7 @@
 // COGWORK_WALK_STEPS=100000000 walks longer.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdlib>
 
 #include "support/machine_driver.h"
@@ -78,6 +79,7 @@ class Walk {
 
  public:
   MachineDriver driver;
+  std::array<std::uint64_t, kDecisions> decided{};
 
   bool sound() const { return driver.faults.empty(); }
 
@@ -199,7 +201,9 @@ class Walk {
     const auto& held = driver.machine.held();
     auto at = held.begin();
     std::advance(at, static_cast<std::ptrdiff_t>(r_.below(held.size())));
-    driver.step(input::Decided{*at, static_cast<Decision>(1 + r_.below(3)), ticket_++, "ann", "looked"});
+    const auto decision = static_cast<Decision>(1 + r_.below(3));
+    ++decided[static_cast<std::size_t>(decision)];
+    driver.step(input::Decided{*at, decision, ticket_++, "ann", "looked"});
     if (r_.chance(0.1)) driver.die(r_.below(driver.commits_in_flight() + 1), 1s);  // before, or after, it was durable
   }
   /// What has been overtaken, or never was: it may change nothing that is not due.
@@ -264,7 +268,7 @@ class Walk {
   Ticket ticket_ = 1;
 };
 
-std::uint64_t walk(std::uint64_t seed) {
+std::uint64_t walk(std::uint64_t seed, std::array<std::uint64_t, kDecisions>& decided) {
   Walk w(seed);
   w.go(600);
   w.drain();
@@ -277,6 +281,7 @@ std::uint64_t walk(std::uint64_t seed) {
                   << last << "repeat it with\n  COGWORK_WALK_SEED=" << seed
                   << " COGWORK_WALK_STEPS=1 cogwork_machine_tests --gtest_filter='RandomWalk.Every*'";
   }
+  for (std::size_t d = 0; d < kDecisions; ++d) decided[d] += w.decided[d];
   return w.driver.steps;
 }
 
@@ -284,9 +289,17 @@ TEST(RandomWalk, EveryInvariantHoldsAfterEveryStep) {
   const auto wanted = from_environment("COGWORK_WALK_STEPS", 1'200'000);
   auto seed = from_environment("COGWORK_WALK_SEED", 1);
   std::uint64_t steps = 0, walks = 0;
-  for (; steps < wanted && !HasFailure(); ++seed, ++walks) steps += walk(seed);
+  std::array<std::uint64_t, kDecisions> decided{};
+  for (; steps < wanted && !HasFailure(); ++seed, ++walks) steps += walk(seed, decided);
   RecordProperty("steps", std::to_string(steps));
   RecordProperty("walks", std::to_string(walks));
+  for (const auto d : {Decision::RERUN, Decision::COMPLETED, Decision::FAILED}) {
+    const auto times = decided[static_cast<std::size_t>(d)];
+    RecordProperty("decided " + std::string(name_of(d)), std::to_string(times));
+    if (wanted > 1'000'000) {
+      EXPECT_GT(times, walks / 100) << "R2: hardly a walk had a Job held";
+    }
+  }
 }
 
 TEST(RandomWalk, TheSameSeedIsTheSameHistory) {
