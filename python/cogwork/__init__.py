@@ -42,6 +42,7 @@ from ._model import (
     AttemptStatus,
     Change,
     ChangeKind,
+    Decision,
     Failure,
     Hold,
     Job,
@@ -56,7 +57,7 @@ from ._model import (
     Task,
 )
 from ._process import ProcessCog, process_cog
-from ._progress import Progress, Stats
+from ._progress import HeldJob, Progress, Stats
 from ._search import SearchResult
 from ._serve import serve_cogs
 from ._storage import (
@@ -93,11 +94,13 @@ __all__ = [
     "CommandCog",
     "Context",
     "ContextCog",
+    "Decision",
     "Engine",
     "EngineClosed",
     "EngineInfo",
     "Executing",
     "Failure",
+    "HeldJob",
     "HistoryRow",
     "Hold",
     "Issue",

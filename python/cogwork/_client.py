@@ -198,7 +198,6 @@ class _Message(msgspec.Struct):
     lines: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     over: msgspec.UnsetType | None = msgspec.UNSET
 
-
     @property
     def piece(self) -> bytes | None:
         """What comes of a feed."""
@@ -389,6 +388,9 @@ class _Remote:
     def start(self, id: str, by: str, note: str) -> _Request:
         return self._line.request("start", object=id, by=by, note=note)
 
+    def decide(self, id: str, decision: str, by: str, note: str) -> _Request:
+        return self._line.request("decide", object=id, decision=decision, by=by, note=note)
+
     def signal(self, id: str, signal: int, interrupt: bool, by: str, note: str) -> _RemoteAck:
         return self._ack("signal", object=id, signal=signal, interrupt=bool(interrupt), by=by, note=note)
 
@@ -396,7 +398,9 @@ class _Remote:
         ack = _RemoteAck()
         request = self._line.request(op, ack, **fields)
         wait_for(request.completion)
-        request.document()
+        if request.result() is True:  # its Labor waits there (R4): nothing more will be said of it
+            ack.stored = True
+            self._line.forget(ack.number)
         return ack
 
     def crisis_pause(self, tags: list[str], name_prefix: str, cogs: list[str], by: str, note: str) -> _Request:
@@ -582,6 +586,17 @@ class _Unattended:
         done.reply(_codec.encoder.encode(id))
         return done
 
+    def decide(self, id: str, decision: str, by: str, note: str) -> Any:
+        def store(store: _core.Store, user: str, program: str) -> bool:
+            _core.store_decision(store, id, decision, by, note, user, program)
+            return True
+
+        if self._briefly(store) is None:
+            return self._client._core.decide(id, decision, by, note)
+        done = _Request()
+        done.reply(_codec.encoder.encode(id))
+        return done
+
     def signal(self, id: str, signal: int, interrupt: bool, by: str, note: str) -> Any:
         stored = self._store_signal(id, signal, interrupt, by, note)
         if stored is None:
@@ -596,7 +611,7 @@ class _Unattended:
 
     def crisis_pause(self, tags: list[str], name_prefix: str, cogs: list[str], by: str, note: str) -> Any:
         id = self._briefly(
-            lambda store, program: _core.store_latch(store, tags, name_prefix, cogs, by, note, login_name(), program)
+            lambda store, user, program: _core.store_latch(store, tags, name_prefix, cogs, by, note, user, program)
         )
         if id is None:
             return self._client._core.crisis_pause(tags, name_prefix, cogs, by, note)
@@ -605,8 +620,8 @@ class _Unattended:
         return done
 
     def crisis_resume(self, id: str, by: str, note: str) -> Any:
-        def lift(store: _core.Store, program: str) -> bool:
-            _core.lift_stored(store, id, by, note, login_name(), program)
+        def lift(store: _core.Store, user: str, program: str) -> bool:
+            _core.lift_stored(store, id, by, note, user, program)
             return True
 
         return _settled() if self._briefly(lift) else self._client._core.crisis_resume(id, by, note)
@@ -648,17 +663,17 @@ class _Unattended:
     def _store_signal(self, id: str, signal: int | None, interrupt: bool, by: str, note: str) -> bool | None:
         """Whether it is stored. None: an engine has opened in this moment, and is the one to ask."""
         return self._briefly(
-            lambda store, program: _core.store_signal(store, id, signal, interrupt, by, note, login_name(), program)
+            lambda store, user, program: _core.store_signal(store, id, signal, interrupt, by, note, user, program)
         )
 
-    def _briefly(self, write: Callable[[_core.Store, str], _T]) -> _T | None:
+    def _briefly(self, write: Callable[[_core.Store, str, str], _T]) -> _T | None:
         """What `write` returns, which owns the store for a moment. None: an engine has opened in this moment, and is the one to ask."""
         store = _storage.core_store(_storage.resolve(self._client._spec))
         program = os.path.basename(sys.argv[0]) if sys.argv else ""
         give_up = time.monotonic() + self._client._timeout
         while True:
             try:
-                return write(store, program)
+                return write(store, login_name(), program)
             except StoreInUse:
                 # An engine owns the store for a moment before its socket is there, and for a moment after it is gone.
                 if self._client._reach() is not None:

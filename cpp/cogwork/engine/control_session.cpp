@@ -214,6 +214,12 @@ void ControlSession::serve(ControlRequest request) {
       engine.start(r.object, r.by, r.note);
       return {nothing()};
     });
+  } else if (op == "decide") {
+    if (request.decision == Decision::NONE) return refuse(id, "a request to decide needs a \"decision\"");
+    answer(id, [&engine, r = std::move(request)]() -> Answer {
+      engine.decide({r.object, r.decision, r.by, r.note});
+      return {nothing()};
+    });
   } else if (op == "signal") {
     signal(std::move(request));
   } else if (op == "crisis_pause") {
@@ -254,6 +260,11 @@ void ControlSession::signal(ControlRequest request) {
 }
 
 ControlSession::Answer ControlSession::follow_ack(std::int64_t id, const std::shared_ptr<Ack>& ack) {
+  if (ack->stored()) {  // R4: there is nothing to follow
+    WireWriter w;
+    w.boolean(true);
+    return {w.take()};
+  }
   return {nothing(), [id, ack](ControlSession& self) {
             self.follow(id, {ack, &ack->completion()}, [id, ack = ack.get()] {
               WireWriter w;

@@ -41,6 +41,9 @@ std::string refusal(Signal signal, State state, const Hold* in_force, const Text
 /// As much of a latch's id as people need, and as the shell shows.
 std::string short_latch(const Text& latch);
 
+/// Why ADMIN_RESUME is refused while Jobs are held (R2). `names`: theirs, with their ids.
+std::string undecided_refusal(State state, std::size_t held, const std::string& names);
+
 /// The whole table as Markdown: one table for a Labor, one for Tasks and Sequences.
 std::string signal_table_markdown();
 
