@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "cogwork/base/error.h"
+#include "cogwork/storage/faulty_disk.h"
 
 namespace cogwork {
 namespace {
@@ -85,8 +86,8 @@ void throw_sqlite(const SqlitePlace& place, std::string_view doing, int extended
 
 SqliteConnection::SqliteConnection(const SqlitePlace& place, Kind kind) : place_(place) {
   try {
-    database_ = std::make_unique<SQLite::Database>(kind == Kind::SNAPSHOT ? uri_of(place.real) + "?immutable=1" : place.real,
-                                                   open_flags(kind));
+    const auto file = kind == Kind::SNAPSHOT ? uri_of(place.real) + "?immutable=1" : place.real;
+    database_ = std::make_unique<SQLite::Database>(file.c_str(), open_flags(kind), 0, faulty_disk_vfs());
   } catch (const SQLite::Exception& error) {
     throw_sqlite(place_, "open", error.getExtendedErrorCode(), error.what());
   }
