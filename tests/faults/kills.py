@@ -13,7 +13,6 @@ A failure prints the seed and keeps the folder. Lives are forked off this proces
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import os
 import pathlib
@@ -23,24 +22,17 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Callable
 
+from forks import Failure, fork, processes_with, wait_for_end
 from judge import ENDED, jobs_of, read_log, wrong_with_store
 from kill_life import _MARK, HOLD, Life, World
 
 import cogwork as cw
 from cogwork import AttemptStatus, OnInterrupt
 
-PATIENCE = 60.0
-"""Seconds for what happens in a moment; only a test that fails waits for so long."""
 ORPHANS = 10.0
 """Seconds that the processes of a life may take to follow it: the guardian's grace is 0.3."""
 KILLS_A_WORLD = 20
-
-
-class Failure(Exception):
-    """What is wrong, in words."""
 
 
 @dataclasses.dataclass
@@ -65,52 +57,9 @@ class Figures:
                 self.held += lost if job.on_interrupt == OnInterrupt.HOLD else 0
 
 
-def processes_of(mark: str) -> list[int]:
-    """Those that inherited the variable of that life."""
-    wanted = f"{_MARK}={mark}".encode()
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and int(entry) != os.getpid():
-            with contextlib.suppress(OSError), open(f"/proc/{entry}/environ", "rb") as environ:
-                if wanted in environ.read().split(b"\0"):
-                    found.append(int(entry))
-    return found
-
-
-def fork(world: World, life: int | str, what: Callable[[Life], None]) -> int:
-    """A life in a process of its own, which leads a process group. Returns its pid; it exits with 0 once `what` is done."""
-    pid = os.fork()
-    if pid:
-        return pid
-    status = 1
-    try:
-        os.setpgid(0, 0)
-        what(Life(world, life))
-        status = 0
-    except BaseException:
-        (world.folder / "error").write_text(f"life {life}\n{traceback.format_exc()}")
-    finally:
-        os._exit(status)
-
-
-def wait_for_end(pid: int, seconds: float) -> int:
-    """Its exit status, as waitstatus_to_exitcode has it; Failure, and it is killed, where it takes longer."""
-    pidfd = os.pidfd_open(pid)
-    try:
-        import select
-
-        if not select.select([pidfd], [], [], seconds)[0]:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            raise Failure(f"it did not end within {seconds:g} s")
-    finally:
-        os.close(pidfd)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
 def no_orphans(world: World, life: int | str) -> None:
     until = time.monotonic() + ORPHANS
-    while left := processes_of(world.mark(life)):
+    while left := processes_with(f"{_MARK}={world.mark(life)}"):
         if time.monotonic() > until:
             raise Failure(f"processes outlive life {life}: {left}")
         time.sleep(0.01)
@@ -141,17 +90,17 @@ def live(folder: pathlib.Path, seed: int, kills: int, figures: Figures) -> None:
     world = World(folder, str(seed))
     r = random.Random(f"{seed} kills")
     for life in range(kills):
-        pid = fork(world, life, Life.go_on)
+        pid = fork(lambda number=life: Life(world, number).go_on(), folder / "error")
         wait_for_moment(world, r)
         os.kill(pid, signal.SIGKILL)
-        status = wait_for_end(pid, PATIENCE)
+        status = wait_for_end(pid)
         if status != -signal.SIGKILL:
             raise Failure(f"life {life} ended by itself\n" + (folder / "error").read_text())
         figures.kills += 1
         no_orphans(world, life)
         judge(world, ended=False)
-    pid = fork(world, "last", Life.finish)
-    if wait_for_end(pid, PATIENCE) != 0:
+    pid = fork(lambda: Life(world, "last").finish(), folder / "error")
+    if wait_for_end(pid) != 0:
         raise Failure("the last life failed\n" + (folder / "error").read_text())
     no_orphans(world, "last")
     judge(world, ended=True)

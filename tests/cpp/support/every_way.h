@@ -53,11 +53,12 @@ class EveryWay {
   std::set<std::string> faults;
   std::size_t states = 0;
 
-  EveryWay(const Labor& labor, const Meddling& meddling, int deaths) : meddling_(meddling) {
+  /// most: of the states that are gone on from; what is beyond is left out.
+  EveryWay(const Labor& labor, const Meddling& meddling, int deaths, std::size_t most = SIZE_MAX) : meddling_(meddling) {
     Way way{MachineDriver(labor), meddling.signal ? (*meddling.signal == Signal::STOP ? 2 : 1) : 0, deaths, 100};
     way.driver.step(input::Start{1, "tester", {}});
     push(std::move(way));
-    while (!open_.empty() && faults.size() < 5) {
+    while (!open_.empty() && faults.size() < 5 && states < most) {
       Way next = std::move(open_.back());
       open_.pop_back();
       go_on(next);
@@ -133,7 +134,7 @@ class EveryWay {
     for (std::size_t survive = 0; from.deaths > 0 && survive <= d.commits_in_flight(); ++survive) {
       branch(from, [&](Way& w) {
         --w.deaths;
-        w.driver.die(survive, std::chrono::seconds(1));
+        w.driver.die(survive, Duration(0));
       });
     }
   }
