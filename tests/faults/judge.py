@@ -107,8 +107,10 @@ def _wrong_with_sequence(sequence: cw.Sequence) -> Iterator[str]:
         open_attempts = sum(attempt.status == AttemptStatus.OPEN for attempt in job.attempts)
         if open_attempts > (job.state == State.RUNNING):
             yield f"X8: Job {job.id} has an open attempt and is {job.state!r}"
-        if job.state == State.COMPLETED and not any(a.status == AttemptStatus.SUCCESS for a in job.attempts) and not any(
-            a.status == AttemptStatus.INTERRUPTED for a in job.attempts
+        if (
+            job.state == State.COMPLETED
+            and not any(a.status == AttemptStatus.SUCCESS for a in job.attempts)
+            and not any(a.status == AttemptStatus.INTERRUPTED for a in job.attempts)
         ):
             yield f"R5: Job {job.id} is COMPLETED without a success or a decision"
 

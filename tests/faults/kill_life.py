@@ -78,7 +78,9 @@ class World:
         self.folder, self.seed = folder, seed
         self.log = folder / "log"
         self.cogs = {"plain": work_plain, "async": work_async}
-        self.cogs["apart"] = cw.process_cog(f"python:{HERE / 'kill_cogs.py'}:work_apart", name="work_in_a_process", processes=2)
+        self.cogs["apart"] = cw.process_cog(
+            f"python:{HERE / 'kill_cogs.py'}:work_apart", name="work_in_a_process", processes=2
+        )
 
     @property
     def store(self) -> pathlib.Path:

@@ -131,11 +131,17 @@ def main() -> int:
         try:
             live(folder, number, min(options.kills, left), figures)
         except Failure as failure:
-            print(f"world {number}: {failure}\nit is kept: {folder}\nagain: scripts/kills --seed {number} --worlds 1 --kills {options.kills}")
+            print(
+                f"world {number}: {failure}\nit is kept: {folder}\nagain: scripts/kills --seed {number} --worlds 1 --kills {options.kills}"
+            )
             return 1
         left -= options.kills
         shutil.rmtree(folder)
-        print(f"{figures.kills} kills, {figures.labors} Labors, {figures.jobs} Jobs, {figures.interrupted} attempts interrupted", end="\r", flush=True)
+        print(
+            f"{figures.kills} kills, {figures.labors} Labors, {figures.jobs} Jobs, {figures.interrupted} attempts interrupted",
+            end="\r",
+            flush=True,
+        )
     shutil.rmtree(base, ignore_errors=True)
     print(
         f"\n{figures.kills} kills in {time.monotonic() - begin:.0f} s: {figures.labors} Labors, {figures.jobs} Jobs, {figures.attempts} attempts, "

@@ -19,7 +19,18 @@ HERE = pathlib.Path(__file__).parent
 @pytest.mark.timeout(300)
 def test_r5_after_any_kill_at_any_moment(tmp_path):
     seed = time.time_ns() % 1_000_000
-    argv = [sys.executable, HERE / "kills.py", "--count", "20", "--kills", "10", "--seed", str(seed), "--folder", tmp_path / "worlds"]
+    argv = [
+        sys.executable,
+        HERE / "kills.py",
+        "--count",
+        "20",
+        "--kills",
+        "10",
+        "--seed",
+        str(seed),
+        "--folder",
+        tmp_path / "worlds",
+    ]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "20 kills in" in done.stdout
@@ -32,7 +43,9 @@ S, F, I, O = AttemptStatus.SUCCESS, AttemptStatus.FAILURE, AttemptStatus.INTERRU
 
 def job(state: State, *attempts: AttemptStatus, **fields) -> cw.Job:
     made = [cw.Attempt(number, status=status) for number, status in enumerate(attempts, 1)]
-    return cw.Job("x", id="J", state=state, attempts=made, **{"on_interrupt": OnInterrupt.RETRY, "retries": 3, **fields})
+    return cw.Job(
+        "x", id="J", state=state, attempts=made, **{"on_interrupt": OnInterrupt.RETRY, "retries": 3, **fields}
+    )
 
 
 def lines(text: str) -> list[list[str]]:
@@ -65,7 +78,10 @@ def test_the_judge_sees(rule, found, log):
     ("found", "log"),
     [
         (job(State.COMPLETED, S), "begin J 1,end J 1 SUCCESS"),
-        (job(State.COMPLETED, I, F, S), "begin J 1,end J 1 SUCCESS,begin J 2,end J 2 FAILURE,begin J 3,end J 3 SUCCESS"),
+        (
+            job(State.COMPLETED, I, F, S),
+            "begin J 1,end J 1 SUCCESS,begin J 2,end J 2 FAILURE,begin J 3,end J 3 SUCCESS",
+        ),
         (job(State.COMPLETED, I, on_interrupt=OnInterrupt.HOLD), "begin J 1,deciding J completed"),
         (job(State.FAILED, I, on_interrupt=OnInterrupt.FAIL), "begin J 1,end J 1 SUCCESS"),
     ],

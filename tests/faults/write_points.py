@@ -105,7 +105,9 @@ def settle(engine: cw.Engine, handle: cw.LaborHandle) -> None:
         if found.state in ENDED:
             return
         for hold in found.holds[-1:]:
-            resume = {Rank.USER: handle.resume, Rank.ADMIN: handle.admin_resume, Rank.CRISIS: handle.crisis_resume}[hold.rank]
+            resume = {Rank.USER: handle.resume, Rank.ADMIN: handle.admin_resume, Rank.CRISIS: handle.crisis_resume}[
+                hold.rank
+            ]
             with contextlib.suppress(cw.SignalNotAllowed):
                 resume()
         with contextlib.suppress(TimeoutError):
@@ -137,7 +139,9 @@ def run(folder: pathlib.Path, case: Case) -> int:
         done = store.read_labor(found.id)
         end = tuple(job.state for job in jobs_of(done))
         if end not in case.ends:
-            raise Failure(f"R5: no run without a death ends so: {[(type(o).__name__, o.state) for o in objects_of(done)]}")
+            raise Failure(
+                f"R5: no run without a death ends so: {[(type(o).__name__, o.state) for o in objects_of(done)]}"
+            )
     return int((folder / "writes").read_text()) if status == 0 else case.death
 
 

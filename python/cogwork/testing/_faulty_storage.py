@@ -121,7 +121,9 @@ class FaultyStorage(Storage):
         with self._lock:
             first = self._writes + 1 if at is None else at
             if first < 1 or (times is not None and times < 1):
-                raise ValueError(f"writes are counted from 1, and at least one has the fault; not at={at!r}, times={times!r}")
+                raise ValueError(
+                    f"writes are counted from 1, and at least one has the fault; not at={at!r}, times={times!r}"
+                )
             self._faults.append(_Fault(first, None if times is None else first + times - 1, before, after))
 
     # ---- the store ----

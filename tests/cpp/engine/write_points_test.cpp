@@ -109,14 +109,15 @@ struct Course {
   Asked asked = Asked::ENDS;
 
   std::string text() const {
-    std::string t = meddling.signal ? std::string(name_of(*meddling.signal)) + (meddling.interrupt ? "(interrupt)" : "") + " to " +
-                                          std::to_string(static_cast<int>(meddling.object.kind)) + " before event " +
-                                          std::to_string(signal_at)
-                                    : "no signal";
+    std::string t = meddling.signal
+                        ? std::string(name_of(*meddling.signal)) + (meddling.interrupt ? "(interrupt)" : "") + " to " +
+                              std::to_string(static_cast<int>(meddling.object.kind)) + " before event " + std::to_string(signal_at)
+                        : "no signal";
     t += patient ? ", patient" : ", eager";
     t += again ? ", again" : "";
     t += asked == Asked::ENDS ? "" : asked == Asked::COMPLETES ? ", completes when asked to end" : ", deaf";
-    for (const auto& death : deaths) t += (death.after ? ", dies after write " : ", dies before write ") + std::to_string(death.write);
+    for (const auto& death : deaths)
+      t += (death.after ? ", dies after write " : ", dies before write ") + std::to_string(death.write);
     return t;
   }
 };
@@ -212,7 +213,7 @@ class OneRun {
 
   void die() {
     if (submitted_->answered) {
-      const auto stored = store_->read_labor(id(), true);  // D1: throws where it is not there
+      const auto stored = store_->read_labor(id(), true);                                     // D1: throws where it is not there
       if (sent_ && sent_->ack && sent_->ack->done() && sent_->ack->applied() && !resumed_) {  // D4
         const auto state = state_of(stored, course_.meddling.object);
         const bool held = is_paused(state) || state == S::NOT_STARTED || has_ended(state);
@@ -306,7 +307,6 @@ class OneRun {
   std::map<std::uint32_t, int> effects_;  // by ordinal: calls that did their work
 };
 
-
 // ---- all of them ----
 
 struct Case {
@@ -317,8 +317,8 @@ struct Case {
     static constexpr const char* kKinds[] = {"Labor", "Task", "Sequence", "Job"};
     std::string t = shape.name + std::string(on_interrupt == OnInterrupt::RETRY ? "Retry" : "Fail");
     if (!meddling.signal) return t + "Undisturbed";
-    t += std::string(name_of(*meddling.signal)) + (meddling.interrupt ? "Now" : "") +
-         kKinds[static_cast<int>(meddling.object.kind)];
+    t +=
+        std::string(name_of(*meddling.signal)) + (meddling.interrupt ? "Now" : "") + kKinds[static_cast<int>(meddling.object.kind)];
     std::erase(t, '_');
     return t;
   }

@@ -69,6 +69,20 @@ TEST_F(SqliteFile, T5_what_was_written_is_there_after_closing) {
   EXPECT_EQ(open_sqlite_store(path, OpenMode::READER)->read_labor(labor.id, true), labor);
 }
 
+TEST_F(SqliteFile, R1_who_gives_the_store_up_leaves_it_in_one_file) {
+  const Labor labor = make_full_labor();
+  const auto store = open_sqlite_store(path, OpenMode::OWNER);
+  auto lock = store->lock(Owner{});
+  store->write_labor(labor);
+  EXPECT_EQ(store->read_labor(labor.id, true), labor);
+  lock.reset();
+  EXPECT_EQ(files(), std::set<std::string>{"labors.db"});
+  EXPECT_EQ(store->read_labor(labor.id, true), labor) << "the store can still be read";
+  lock = store->lock(Owner{});
+  store->write_labor(labor);
+  EXPECT_EQ(store->read_labor(labor.id, true), labor) << "and owned again";
+}
+
 TEST_F(SqliteFile, T5_a_file_that_is_no_database) {
   write(std::string(8192, 'x'));
   for (const auto mode : {OpenMode::OWNER, OpenMode::READER}) {

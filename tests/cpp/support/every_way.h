@@ -31,7 +31,8 @@ inline Outcome scripted_answer(const Job& job) {
     failures += attempt.round == job.attempts.back().round && attempt.status == AttemptStatus::FAILURE ? 1 : 0;
   }
   Outcome outcome;
-  if (job.name == "bad" || (job.name == "bad later" && job.rounds > 0) || (job.name == "flaky" && failures == 0)) outcome.status = AttemptStatus::FAILURE;
+  if (job.name == "bad" || (job.name == "bad later" && job.rounds > 0) || (job.name == "flaky" && failures == 0))
+    outcome.status = AttemptStatus::FAILURE;
   return outcome;
 }
 
@@ -213,7 +214,8 @@ class EveryWay {
       holds(s.holds);
       for (const auto& t : s.tasks) add(t.state, t.reason, t.failures);
       for (const auto& q : s.sequences) add(q.state);
-      for (const auto& j : s.jobs) add(j.state, j.rounds, j.attempts.size(), j.attempts.empty() ? AttemptStatus::OPEN : j.attempts.back().status);
+      for (const auto& j : s.jobs)
+        add(j.state, j.rounds, j.attempts.size(), j.attempts.empty() ? AttemptStatus::OPEN : j.attempts.back().status);
     }
     const auto wake = d.machine.next_wake();
     k += wake ? std::to_string((*wake - d.now).count() / 1000) : "-";
