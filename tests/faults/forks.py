@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import pathlib
 import select
 import signal
 import traceback
 from collections.abc import Callable
+
+
+PATIENCE = 60.0
+"""Seconds for what happens in a moment; only a test that fails waits for so long. Shortly before, a child writes where it hangs."""
 
 
 class Failure(Exception):
@@ -23,7 +28,10 @@ def fork(what: Callable[[], object], errors: pathlib.Path) -> int:
     status = 1
     try:
         os.setpgid(0, 0)
-        what()
+        with errors.open("w") as hangs:
+            faulthandler.dump_traceback_later(PATIENCE - 10, file=hangs)
+            what()
+            faulthandler.cancel_dump_traceback_later()
         status = 0
     except BaseException:
         errors.write_text(traceback.format_exc())
@@ -31,7 +39,7 @@ def fork(what: Callable[[], object], errors: pathlib.Path) -> int:
         os._exit(status)
 
 
-def wait_for_end(pid: int, seconds: float = 60) -> int:
+def wait_for_end(pid: int, seconds: float = PATIENCE) -> int:
     """Its exit code, a signal as a negative number. Failure, and it is killed, where it takes longer."""
     pidfd = os.pidfd_open(pid)
     try:

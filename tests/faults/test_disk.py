@@ -190,9 +190,8 @@ def test_r2_d6_an_engine_may_close_over_a_full_disk_and_what_it_could_not_record
 
 def test_d6_a_disk_that_is_full_when_the_engine_opens(tmp_path):
     path = tmp_path / "l.db"
-    with failing_disk(path, "full"):
-        with pytest.raises(cw.StorageError, match="the disk is full"):
-            cw.Engine(path)
+    with failing_disk(path, "full"), pytest.raises(cw.StorageError, match="the disk is full"):
+        cw.Engine(path)
     with cw.Engine(path) as engine:
         assert engine.run(labor(1)).state == State.COMPLETED
     expect_whole(path, 1)
