@@ -85,7 +85,8 @@ void bind_engine(py::module_& m) {
       .def_property_readonly("done", &Ack::done)
       .def_property_readonly("state", [](const Ack& a) { return static_cast<int>(a.state()); })
       .def_property_readonly("applied", &Ack::applied)
-      .def_property_readonly("closed", &Ack::closed);
+      .def_property_readonly("closed", &Ack::closed)
+      .def_property_readonly("stored", &Ack::stored);
   py::class_<LaborEnd, std::shared_ptr<LaborEnd>>(m, "LaborEnd", "The end of a Labor.")
       .def_property_readonly("completion",
                              [](const std::shared_ptr<LaborEnd>& e) { return std::shared_ptr<Completion>(e, &e->completion()); })
@@ -125,6 +126,18 @@ void bind_engine(py::module_& m) {
             return e.signal({to_id(id), static_cast<Signal>(signal), interrupt, by.text, note.text});
           },
           py::arg("id"), py::arg("signal"), py::arg("interrupt"), py::arg("by"), py::arg("note"), Released())
+      .def(
+          "decide",
+          [](Engine& e, const std::string& id, const AnyText& decision, const AnyText& by, const AnyText& note) {
+            const auto pending = std::make_shared<Pending>();
+            pending->id = to_id(id);
+            e.decide_async({pending->id, decision_of(decision.text), by.text, note.text}, [pending](std::exception_ptr error) {
+              pending->error = std::move(error);
+              pending->completion.set();
+            });
+            return pending;
+          },
+          py::arg("id"), py::arg("decision"), py::arg("by"), py::arg("note"), Released())
       .def(
           "state", [](Engine& e, const std::string& id) { return static_cast<int>(e.state(to_id(id))); }, py::arg("id"), Released())
       .def(
@@ -214,6 +227,19 @@ void bind_engine(py::module_& m) {
       },
       py::arg("store"), py::arg("id"), py::arg("signal"), py::arg("interrupt"), py::arg("by"), py::arg("note"), py::arg("user"),
       py::arg("program"), Released(), "R1: leaves a signal (none: a start) for the next engine. False: ignored.");
+  m.def(
+      "store_decision",
+      [](Storage& store, const std::string& id, const AnyText& decision, const AnyText& by, const AnyText& note, const AnyText& user,
+         const AnyText& program) {
+        const auto clock = make_system_clock();
+        StoredSignal stored;
+        stored.order = {to_id(id), Signal::RESUME, false, by.text, note.text};
+        stored.decision = decision_of(decision.text);
+        stored.at = clock->now();
+        store_decision(store, stored, this_process(user.text, program.text, stored.at), *clock);
+      },
+      py::arg("store"), py::arg("id"), py::arg("decision"), py::arg("by"), py::arg("note"), py::arg("user"), py::arg("program"),
+      Released(), "R2: leaves a decision for the next engine.");
   m.def(
       "stored_progress",
       [](Storage& store, const std::string& id) {

@@ -40,6 +40,7 @@ from ._model import (
     AttemptStatus,
     Change,
     ChangeKind,
+    Decision,
     Failure,
     Hold,
     Job,
@@ -54,7 +55,7 @@ from ._model import (
     Task,
 )
 from ._process import ProcessCog, process_cog
-from ._progress import Progress, Stats
+from ._progress import HeldJob, Progress, Stats
 from ._search import SearchResult
 from ._serve import serve_cogs
 from ._storage import (
@@ -91,10 +92,12 @@ __all__ = [
     "CommandCog",
     "Context",
     "ContextCog",
+    "Decision",
     "Engine",
     "EngineClosed",
     "EngineInfo",
     "Failure",
+    "HeldJob",
     "HistoryRow",
     "Hold",
     "Issue",

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
 from typing import Any
@@ -375,13 +376,18 @@ class _Remote:
     def start(self, id: str, by: str, note: str) -> _Request:
         return self._line.request("start", object=id, by=by, note=note)
 
+    def decide(self, id: str, decision: str, by: str, note: str) -> _Request:
+        return self._line.request("decide", object=id, decision=decision, by=by, note=note)
+
     def signal(self, id: str, signal: int, interrupt: bool, by: str, note: str) -> _RemoteAck:
         ack = _RemoteAck()
         request = self._line.request(
             "signal", ack, object=id, signal=signal, interrupt=bool(interrupt), by=by, note=note
         )
         wait_for(request.completion)
-        request.document()
+        if request.result() is True:  # its Labor waits there (R4): nothing more will be said of it
+            ack.stored = True
+            self._line.forget(ack.number)
         return ack
 
     def end_of(self, id: str) -> _RemoteEnd:
@@ -547,6 +553,17 @@ class _Unattended:
         done.reply(_codec.encoder.encode(id))
         return done
 
+    def decide(self, id: str, decision: str, by: str, note: str) -> Any:
+        def store(store: _core.Storage, user: str, program: str) -> bool:
+            _core.store_decision(store, id, decision, by, note, user, program)
+            return True
+
+        if self._while_free(store) is None:
+            return self._client._core.decide(id, decision, by, note)
+        done = _Request()
+        done.reply(_codec.encoder.encode(id))
+        return done
+
     def signal(self, id: str, signal: int, interrupt: bool, by: str, note: str) -> Any:
         stored = self._store_signal(id, signal, interrupt, by, note)
         if stored is None:
@@ -574,12 +591,20 @@ class _Unattended:
 
     def _store_signal(self, id: str, signal: int | None, interrupt: bool, by: str, note: str) -> bool | None:
         """Whether it is stored. None: an engine has opened in this moment, and is the one to ask."""
+
+        def store(store: _core.Storage, user: str, program: str) -> bool:
+            return _core.store_signal(store, id, signal, interrupt, by, note, user, program)
+
+        return self._while_free(store)
+
+    def _while_free(self, act: Callable[[_core.Storage, str, str], bool]) -> bool | None:
+        """Does it to the store, which no engine may own. None: an engine has opened in this moment, and is the one to ask."""
         store = _storage.core_store(_storage.resolve(self._client._spec))
         program = os.path.basename(sys.argv[0]) if sys.argv else ""
         give_up = time.monotonic() + self._client._timeout
         while True:
             try:
-                return _core.store_signal(store, id, signal, interrupt, by, note, login_name(), program)
+                return act(store, login_name(), program)
             except StoreInUse:
                 # An engine owns the store for a moment before its socket is there, and for a moment after it is gone.
                 if self._client._reach() is not None:

@@ -21,6 +21,7 @@ from ._context import install_logging
 from ._control import start_submit_thread
 from ._errors import CogworkError, CogworkWarning, EngineClosed
 from ._model import Duration, Labor, State
+from ._progress import Stats
 from ._steering import Steering
 from ._submit import prepare
 from ._waiting import Origin, forked, in_thread, wait_for
@@ -128,8 +129,11 @@ class Engine(Steering):
         _cog.engines.add(self)
         if any(cog.is_async for cog in _cog._cogs.values()):
             self._async.start()
-        for waiting in self.stats().waiting:
+        stats = self.stats()
+        for waiting in stats.waiting:
             log.warning("Labor %r (%s) is not taken up: %s", waiting.name, waiting.labor_id, waiting.why)
+        if stats.held:
+            _warn_held(stats)
 
     @property
     def taken_up(self) -> list[str]:
@@ -288,6 +292,20 @@ def _warn(report: dict[str, Any], store: str) -> None:
         text += f"\nTo go on, open an engine on it again: cogwork.Engine({store!r})"
     log.warning(text)
     warnings.warn(text, CogworkWarning, stacklevel=4)
+
+
+def _warn_held(stats: Stats) -> None:
+    """R1, R2: opening says which Jobs are held."""
+    count = stats.held_count
+    one = count == 1
+    head = f"{'a Job was' if one else f'{count} Jobs were'} executing when the last engine ended, and {'is' if one else 'are'} held:"
+    lines = [f"  {held} of {held.labor_name!r}: engine.decide({held.job_id!r}, ...)" for held in stats.held[:10]]
+    if count > len(lines):
+        lines.append(f"  ... and {count - len(lines)} more (engine.stats().held)")
+    foot = "Decide 'rerun', 'completed' or 'failed', also with `cogwork decide`; then admin_resume the Labor"
+    text = "\n".join([head, *lines, foot])
+    log.warning(text)
+    warnings.warn(text, CogworkWarning, stacklevel=3)
 
 
 _live: set[_Closer] = set()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import _codec, _core
 from ._errors import EngineClosed
 from ._model import Change, Duration, Labor, Sequence, Signal, State, Task
-from ._progress import Progress
+from ._progress import HeldJob, Progress
 from ._waiting import Origin, in_thread, wait_async, wait_for
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class Ack:
 
     @property
     def stored(self) -> bool:
-        """No engine ran, so it was stored: the next one that opens the store applies it, or records why not (R1). It is not done, and
-        waiting for it raises EngineClosed."""
+        """No engine ran, so it was stored: the next one that opens the store applies it, or records why not (R1). Or its Labor waits for
+        Cogs that the engine does not know: it is applied when that is taken up (R4). It is not done, and waiting for it raises EngineClosed."""
         return bool(getattr(self._core, "stored", False))
 
     def wait(self, timeout: Duration | None = None) -> bool:
@@ -64,7 +64,7 @@ class Ack:
     def _check(self) -> None:
         if self.stored:
             raise EngineClosed(
-                "no engine runs on the store: the signal is stored, and the next engine that opens it applies it, or records why not"
+                "no engine runs the Labor: the signal is stored, and the one that takes it up applies it, or records why not"
             )
         if self._core.closed:
             raise EngineClosed(
@@ -73,7 +73,7 @@ class Ack:
 
     def __repr__(self) -> str:
         if not self.done:
-            return "<Ack: stored for the next engine>" if self.stored else "<Ack: not done yet>"
+            return "<Ack: stored for the engine that takes it up>" if self.stored else "<Ack: not done yet>"
         return f"<Ack: {'applied' if self.applied else 'not applied'}, {self.state.name}>"
 
 
@@ -204,6 +204,10 @@ class LaborHandle(Handle):
     def progress(self) -> Progress:
         """How far it is, what is in flight, what was lost, and why nothing moves if nothing does."""
         return self._engine._progress(self.id)
+
+    def held(self) -> list[HeldJob]:
+        """Its Jobs that must be decided before it goes on (R2), in the order of the tree; at most 100. `engine.decide(job_id, ...)`."""
+        return self.progress().held
 
     def watch(self) -> Labor:
         """A live display until it ends; then the Labor. Ctrl-C ends the display and raises KeyboardInterrupt; the Labor goes on."""

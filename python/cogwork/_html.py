@@ -158,6 +158,9 @@ def progress_html(progress: Progress, remark: str = "", now: datetime | None = N
         dim(progress.id, cls="cw-mono"),
         _remark(remark),
         *_holds(progress.holds),
+        None
+        if progress.state.ended
+        else _undecided([(str(h), h.job_id) for h in progress.held[:_LOST]], progress.held_count),
         task_table([row_of_progress(task) for task in tasks], len(progress.tasks), now),
         *[note("hold", tag("b", clip(task.name)), f": {clip(task.waiting)}") for task in waiting],
         table(("in flight", "job", "attempt", "for", "", ""), flights, progress.in_flight_count, "in flight"),
@@ -292,11 +295,16 @@ def _holds(holds: list[Hold]) -> list[Html]:
 
 
 def _held(jobs: list[Job]) -> Html | None:
+    return _undecided([(job.name or job.cog_path, job.id) for job in jobs[:_LOST]], len(jobs))
+
+
+def _undecided(jobs: list[tuple[str, str]], count: int) -> Html | None:
+    """Names and ids of held Jobs (R2)."""
     if not jobs:
         return None
-    rows = [[clip(job.name or job.cog_path), mono(job.id)] for job in jobs[:_LOST]]
-    why = "interrupted by a crash; each waits for a decision: rerun, completed or failed"
-    return block(note("hold", why), table(("job", "id"), rows, len(jobs), "held"))
+    rows = [[clip(name), mono(id)] for name, id in jobs]
+    why = "executing when the engine ended; engine.decide(id, ...) each: rerun, completed or failed. Then admin_resume"
+    return block(note("hold", why), table(("job", "id"), rows, count, "held"))
 
 
 def _remark(text: str) -> Html | None:

@@ -50,6 +50,8 @@ def what(change: Change) -> str:
     """What a change says, without whose it is: `PAUSE by alice "INC-12"`, `FAILED (MAX_FAILURES)`."""
     if change.kind == ChangeKind.SIGNAL and change.signal is not None:
         text = change.signal.name + (" --now" if change.interrupt else "")
+    elif change.kind == ChangeKind.DECISION and change.decision is not None:
+        text = f"DECIDED {change.decision.value}"
     else:
         text = change.to_state.name
     if change.reason != Reason.NO_FAILURE:
@@ -71,7 +73,7 @@ class Lines:
 
     def line(self, change: Change) -> str | None:
         names, id = self.names, change.object_id
-        if change.kind == ChangeKind.SIGNAL:
+        if change.kind in (ChangeKind.SIGNAL, ChangeKind.DECISION):
             return f"{names.of(id)}: {what(change)}"
         if id in names.sequences:
             return self._sequence(change)

@@ -124,7 +124,18 @@ class OnInterrupt(str, Enum):
     FAIL = "FAIL"
     """It fails."""
     HOLD = "HOLD"
-    """It waits for a person."""
+    """It is held, and waits for a person: `engine.decide`."""
+
+
+class Decision(str, Enum):
+    """What a person decided about a held Job (R2)."""
+
+    RERUN = "rerun"
+    """It is called again; that uses up no retry."""
+    COMPLETED = "completed"
+    """What it was to do is done: it ends COMPLETED, without a successful attempt."""
+    FAILED = "failed"
+    """It ends FAILED."""
 
 
 class Rank(IntEnum):
@@ -147,6 +158,8 @@ class ChangeKind(IntEnum):
     """A state changed."""
     SIGNAL = 1
     """A signal was sent."""
+    DECISION = 2
+    """Somebody decided about a held Job (R2)."""
 
 
 class Hold(msgspec.Struct, omit_defaults=True):
@@ -189,6 +202,8 @@ class Attempt(msgspec.Struct, omit_defaults=True):
     """It was closed while its call went on: that could not be ended (X8a)."""
     version: str = ""
     """Of the Cog that ran, where it has one: of a process Cog, what its program says, or its file's (C3)."""
+    decision: Decision | None = None
+    """Of one that was INTERRUPTED and whose Job was held: what a person decided (R2)."""
 
 
 class _Object(msgspec.Struct, omit_defaults=True):
@@ -273,6 +288,11 @@ class Job(_Object, omit_defaults=True):
     def error(self) -> str | None:
         """The error of the last attempt, if it has one."""
         return self.attempts[-1].error if self.attempts else None
+
+    @property
+    def decision(self) -> Decision | None:
+        """What a person decided about its last attempt (R2). COMPLETED: the Job has no successful attempt. Who and why is in the history."""
+        return self.attempts[-1].decision if self.attempts else None
 
     def _repr_html_(self) -> str:
         from ._html import job_html
@@ -515,7 +535,7 @@ class Labor(_Object, omit_defaults=True):
 
 
 class Change(msgspec.Struct, omit_defaults=True, frozen=True):
-    """One entry of the history (D7, G9): a change of state, or a signal that was sent."""
+    """One entry of the history (D7, G9): a change of state, a signal that was sent, or a decision about a held Job (R2)."""
 
     number: int
     """Its place in the store's history."""
@@ -526,23 +546,25 @@ class Change(msgspec.Struct, omit_defaults=True, frozen=True):
     object_id: str
     """Which object: the Labor itself, a Task, a Sequence or a Job."""
     kind: ChangeKind
-    """A change of state, or a signal."""
+    """A change of state, a signal, or a decision."""
     from_state: State
-    """The state before; of a signal, the state that it came in."""
+    """The state before; of a signal or a decision, the state that it came in."""
     to_state: State
     """The state after."""
     reason: Reason = Reason.NO_FAILURE
     """Of a change to FAILED."""
     signal: Signal | None = None
     """Of a signal."""
+    decision: Decision | None = None
+    """Of a decision."""
     refused: bool = False
-    """Of a signal: not allowed, or ignored (G2)."""
+    """Of a signal: not allowed, or ignored (G2). Of a decision: the Job was not held."""
     interrupt: bool = False
     """Of a STOP: executing attempts were to end too (G3a)."""
     rounds: int = 0
     """Of a check: how many rounds it has passed."""
     by: str = ""
-    """Who sent the signal, or caused the change by one."""
+    """Who sent the signal, or decided, or caused the change by a signal."""
     note: str = ""
     """Why, if that was said."""
 

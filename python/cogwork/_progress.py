@@ -45,6 +45,36 @@ class Loss(msgspec.Struct, frozen=True):
     """The last line of what went wrong."""
 
 
+class HeldJob(msgspec.Struct, frozen=True):
+    """A Job whose attempt was executing when its engine ended, and of which a person must decide what became of it (R2)."""
+
+    job_id: str
+    """The id of the Job, for `engine.decide`."""
+    labor_name: str
+    """The name of its Labor."""
+    task: str
+    """The name of its Task."""
+    target: str
+    """The Sequence's target; empty for a check."""
+    cog: str
+    """The Cog that was called."""
+    job_name: str
+    """The Job's name, where it has one."""
+    attempt: int
+    """The number of the attempt that was interrupted."""
+    started: datetime | None
+    """When that attempt had begun."""
+
+    @property
+    def labor_id(self) -> str:
+        """The id of its Labor."""
+        return self.job_id[:-8] + "00000000"
+
+    def __str__(self) -> str:
+        name = self.job_name or self.cog
+        return f"{self.task}/{self.target} {name}" if self.target else f"{self.task} check {name}"
+
+
 class TaskProgress(msgspec.Struct, frozen=True):
     """How far a Task is."""
 
@@ -104,6 +134,10 @@ class Progress(msgspec.Struct, frozen=True):
     """How many attempts are executing."""
     losses: list[Loss]
     """The latest, at most 100."""
+    held: list[HeldJob] = []
+    """Jobs that must be decided before it goes on (R2): at most 100, in the order of the tree."""
+    held_count: int = 0
+    """How many there are of them."""
 
     @property
     def sequences(self) -> int:
@@ -148,7 +182,7 @@ class Workers(msgspec.Struct, frozen=True):
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """A Labor in the store that has not ended and is not taken up (R2, R4)."""
+    """A Labor in the store that has not ended and is not taken up (R4)."""
 
     labor_id: str
     """The id of the Labor."""
@@ -199,11 +233,19 @@ class Stats(msgspec.Struct, frozen=True):
     """Labors that are not taken up, and why."""
     steps: int
     """Steps of the machines."""
+    held: list[HeldJob] = []
+    """Jobs that must be decided before their Labors go on (R2): at most 100."""
+    held_count: int = 0
+    """How many there are of them."""
 
     @property
     def abandoned(self) -> int:
         """Calls that still go on after their attempt was closed (X8a)."""
         return self.workers.abandoned + self.check_workers.abandoned + self.async_calls.abandoned
+
+
+def _held_from(raw: dict[str, Any]) -> list[HeldJob]:
+    return [HeldJob(**{**held, "started": from_micros(held["started"])}) for held in raw.get("held", [])]
 
 
 def progress_from(raw: dict[str, Any]) -> Progress:
@@ -230,6 +272,7 @@ def progress_from(raw: dict[str, Any]) -> Progress:
             ],
             "in_flight": [Flight(**{**f, "since": from_micros(f["since"])}) for f in raw["in_flight"]],
             "losses": [Loss(**{**loss, "state": State(loss["state"])}) for loss in raw["losses"]],
+            "held": _held_from(raw),
         }
     )
 
@@ -242,5 +285,6 @@ def stats_from(raw: dict[str, Any]) -> Stats:
             **{kind: Workers(**raw[kind]) for kind in ("workers", "check_workers", "async_calls")},
             "degraded_since": from_micros(raw["degraded_since"]),
             "waiting": [Waiting(**w) for w in raw["waiting"]],
+            "held": _held_from(raw),
         }
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime, timedelta
 
-from ._model import Labor, Reason, State, Task, last_line
+from ._model import Labor, Reason, State, Task, all_jobs, last_line
 
 _MOST_LOSSES = 10
 _WIDTH = 100
@@ -22,6 +22,10 @@ def recap(labor: Labor) -> str:
     lines = [head]
     for hold in labor.holds:
         lines.append(f"  held at {hold.rank.name.lower()} rank by {hold.by or 'somebody'}{_note(hold.note)}")
+    if held := [job for job in all_jobs(labor) if job.held]:
+        names = ", ".join(f"{job.name or job.cog_path} ({job.id})" for job in held[:3])
+        more = f" and {len(held) - 3} more" if len(held) > 3 else ""
+        lines.append(f"  must be decided, as the engine ended while they were executing: {names}{more}")
     width = max((len(task.name) for task in labor.tasks), default=0)
     lines += [f"  {task.name:{width}}  {_task(task)}" for task in labor.tasks]
     losses = labor.failures()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Sequence as Seq
 from datetime import datetime, timedelta, timezone
@@ -75,6 +76,7 @@ class Frame(NamedTuple):
 
 
 _FRAME = Frame()
+_MOST_HELD = 5
 
 
 def picture(progress: Progress, frame: Frame = _FRAME, now: datetime | None = None) -> Group:
@@ -83,6 +85,7 @@ def picture(progress: Progress, frame: Frame = _FRAME, now: datetime | None = No
     above = [_head(progress, frame, now)]
     above += [_line(_held(hold, now), "yellow", frame) for hold in _strongest_first(progress.holds)[:3]]
     above += [_line(why, "yellow", frame) for why in _why(progress)[:3]]
+    above += [_line(held, "bold yellow", frame) for held in _undecided(progress)]
     losses = [*frame.checks, *_worst(progress.losses)]
     lost = len(frame.checks) + max(len(progress.losses), sum(task.failed + task.stopped for task in progress.tasks))
     flights = [] if progress.state.ended else progress.in_flight
@@ -174,6 +177,19 @@ def _why(progress: Progress) -> list[str]:
         return []
     said = [(task.name, task.waiting) for task in progress.tasks if task.waiting]
     return [f"{shown(name)}: {shown(why)}" for name, why in said if not (progress.holds and why.startswith("held by "))]
+
+
+def _undecided(progress: Progress) -> list[str]:
+    """The held Jobs (R2), and what to do about them. `JOB` is what is behind each."""
+    if not progress.held or progress.state.ended:
+        return []
+    labor = progress.id[:8]
+    lines = [f"cogwork decide JOB rerun|completed|failed, then cogwork resume --admin {labor}"]
+    for held in progress.held[:_MOST_HELD]:
+        where = shlex.quote(f"{labor}/{held.task}/{held.target}") if held.target else held.job_id
+        lines.append(f"  {shown(str(held))}: {shown(where)}")
+    more = progress.held_count - min(len(progress.held), _MOST_HELD)
+    return [*lines, f"  and {more} more"] if more else lines
 
 
 def held_by(holds: list[Hold], now: datetime) -> str:

@@ -10,7 +10,7 @@ from . import _storage
 from ._codec import by_whom, encode_filter, text_of
 from ._errors import NotFound
 from ._handle import Ack, Changes, LaborHandle
-from ._model import Duration, Job, Labor, LaborFilter, Sequence, Signal, Task
+from ._model import Decision, Duration, Job, Labor, LaborFilter, Sequence, Signal, Task, did_you_mean
 from ._progress import Progress, Stats, progress_from, stats_from
 from ._search import SearchResult
 from ._waiting import in_thread, wait_async, wait_for
@@ -65,6 +65,24 @@ class Steering:
         """
         return Ack(self._core.signal(id_of(id), int(Signal(signal)), interrupt, by_whom(by), text_of(note, "note")))
 
+    def decide(self, id: str, decision: Decision | str, *, by: str | None = None, note: str = "") -> None:
+        """Says what is to become of a held Job (R2): "rerun" calls it again, "completed" and "failed" end it so.
+
+        Durable when it returns. Its Labor goes on at its ADMIN_RESUME, once each of its held Jobs is decided. `handle.held()` and
+        `stats().held` list them. Where no engine runs its Labor, it is stored, and applied before anything of the Labor begins (R1).
+
+        Raises SignalNotAllowed where the Job is not held, NotFound, ValueError where the word is no decision.
+        """
+        pending = self._core.decide(*_decision(id, decision, by, note))
+        wait_for(pending.completion)
+        pending.result()
+
+    async def adecide(self, id: str, decision: Decision | str, *, by: str | None = None, note: str = "") -> None:
+        """`decide`, without blocking the running loop."""
+        pending = await in_thread(self._core.decide, *_decision(id, decision, by, note))
+        await wait_async(pending.completion)
+        pending.result()
+
     # ---- reading ----
 
     def search(self, filter: LaborFilter | None = None) -> SearchResult:
@@ -110,6 +128,19 @@ class Steering:
 
     def _submit(self, labor: Labor, start: bool, by: str | None) -> Any:
         raise NotImplementedError
+
+
+def _decision(id: str, decision: Decision | str, by: str | None, note: str) -> tuple[str, str, str, str]:
+    return id_of(id), decision_of(decision).value, by_whom(by), text_of(note, "note")
+
+
+def decision_of(word: Decision | str) -> Decision:
+    """ValueError for anything else."""
+    try:
+        return Decision(word)
+    except ValueError:
+        meant = did_you_mean(word.lower(), [known.value for known in Decision]) if isinstance(word, str) else ""
+        raise ValueError(f"a decision is 'rerun', 'completed' or 'failed', not {word!r}{meant}") from None
 
 
 def id_of(value: Any) -> str:

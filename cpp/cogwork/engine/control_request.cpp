@@ -37,6 +37,9 @@ std::optional<ControlRequest> read_request(std::string_view body, std::string& p
       const auto value = reader.integer();
       fits = value && *value >= 0 && *value < kSignals;
       if (fits) request.signal = static_cast<Signal>(*value);
+    } else if (*key == "decision") {
+      request.decision = decision_of(reader.text().value_or(""));
+      fits = request.decision != Decision::NONE;
     } else if (*key == "interrupt" || *key == "start") {
       const auto value = reader.boolean();
       fits = value.has_value();

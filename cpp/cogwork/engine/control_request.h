@@ -16,6 +16,7 @@ struct ControlRequest {
   std::string op;
   Id object;
   std::optional<Signal> signal;
+  Decision decision = Decision::NONE;
   bool interrupt = false;
   bool start = true;
   std::string by, note, name, document;

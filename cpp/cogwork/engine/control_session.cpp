@@ -214,6 +214,12 @@ void ControlSession::serve(ControlRequest request) {
       engine.start(r.object, r.by, r.note);
       return {nothing()};
     });
+  } else if (op == "decide") {
+    if (request.decision == Decision::NONE) return refuse(id, "a request to decide needs a \"decision\"");
+    answer(id, [&engine, r = std::move(request)]() -> Answer {
+      engine.decide({r.object, r.decision, r.by, r.note});
+      return {nothing()};
+    });
   } else if (op == "signal") {
     signal(std::move(request));
   } else if (op == "end") {
@@ -242,6 +248,11 @@ void ControlSession::signal(ControlRequest request) {
   const auto id = request.id;
   answer(id, [&engine = server_.engine(), id, r = std::move(request)]() -> Answer {
     auto ack = engine.signal({r.object, *r.signal, r.interrupt, r.by, r.note});
+    if (ack->stored()) {  // R4: there is nothing to follow
+      WireWriter w;
+      w.boolean(true);
+      return {w.take()};
+    }
     return {nothing(), [id, ack](ControlSession& self) {
               self.follow(id, {ack, &ack->completion()}, [id, ack = ack.get()] {
                 WireWriter w;

@@ -124,9 +124,13 @@ void Core::start(const Id& labor, Text by, Text note, AckReply reply) {
   if (closing_) return reply(nullptr, closed_error());
   const auto run = runs_.find(labor);
   if (run == runs_.end()) return reply(nullptr, nullptr);
+  const Ticket ticket = await_durable(std::move(reply));
+  step(run->second, input::Start{ticket, std::move(by), std::move(note)});
+}
+
+Ticket Core::await_durable(AckReply reply) {
   const Ticket ticket = next_ticket_++;
   auto ack = std::make_shared<Ack>();
-  // A start is answered when it is durable, and at once only where it is refused.
   ack->completion().on_done([ack = ack.get(), reply, keep = std::weak_ptr<Ack>(ack)] {
     if (ack->closed()) return reply(nullptr, closed_error());
     reply(keep.lock(), nullptr);
@@ -134,7 +138,49 @@ void Core::start(const Id& labor, Text by, Text note, AckReply reply) {
   signals_.emplace(ticket, PendingSignal{ack, [reply](const std::shared_ptr<Ack>& taken, std::exception_ptr error) {
                                            if (!taken) reply(nullptr, error);
                                          }});
-  step(run->second, input::Start{ticket, std::move(by), std::move(note)});
+  return ticket;
+}
+
+void Core::decide(const DecisionOrder& order, AckReply reply) {
+  if (closing_) return reply(nullptr, closed_error());
+  const auto found = runs_.find(order.job.labor());
+  if (found == runs_.end()) return reply(nullptr, nullptr);
+  const auto run = found->second;
+  const auto object = find_ordinal(run->machine.labor(), order.job.ordinal());
+  if (!object || object->kind != ObjectKind::JOB) {
+    const std::string what = object ? "is no Job's; what is decided about is a held Job" : "is unknown";
+    return reply(nullptr, std::make_exception_ptr(NotFound("the id " + order.job.text() + " " + what)));
+  }
+  const Ticket ticket = await_durable(std::move(reply));
+  step(run, input::Decided{object->index, order.decision, ticket, Text(order.by), Text(order.note)});
+}
+
+bool Core::keep(StoredSignal signal, KeptReply reply) {
+  const auto labor = signal.order.object.labor();
+  const bool waits = std::any_of(waiting_.begin(), waiting_.end(), [&](const auto& one) { return one.labor == labor; });
+  if (!waits) return false;
+  if (closing_) return reply(closed_error()), true;
+  signal.at = seams_.clock->now();
+  auto record = to_record(signal, seams_.random);
+  signal.key = record.key;
+  CommitUnit unit;
+  unit.labor = labor;
+  unit.token = next_token_++;
+  unit.give_up_on_error = true;
+  unit.batch.records.push_back(std::move(record));
+  units_.emplace(unit.token, Unit{nullptr, {}, nullptr, std::move(reply), labor, signal.key});
+  outbox_.push_back(std::move(unit));
+  stored_[labor].push_back(std::move(signal));
+  return true;
+}
+
+bool Core::stop_waiting_labor(Labor labor, const std::array<std::uint8_t, 16>& link, const SignalOrder& order, AckReply reply) {
+  if (!stop_waiting(labor.id)) return false;
+  const auto run = add_run(std::move(labor), link);
+  if (run->machine.labor().state != State::NOT_STARTED) step(run, input::Recovered{});  // S6: else it never starts
+  apply_stored(run);
+  signal(order, std::move(reply));
+  return true;
 }
 
 void Core::signal(const SignalOrder& order, AckReply reply) {
@@ -289,8 +335,9 @@ void Core::carry_out(const std::shared_ptr<LaborRun>& run) {
   for (auto& refusal : e.refusals) {
     auto node = signals_.extract(refusal.ticket);
     if (node.empty()) continue;
-    node.mapped().reply(nullptr, std::make_exception_ptr(SignalNotAllowed(refusal.message, static_cast<int>(refusal.signal),
-                                                                          static_cast<int>(refusal.state))));
+    node.mapped().reply(nullptr, std::make_exception_ptr(SignalNotAllowed(
+                                     refusal.message, refusal.signal ? static_cast<int>(*refusal.signal) : -1,
+                                     static_cast<int>(refusal.state))));
   }
   for (const auto ticket : e.taken) {
     const auto found = signals_.find(ticket);
@@ -539,6 +586,11 @@ void Core::committed(std::vector<CommitResult> results) {
     auto node = units_.extract(result.token);
     if (node.empty()) continue;
     auto& unit = node.mapped();
+    if (unit.kept) {
+      if (result.error) forget_stored(unit.labor, unit.key);
+      unit.kept(result.error ? std::make_exception_ptr(StorageError(*result.error, false)) : nullptr);
+      continue;
+    }
     if (unit.changes && !result.error) rows.push_back(unit.changes);
     if (unit.run) {
       done.push_back(std::move(unit));
@@ -570,6 +622,22 @@ void Core::count(const Counts& counts) {
 // ---- opening and closing ----
 
 void Core::take_up(Labor labor, const std::array<std::uint8_t, 16>& link) {
+  const auto run = add_run(std::move(labor), link);
+  if (!stops_before_it_starts(*run)) step(run, input::Recovered{});
+  apply_stored(run);
+}
+
+/// S6: where a STOP of the Labor was stored before it ever ran, nothing of it does.
+bool Core::stops_before_it_starts(const LaborRun& run) const {
+  if (run.machine.labor().state != State::NOT_STARTED) return false;
+  const auto stored = stored_.find(run.id);
+  return stored != stored_.end() && std::any_of(stored->second.begin(), stored->second.end(), [&](const StoredSignal& signal) {
+           return !signal.start && signal.decision == Decision::NONE && signal.order.signal == Signal::STOP &&
+                  signal.order.object.ordinal() == 0;
+         });
+}
+
+std::shared_ptr<LaborRun> Core::add_run(Labor labor, const std::array<std::uint8_t, 16>& link) {
   auto run = std::make_shared<LaborRun>(std::move(labor));
   run->link = link;
   if (auto refused = refused_.extract(run->id)) {
@@ -583,8 +651,7 @@ void Core::take_up(Labor labor, const std::array<std::uint8_t, 16>& link) {
     if (sequence.state == State::STOPPED) ++counts.stopped;
   }
   runs_.emplace(run->id, run);
-  step(run, input::Recovered{});
-  apply_stored(run);
+  return run;
 }
 
 void Core::apply_stored(const std::shared_ptr<LaborRun>& run) {
@@ -599,10 +666,17 @@ void Core::apply_stored(const std::shared_ptr<LaborRun>& run) {
     run->records.push_back({RecordKind::SIGNAL, stored.key, std::nullopt});
     if (stored.start) {
       start(run->id, Text(stored.order.by), Text(stored.order.note), ignore);
+    } else if (stored.decision != Decision::NONE) {
+      decide(decision_order(stored), ignore);
     } else {
       signal(stored.order, ignore);
     }
   }
+}
+
+void Core::forget_stored(const Id& labor, const Text& key) {
+  const auto found = stored_.find(labor);
+  if (found != stored_.end()) std::erase_if(found->second, [&](const StoredSignal& signal) { return signal.key == key; });
 }
 
 void Core::drop_stored(const StoredSignal& signal) {
@@ -668,6 +742,9 @@ CloseReport Core::finish() {
     pending.ack->completion_.set();
   }
   for (auto& [token, pending] : submits_) pending.reply({}, closed_error());
+  for (auto& [token, unit] : units_) {
+    if (unit.kept) unit.kept(closed_error());
+  }
   for (auto& [name, client] : clients_) {
     for (const auto* replies : {&client.waiting, &client.starting}) {
       for (const auto& reply : *replies) reply({}, closed_error());

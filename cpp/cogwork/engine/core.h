@@ -28,6 +28,9 @@ std::string last_line(const Text& text);
 Progress outline_of(const Labor& labor);
 Progress::Loss loss_of(const Labor& labor, const Sequence& sequence);
 inline constexpr std::size_t kMostLosses = 100;
+/// Of a Job that has an attempt.
+HeldJob held_job(const Labor& labor, const Job& job);
+inline constexpr std::size_t kMostHeld = 100;
 
 /// What the core reaches the world through. In an engine: the system's clock, a storage thread, workers; in a simulation:
 /// whatever it likes, in one thread.
@@ -65,6 +68,14 @@ class Core {
   void start(const Id& labor, Text by, Text note, AckReply reply);
   /// Replies as soon as the signal is taken (G1), or with why not. `Unknown` where its Labor is not running here.
   void signal(const SignalOrder& order, AckReply reply);
+  /// R2. Replies once the decision is durable, or with why not; with neither where its Labor is not running here.
+  void decide(const DecisionOrder& order, AckReply reply);
+  /// R4: a signal to a Labor that waits is stored, and applied when the Labor is taken up. Replies once it is durable. False: the Labor does
+  /// not wait (any more), and nothing is done.
+  using KeptReply = std::function<void(std::exception_ptr)>;
+  bool keep(StoredSignal signal, KeptReply reply);
+  /// R4: STOP to a Labor that waits. It is taken up, and ends before anything of it begins, so its Cogs need not be known. False as above.
+  bool stop_waiting_labor(Labor labor, const std::array<std::uint8_t, 16>& link, const SignalOrder& order, AckReply reply);
   /// G9: a signal that met an object which has ended. `link`: of its Labor's last row.
   void record_refused(const Id& labor, Change change, const std::array<std::uint8_t, 16>& link);
 
@@ -133,6 +144,9 @@ class Core {
     std::shared_ptr<LaborRun> run;
     AfterCommit after;
     std::shared_ptr<const std::vector<Change>> changes;
+    KeptReply kept = {};  // of a signal that is stored, and of nothing else
+    Id labor = {};
+    Text key = {};
   };
   struct PendingSignal {
     std::shared_ptr<Ack> ack;
@@ -166,7 +180,12 @@ class Core {
   void count(const Counts& counts);
   void check_quiet();
   void forget_if_done(const std::shared_ptr<LaborRun>& run);
+  std::shared_ptr<LaborRun> add_run(Labor labor, const std::array<std::uint8_t, 16>& link);
+  bool stops_before_it_starts(const LaborRun& run) const;
   void apply_stored(const std::shared_ptr<LaborRun>& run);
+  void forget_stored(const Id& labor, const Text& key);
+  /// A ticket whose reply comes once what it led to is durable, and at once only where it is refused.
+  Ticket await_durable(AckReply reply);
 
   CoreSeams seams_;
   const EngineOptions options_;

@@ -9,6 +9,13 @@ namespace {
 constexpr std::size_t kMostFlights = 100;
 constexpr std::size_t kMostChoices = 8;
 
+void add_held(const LaborMachine& machine, std::vector<HeldJob>& list, std::uint64_t& count) {
+  for (const auto index : machine.held()) {
+    if (list.size() < kMostHeld) list.push_back(held_job(machine.labor(), machine.labor().jobs[index]));
+  }
+  count += machine.held().size();
+}
+
 }  // namespace
 
 std::optional<State> Core::state(const Id& object) const {
@@ -46,6 +53,19 @@ std::optional<Id> Core::find_named(const Id& id, const std::string& name, std::s
   for (std::size_t i = 0; i < names.size() && i < kMostChoices; ++i) choices += (i ? ", '" : "'") + names[i] + "'";
   if (names.size() > kMostChoices) choices += ", ...";
   return Id{};
+}
+
+HeldJob held_job(const Labor& labor, const Job& job) {
+  HeldJob held;
+  held.job = labor.id.with_ordinal(job.ordinal);
+  held.labor_name = labor.name;
+  held.task = labor.tasks[job.task].name;
+  if (!job.is_check()) held.target = labor.sequences[job.sequence].target;
+  held.cog = job.cog_path;
+  held.job_name = job.name;
+  held.attempt = job.attempts.back().number;
+  held.started = job.attempts.back().started;
+  return held;
 }
 
 Progress outline_of(const Labor& labor) {
@@ -130,6 +150,7 @@ std::optional<Progress> Core::progress(const Id& id) const {
     p.in_flight.push_back(std::move(flight));
   }
   p.losses.assign(run.losses.begin(), run.losses.end());
+  add_held(machine, p.held, p.held_count);
   return p;
 }
 
@@ -141,6 +162,8 @@ void Core::fill(Stats& stats) const {
   stats.queued_jobs = jobs_.queue.size();
   stats.queued_checks = checks_.queue.size();
   stats.waiting = waiting_;
+  for (const auto& [id, run] : runs_) add_held(run->machine, stats.held, stats.held_count);
+  std::sort(stats.held.begin(), stats.held.end(), [](const HeldJob& a, const HeldJob& b) { return a.job < b.job; });
   stats.steps = steps_;
 }
 

@@ -13,6 +13,7 @@
 #include "cogwork/engine/stored.h"
 #include "cogwork/engine/stored_signal.h"
 #include "cogwork/engine/take_up.h"
+#include "cogwork/machine/held.h"
 #include "cogwork/machine/signal_rules.h"
 #include "cogwork/model/validate.h"
 
@@ -192,6 +193,60 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
     }
     return "this engine was opened without taking up what was unfinished (recover=\"none\")";
   }
+  /// R4: what is sent to a Labor that waits is stored. Durable when it returns. False: it does not wait (any more).
+  bool keep(StoredSignal signal) {
+    auto promise = std::make_shared<std::promise<void>>();
+    auto answer = promise->get_future();
+    const bool kept = ask([&](Core& c) {
+      return c.keep(std::move(signal), [promise](const std::exception_ptr& error) {
+        if (error) return promise->set_exception(error);
+        promise->set_value();
+      });
+    });
+    if (kept) answer.get();
+    return kept;
+  }
+  bool waits(const Id& labor) {
+    return ask([&](Core& c) {
+      return std::any_of(c.waiting().begin(), c.waiting().end(), [&](const auto& one) { return one.labor == labor; });
+    });
+  }
+  /// R4: STOP to a Labor that waits ends it; other signals to it are stored. Null: it does not wait (any more).
+  std::shared_ptr<Ack> signal_waiting(const SignalOrder& order, const std::shared_ptr<Ack>& stored_ack) {
+    const auto id = order.object;
+    if (!waits(id.labor())) return nullptr;
+    if (order.signal != Signal::STOP || id.ordinal() != 0) {
+      StoredSignal signal;
+      signal.order = order;
+      return keep(std::move(signal)) ? stored_ack : nullptr;
+    }
+    auto labor = store->read_labor(id, true);
+    const auto link = store->last_link(id);
+    const auto [ack, error] = ask_ack([&](Core& c, const Core::AckReply& reply) {
+      if (!c.stop_waiting_labor(std::move(labor), link, order, reply)) reply(nullptr, nullptr);
+    });
+    if (error) std::rethrow_exception(error);
+    return ack;
+  }
+  /// Of an object below a Labor: throws NotFound where there is none, or it cannot be decided about.
+  Job stored_job(const Id& id) {
+    try {
+      return store->read_job(id, false);
+    } catch (const NotFound&) {
+    }
+    try {
+      stored(id);
+    } catch (const NotFound&) {
+      throw NotFound("no Job has the id " + id.text() + " in " + store->name());
+    }
+    throw NotFound("the id " + id.text() + " is no Job's; what is decided about is a held Job");
+  }
+  void record_refusal(const DecisionOrder& order, State state) {
+    auto change = refused_decision(order, state, clock->now());
+    const auto labor = order.job.labor();
+    const auto link = store->last_link(labor);
+    ask([&](Core& c) { c.record_refused(labor, std::move(change), link); });
+  }
   void record_refusal(const SignalOrder& order, State state) {
     auto change = refused_change(order, state, clock->now());
     const auto labor = order.object.labor();
@@ -329,6 +384,10 @@ void Engine::start_async(const Id& labor, const std::string& by, const std::stri
                          std::function<void(std::exception_ptr)> done) {
   impl_->require_labor(labor);
   if (!impl_->ask([&](Core& core) { return core.knows(labor); })) {
+    StoredSignal kept;
+    kept.order = {labor, Signal::RESUME, false, by, note};
+    kept.start = true;
+    if (impl_->keep(std::move(kept))) return done(nullptr);
     const auto found = impl_->stored(labor);
     const std::string help =
         has_ended(found.state) ? "it has ended: submit a new one (as_new() makes a copy)" : impl_->why_not_running(found.labor);
@@ -365,6 +424,12 @@ std::shared_ptr<Ack> Engine::signal(const SignalOrder& order) {
 
   // Its Labor does not run here: it has ended, or it waits for something.
   const auto found = impl_->stored(order.object);
+  if (!has_ended(found.labor.state)) {
+    auto stored = std::make_shared<Ack>();
+    stored->stored_ = true;
+    if (auto waiting = impl_->signal_waiting(order, stored)) return waiting;
+    if (impl_->ask([&](Core& core) { return core.knows(order.object.labor()); })) return signal(order);  // taken up meanwhile
+  }
   impl_->record_refusal(order, found.state);
   if (order.object.ordinal() == 0 || !has_ended(found.labor.state)) {
     auto text = refusal(order.signal, found.labor.state, nullptr);
@@ -377,6 +442,46 @@ std::shared_ptr<Ack> Engine::signal(const SignalOrder& order) {
   ignored->state_ = found.state;
   ignored->completion_.set();
   return ignored;
+}
+
+void Engine::decide_async(const DecisionOrder& order, std::function<void(std::exception_ptr)> done) {
+  if (!impl_->ask([&](Core& core) { return core.knows(order.job.labor()); })) {
+    const auto job = impl_->stored_job(order.job);
+    if (awaits_decision(job)) {
+      StoredSignal kept;
+      kept.order = {order.job, Signal::RESUME, false, order.by, order.note};
+      kept.decision = order.decision;
+      if (impl_->keep(std::move(kept))) return done(nullptr);
+    }
+    if (!impl_->ask([&](Core& core) { return core.knows(order.job.labor()); })) {  // not taken up meanwhile either
+      impl_->record_refusal(order, job.state);
+      const auto labor = impl_->store->read_labor(order.job.labor(), true);
+      throw SignalNotAllowed(awaits_decision(job) ? "cannot decide about it now: " + impl_->why_not_running(labor)
+                                                  : decision_refusal(labor, job, order.decision),
+                             -1, static_cast<int>(job.state));
+    }
+  }
+  const std::lock_guard guard(impl_->gate);
+  impl_->require_open();
+  impl_->loop.post([order, done = std::move(done)](Core& core) {
+    core.decide(order, [done](const std::shared_ptr<Ack>& ack, std::exception_ptr error) {
+      if (!ack && !error) error = std::make_exception_ptr(SignalNotAllowed("cannot decide about a Job of a Labor that has ended", -1, 0));
+      done(error);
+    });
+  });
+}
+
+void Engine::decide(const DecisionOrder& order) {
+  auto promise = std::make_shared<std::promise<void>>();
+  auto answer = promise->get_future();
+  decide_async(order, [promise](std::exception_ptr error) {
+    if (error) {
+      promise->set_exception(error);
+    } else {
+      promise->set_value();
+    }
+  });
+  answer.get();
 }
 
 State Engine::state(const Id& object) {

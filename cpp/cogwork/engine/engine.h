@@ -43,11 +43,14 @@ class Ack {
   bool applied() const { return done() && applied_; }
   /// The engine closed before the signal was done; it stays stored, and goes on at the next opening.
   bool closed() const { return done() && closed_; }
+  /// R4: its Labor waits, so it is stored, and applied when the Labor is taken up, here or by a later engine. It is never done.
+  bool stored() const { return stored_; }
 
  private:
   friend class Engine;
   friend class Core;
   Completion completion_;
+  bool stored_ = false;  // from the beginning
   // Written once, before completion_ is set.
   State state_ = State::UNKNOWN;
   bool applied_ = false;
@@ -97,6 +100,26 @@ struct SignalOrder {
   std::string note;
 };
 
+/// R2: what a person decided about a held Job.
+struct DecisionOrder {
+  Id job;
+  Decision decision = Decision::RERUN;
+  std::string by;
+  std::string note;
+};
+
+/// A Job of which a person must decide what became of it (R2).
+struct HeldJob {
+  Id job;
+  Text labor_name;
+  Text task;
+  Text target;  ///< Empty for a check.
+  Text cog;
+  Text job_name;
+  std::uint32_t attempt = 0;  ///< The one that was interrupted.
+  Time started = never;       ///< When that had begun.
+};
+
 /// What is known of a running Labor at this moment. For displays.
 struct Progress {
   struct Flight {
@@ -142,6 +165,8 @@ struct Progress {
   std::vector<Flight> in_flight;  ///< At most 100.
   std::uint64_t in_flight_count = 0;
   std::vector<Loss> losses;  ///< The latest, at most 100.
+  std::vector<HeldJob> held;  ///< R2: at most 100, in the order of the tree.
+  std::uint64_t held_count = 0;
 };
 
 struct Stats {
@@ -153,13 +178,15 @@ struct Stats {
   PullQueue::Figures workers, check_workers, async_calls;
   StoreHealth store;
   Committer::Figures commits;
-  /// Labors that are in the store, not ended, and not taken up; and why (R2, R4).
+  /// Labors that are in the store, not ended, and not taken up; and why (R4).
   struct Waiting {
     Id labor;
     Text name;
     std::string why;
   };
   std::vector<Waiting> waiting;
+  std::vector<HeldJob> held;  ///< R2: of all Labors here, at most 100.
+  std::uint64_t held_count = 0;
   std::uint64_t steps = 0;  ///< Inputs that machines have taken.
 };
 
@@ -194,8 +221,14 @@ class Engine {
   void start(const Id& labor, const std::string& by, const std::string& note);
   /// The same without waiting: `done` is called from an engine thread.
   void start_async(const Id& labor, const std::string& by, const std::string& note, std::function<void(std::exception_ptr)> done);
-  /// G1: returns once the signal is taken. Throws SignalNotAllowed (a Labor, G2), NotFound.
+  /// G1: returns once the signal is taken. Of a Labor that waits (R4) it is stored, but STOP, which ends it. Throws SignalNotAllowed
+  /// (a Labor, G2), NotFound.
   std::shared_ptr<Ack> signal(const SignalOrder& order);
+  /// R2. Durable when it returns. Waits for the store. Of a Labor that waits (R4) it is stored, and applied when that is taken up.
+  /// Throws SignalNotAllowed where the Job is not held, NotFound.
+  void decide(const DecisionOrder& order);
+  /// The same without waiting: `done` is called from an engine thread.
+  void decide_async(const DecisionOrder& order, std::function<void(std::exception_ptr)> done);
 
   /// The engine's state at once (G1); of an object that is not running, the stored one. Throws NotFound.
   State state(const Id& object);

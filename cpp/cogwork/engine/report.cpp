@@ -68,6 +68,18 @@ void write(WireWriter& w, const Stats::Waiting& waiting) {
   w.map(3).id("labor_id", waiting.labor).text("name", waiting.name).text("why", waiting.why);
 }
 
+void write(WireWriter& w, const HeldJob& h) {
+  w.map(8)
+      .id("job_id", h.job)
+      .text("labor_name", h.labor_name)
+      .text("task", h.task)
+      .text("target", h.target)
+      .text("cog", h.cog)
+      .text("job_name", h.job_name)
+      .count("attempt", h.attempt)
+      .micros("started", h.started);
+}
+
 template <typename List>
 void write_all(WireWriter& w, std::string_view key, const List& items) {
   w.text(key).array(items.size());
@@ -84,24 +96,26 @@ void write_one(WireWriter& w, std::string_view key, const T& item) {
 
 std::string write_progress(const Progress& p) {
   WireWriter w;
-  w.map(11)
+  w.map(13)
       .id("id", p.id)
       .text("name", p.name)
       .integer("state", static_cast<int>(p.state))
       .integer("reason", static_cast<int>(p.reason))
       .micros("started", p.started)
       .micros("ended", p.ended)
-      .count("in_flight_count", p.in_flight_count);
+      .count("in_flight_count", p.in_flight_count)
+      .count("held_count", p.held_count);
   write_all(w, "holds", p.holds);
   write_all(w, "tasks", p.tasks);
   write_all(w, "in_flight", p.in_flight);
   write_all(w, "losses", p.losses);
+  write_all(w, "held", p.held);
   return w.take();
 }
 
 std::string write_stats(const Stats& s) {
   WireWriter w;
-  w.map(19);
+  w.map(21);
   write_one(w, "labors", s.labors);
   write_one(w, "tasks", s.tasks);
   write_one(w, "sequences", s.sequences);
@@ -118,10 +132,12 @@ std::string write_stats(const Stats& s) {
       .count("commits", s.commits.commits)
       .count("commit_units", s.commits.units)
       .count("commit_queue", s.commits.queued)
+      .count("held_count", s.held_count)
       .count("steps", s.steps);
   w.text("stuck").array(s.store.stuck.size());
   for (const auto& id : s.store.stuck) w.text(id.text());
   write_all(w, "waiting", s.waiting);
+  write_all(w, "held", s.held);
   return w.take();
 }
 

@@ -1,6 +1,7 @@
 #include "cogwork/engine/stored_signal.h"
 
 #include "cogwork/base/error.h"
+#include "cogwork/machine/held.h"
 #include "cogwork/machine/signal_rules.h"
 #include "cogwork/model/wire.h"
 #include "cogwork/model/wire_writer.h"
@@ -37,16 +38,24 @@ void append(Storage& store, const Id& labor, Change change) {
   store.apply(batch);
 }
 
+void put(Storage& store, const StoredSignal& signal) {
+  auto random = Random::from_system();
+  Batch batch;
+  batch.records.push_back(to_record(signal, random));
+  store.apply(batch);
+}
+
 }  // namespace
 
 Record to_record(const StoredSignal& signal, Random& random) {
   const auto& order = signal.order;
   WireWriter w;
-  w.map(7)
+  w.map(8)
       .id("object", order.object)
-      .integer("signal", signal.start ? -1 : static_cast<int>(order.signal))
+      .integer("signal", signal.start || signal.decision != Decision::NONE ? -1 : static_cast<int>(order.signal))
       .boolean("interrupt", order.interrupt)
       .boolean("start", signal.start)
+      .text("decision", name_of(signal.decision))
       .text("by", order.by)
       .text("note", order.note)
       .integer("at", to_micros(signal.at));
@@ -75,6 +84,8 @@ std::optional<StoredSignal> from_record(const Record& record) {
       signal.order.interrupt = reader.boolean().value_or(false);
     } else if (*key == "start") {
       signal.start = reader.boolean().value_or(false);
+    } else if (*key == "decision") {
+      signal.decision = decision_of(reader.text().value_or(""));
     } else if (*key == "by") {
       signal.order.by = reader.text().value_or("");
     } else if (*key == "note") {
@@ -86,9 +97,10 @@ std::optional<StoredSignal> from_record(const Record& record) {
     }
     if (!reader.ok()) return std::nullopt;
   }
-  if (!object || (!signal.start && (number < 0 || number >= kSignals))) return std::nullopt;
+  const bool is_signal = !signal.start && signal.decision == Decision::NONE;
+  if (!object || (is_signal && (number < 0 || number >= kSignals))) return std::nullopt;
   signal.order.object = *object;
-  if (!signal.start) signal.order.signal = static_cast<Signal>(number);
+  if (is_signal) signal.order.signal = static_cast<Signal>(number);
   return signal;
 }
 
@@ -111,11 +123,38 @@ bool store_signal(Storage& store, const StoredSignal& signal, Owner owner, Clock
     }
     return false;
   }
-  auto random = Random::from_system();
-  Batch batch;
-  batch.records.push_back(to_record(signal, random));
-  store.apply(batch);
+  put(store, signal);
   return true;
+}
+
+void store_decision(Storage& store, const StoredSignal& decision, Owner owner, Clock& clock) {
+  owner.brief = true;
+  const auto lock = store.lock(owner);
+  const auto order = decision_order(decision);
+  const auto job = store.read_job(order.job, false);
+  if (!awaits_decision(job)) {
+    append(store, order.job.labor(), refused_decision(order, job.state, clock.now()));
+    throw SignalNotAllowed(decision_refusal(store.read_labor(order.job.labor(), true), job, order.decision), -1,
+                           static_cast<int>(job.state));
+  }
+  put(store, decision);
+}
+
+DecisionOrder decision_order(const StoredSignal& decision) {
+  return {decision.order.object, decision.decision, decision.order.by, decision.order.note};
+}
+
+Change refused_decision(const DecisionOrder& order, State state, Time at) {
+  Change change;
+  change.kind = Change::Kind::DECISION;
+  change.at = at;
+  change.ordinal = order.job.ordinal();
+  change.from = change.to = state;
+  change.decision = order.decision;
+  change.refused = true;
+  change.by = Text(order.by);
+  change.note = Text(order.note);
+  return change;
 }
 
 Change refused_change(const SignalOrder& order, State state, Time at) {

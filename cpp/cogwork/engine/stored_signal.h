@@ -7,11 +7,12 @@
 
 namespace cogwork {
 
-/// A signal - or a start - that was sent while no engine ran the Labor (R1). It lies in the store as a record until the Labor is taken
+/// A signal - or a start, or a decision (R2) - that was sent while no engine ran the Labor (R1). It lies in the store as a record until the Labor is taken
 /// up, is applied before anything of the Labor begins, and goes in the same commit as what it did.
 struct StoredSignal {
-  SignalOrder order;   ///< Of a start: the Labor, by and note.
+  SignalOrder order;   ///< Of a start: the Labor, by and note. Of a decision: the Job, by and note.
   bool start = false;  ///< S6
+  Decision decision = Decision::NONE;  ///< R2; NONE: it is none.
   Time at = never;     ///< When it was sent.
   Text key;            ///< Of its record. Keys are in the order of sending.
 };
@@ -26,6 +27,13 @@ std::optional<StoredSignal> from_record(const Record& record);
 /// Throws StoreInUse where an engine owns the store: send it there. SignalNotAllowed where the Labor has ended (recorded, G9), NotFound,
 /// StorageError.
 bool store_signal(Storage& store, const StoredSignal& signal, Owner owner, Clock& clock);
+
+/// The same for a decision. Throws SignalNotAllowed where the Job is not held, and will not be when its Labor is taken up (recorded).
+void store_decision(Storage& store, const StoredSignal& decision, Owner owner, Clock& clock);
+
+/// A decision that was refused, as a change of the history.
+Change refused_decision(const DecisionOrder& order, State state, Time at);
+DecisionOrder decision_order(const StoredSignal& decision);
 
 /// A signal to an object that has ended, or cannot take it, as a change of the history (G9).
 Change refused_change(const SignalOrder& order, State state, Time at);

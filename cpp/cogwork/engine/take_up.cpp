@@ -5,7 +5,6 @@
 #include <set>
 
 #include "cogwork/base/error.h"
-#include "cogwork/machine/labor_machine.h"
 
 namespace cogwork {
 namespace {
@@ -45,7 +44,10 @@ void refuse(Core& core, Storage& store, const StoredSignal& signal) {
   const auto id = signal.order.object.labor();
   try {
     const auto labor = store.read_labor(id, false);
-    if (!signal.start) core.record_refused(id, refused_change(signal.order, labor.state, never), store.last_link(id));
+    if (signal.decision != Decision::NONE) {
+      const auto state = store.read_job(signal.order.object, false).state;
+      core.record_refused(id, refused_decision(decision_order(signal), state, never), store.last_link(id));
+    } else if (!signal.start) core.record_refused(id, refused_change(signal.order, labor.state, never), store.last_link(id));
   } catch (const NotFound&) {
   }
   core.drop_stored(signal);
@@ -106,10 +108,6 @@ std::string why_waiting(const Labor& labor, CogRegistry& cogs, const std::string
       text += (i ? ", " : "") + (i == kMostNamed ? std::string("...") : unknown[i]);
     }
     return text + "; import the module that defines " + (unknown.size() == 1 ? "it" : "them");
-  }
-  if (needs_decision(labor)) {
-    return "an attempt was executing when its engine ended, and its cog is not declared idempotent: whether it may run again "
-           "has to be decided by a person";
   }
   return {};
 }

@@ -26,7 +26,7 @@ Unfinished read_unfinished(Storage& store, CogRegistry& cogs, const std::string&
 /// The Cogs that a Labor calls, each once, with where this process has them from (R4).
 std::vector<std::pair<Text, Text>> origins_of(const Labor& labor, const CogRegistry& cogs);
 
-/// Why a stored Labor cannot go on in this process; empty where it can (R2, R4). Programs that it calls become known to the registry.
+/// Why a stored Labor cannot go on in this process; empty where it can (R4). Programs that it calls become known to the registry.
 std::string why_waiting(const Labor& labor, CogRegistry& cogs, const std::string& python);
 
 /// R1: tells a new core what it must know of the store: client ids, and with `recover` what is unfinished. Returns the Labors that it took up.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,11 +37,11 @@ struct Effects {
   std::vector<std::uint32_t> closed;       ///< The open attempt of this Job was closed: its worker is free.
   struct Refusal {
     Ticket ticket = 0;
-    Signal signal = Signal::STOP;
+    std::optional<Signal> signal;  ///< Nothing: a start, or a decision.
     State state = State::UNKNOWN;
     std::string message;
   };
-  std::vector<Refusal> refusals;               ///< G2: not allowed for a Labor.
+  std::vector<Refusal> refusals;               ///< G2: not allowed for a Labor; R2: decided about what is not held.
   std::vector<Ticket> taken;                   ///< G1: signals that were taken; each is acknowledged in time.
   std::vector<std::uint32_t> ended_sequences;  ///< Nobody will ask for their args and outputs any more.
   Counts counts;

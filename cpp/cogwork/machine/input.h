@@ -32,6 +32,15 @@ struct Signalled {
   Text note;
 };
 
+/// R2: a person says what is to become of a held Job.
+struct Decided {
+  std::uint32_t job = 0;
+  Decision decision = Decision::RERUN;
+  Ticket ticket = 0;
+  Text by;
+  Text note;
+};
+
 /// X13: a worker is free for a Job that was `ready`. Where the Job may begin (still), its attempt is opened; where not, nothing
 /// happens, and the worker stays free.
 struct Begin {
@@ -62,7 +71,7 @@ struct Recovered {};
 
 }  // namespace input
 
-using Input = std::variant<input::Start, input::Signalled, input::Begin, input::Recorded, input::Ended, input::Tick, input::Closing,
-                           input::Recovered>;
+using Input = std::variant<input::Start, input::Signalled, input::Decided, input::Begin, input::Recorded, input::Ended, input::Tick,
+                           input::Closing, input::Recovered>;
 
 }  // namespace cogwork

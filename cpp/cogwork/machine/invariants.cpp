@@ -191,10 +191,16 @@ class Checker {
         ++open_;
         expect(&a == &j.attempts.back() && j.state == State::RUNNING, "X8", ref, "has an open attempt");
       }
+      if (a.decision != Decision::NONE) {
+        expect(a.status == AttemptStatus::INTERRUPTED && holds_on_interrupt(j), "R2", ref, "has a decision about what was never held");
+        const bool last = &a == &j.attempts.back() || (&a)[1].round > a.round;
+        expect(a.decision == Decision::RERUN || last, "R5", ref, "goes on after it was decided");
+      }
       if (a.status == AttemptStatus::SUCCESS) ++successes;
       if (counts_as_try(a.status)) ++counted;
       expect(counted <= 1 + static_cast<std::uint32_t>(j.options.retries), "X8", ref, "was tried too often");
     }
+    held(ref, j);
     if (j.is_check()) {
       // X11: the first round, and the last ten.
       std::uint32_t rounds = 0, last = 0;
@@ -207,12 +213,31 @@ class Checker {
       return;
     }
     expect(j.rounds == 0 && round == 0, "X11", ref, "has rounds, which only checks have");
-    if (j.state == State::COMPLETED && !j.attempts.empty()) {
+    const auto decision = j.attempts.empty() ? Decision::NONE : j.attempts.back().decision;
+    if (decision == Decision::FAILED) expect(j.state == State::FAILED, "R2", ref, "was decided to have failed");
+    if (decision == Decision::COMPLETED) expect(j.state == State::COMPLETED, "R2", ref, "was decided to be complete");
+    if (j.state == State::COMPLETED && !j.attempts.empty() && decision != Decision::COMPLETED) {
       expect(successes == 1 && j.attempts.back().status == AttemptStatus::SUCCESS, "R5", ref,
              "has not exactly one success at its end");
     } else {
       expect(successes == 0, "R5", ref, "has succeeded");
     }
+  }
+
+  static bool holds_on_interrupt(const Job& j) { return j.options.on_interrupt == static_cast<std::int8_t>(OnInterrupt::HOLD); }
+
+  /// R2: held is who must be decided about, and nobody else; and then the Labor is held, too.
+  void held(ObjectRef ref, const Job& j) {
+    const auto* run = m_.run_of(ref.index);
+    const bool waits = run && run->phase == RunPhase::HELD;
+    expect(waits == j.held && m_.held().contains(ref.index) == j.held, "R2", ref, "is held, and its run is not, or the other way round");
+    if (j.state == State::RUNNING && holds_on_interrupt(j) && j.attempts.back().status == AttemptStatus::INTERRUPTED)
+      expect(j.held == (j.attempts.back().decision == Decision::NONE), "R2", ref, "is held and decided, or neither");
+    if (!j.held) return;
+    expect(j.state == State::RUNNING && j.attempts.back().status == AttemptStatus::INTERRUPTED, "R2", ref, "is held for nothing");
+    expect(std::any_of(l_.holds.begin(), l_.holds.end(), [](const Hold& hold) { return hold.rank == Rank::ADMIN; }), "R2", ref,
+           "is held, and its Labor is not");
+    expect(m_.executing() == 0, "R2", ref, "is held while something of its Labor executes");
   }
 
   void runs() {

@@ -217,6 +217,7 @@ Duration LaborMachine::retry_delay(const Job& job, std::uint32_t tries) const {
 
 void LaborMachine::end_job(std::uint32_t index, State state) {
   auto& job = labor_.jobs[index];
+  if (job.held) release_held(job, index);
   job.ended = now_;
   if (job.is_check() && state == State::COMPLETED) ++job.rounds;
   ++out_->counts.processed[static_cast<int>(ObjectKind::JOB)];

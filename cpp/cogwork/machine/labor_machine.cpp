@@ -21,6 +21,7 @@ void LaborMachine::step(const Input& input, Time now, Effects& out) {
   std::visit(Overload{
                  [this](const input::Start& in) { start(in); },
                  [this](const input::Signalled& in) { signalled(in); },
+                 [this](const input::Decided& in) { decided(in); },
                  [this](const input::Begin& in) { begin(in); },
                  [this](const input::Recorded& in) { recorded(in); },
                  [this](const input::Ended& in) { ended(in); },
@@ -60,7 +61,7 @@ void LaborMachine::release(std::uint32_t index) {
 
 void LaborMachine::start(const input::Start& in) {
   if (labor_.state != State::NOT_STARTED && labor_.state != State::ADMIN_NOT_STARTED) {
-    out_->refusals.push_back({in.ticket, Signal::RESUME, labor_.state,
+    out_->refusals.push_back({in.ticket, std::nullopt, labor_.state,
                               "cannot start a Labor that is " + std::string(name_of(labor_.state)) +
                                   ": only one that has not started can be started (S6)"});
     return;
@@ -185,7 +186,7 @@ std::string_view name_of(LaborMachine::Phase phase) {
 }
 
 std::string_view name_of(LaborMachine::RunPhase phase) {
-  constexpr std::string_view names[] = {"WAITING", "QUEUED", "OPENING", "HANDED", "DELAY"};
+  constexpr std::string_view names[] = {"WAITING", "QUEUED", "OPENING", "HANDED", "DELAY", "HELD"};
   return names[static_cast<int>(phase)];
 }
 
@@ -196,6 +197,9 @@ std::string LaborMachine::waiting_for(Time now) const {
   };
   if (labor_.state == State::NOT_STARTED || labor_.state == State::ADMIN_NOT_STARTED) return "it has not been started";
   if (labor_.state == State::STOPPING) return "it is being stopped; what executes may end";
+  if (!held_.empty()) {
+    return held_.size() == 1 ? "1 Job is held, and must be decided" : std::to_string(held_.size()) + " Jobs are held, and must be decided";
+  }
   const ObjectRef top = current_ ? ObjectRef{ObjectKind::TASK, *current_} : ObjectRef{};
   if (const auto* hold = hold_in_force(top)) {
     return "held by " + (hold->by.empty() ? std::string("somebody") : hold->by.str()) +

@@ -30,7 +30,7 @@ namespace cogwork {
 /// round, X6a) -> its end.
 ///
 /// Read on: labor_machine.cpp (step, Labor), task_part.cpp (phases, budget, rounds), job_part.cpp (runs and attempts),
-/// signal_part.cpp (holds, stops, acknowledgements), recovery_part.cpp, and signal_rules.h and end_rules.h, which are tables.
+/// signal_part.cpp (holds, stops, acknowledgements), recovery_part.cpp, held_part.cpp (decisions), and signal_rules.h and end_rules.h, which are tables.
 ///
 /// One thread at a time.
 class LaborMachine {
@@ -62,6 +62,7 @@ class LaborMachine {
     OPENING,  ///< Its start is being recorded.
     HANDED,   ///< Its Cog was called.
     DELAY,    ///< Waits for its retry.
+    HELD,     ///< Its attempt was interrupted, and a person must decide (R2).
   };
   enum class Ending : std::uint8_t { NO, TIMED_OUT, STOPPED };
   struct Run {
@@ -80,6 +81,8 @@ class LaborMachine {
   std::uint32_t executing() const { return executing_; }
   bool round_under_way() const { return round_open_ > 0; }
   Time next_round() const { return round_at_; }
+  /// R2: the Jobs of which a person must decide what became of them, in the order of the tree.
+  const std::set<std::uint32_t>& held() const { return held_; }
   std::size_t pending_acks() const { return pending_.size(); }
   bool closing() const { return closing_; }
   /// The rank in force for an object: the highest of its own holds and those above it (G5a).
@@ -170,6 +173,14 @@ class LaborMachine {
   /// The STOP that ends what belongs to that Sequence, or (kNoSequence) to the Task; none where a check that failed does.
   const Stop& stop_of(std::uint32_t sequence) const;
 
+  // ---- held_part.cpp ----
+  void decided(const input::Decided& in);
+  /// Of the runs that a recovery left HELD: their Jobs are held, and so is the Labor.
+  void hold_undecided();
+  void release_held(Job& job, std::uint32_t index);
+  /// Who is held, for notes and refusals.
+  std::string held_names() const;
+
   // ---- recovery_part.cpp ----
   void recover();
   void recover_task();
@@ -216,6 +227,7 @@ class LaborMachine {
   std::vector<std::uint32_t> slot_;  // by Job: its place in runs_, or kNoSlot
   std::set<Timer> timers_;
   std::vector<PendingAck> pending_;
+  std::set<std::uint32_t> held_;
   std::uint32_t next_serial_ = 1;
   bool closing_ = false;
   Stop stop_;                            // of the Labor, or the Task under way
@@ -225,9 +237,6 @@ class LaborMachine {
   Time now_ = never;
   Effects* out_ = nullptr;
 };
-
-/// R2, HOLD: whether a stored Labor has a Job of which a person must decide what became of it.
-bool needs_decision(const Labor& labor);
 
 std::string_view name_of(LaborMachine::Phase phase);
 std::string_view name_of(LaborMachine::RunPhase phase);

@@ -7,26 +7,9 @@
 namespace cogwork {
 namespace {
 
-bool has_open_attempt(const Job& job) { return !job.attempts.empty() && job.attempts.back().open(); }
-
-/// Whether the Task is being stopped, by a STOP or by a check that failed.
-bool is_cut_short(const Labor& labor, const Task& task) {
-  const auto first = labor.jobs.begin() + task.first_job;
-  return task.state == State::STOPPING ||
-         std::any_of(first, first + task.check_count(), [](const Job& check) { return check.state == State::FAILED; });
-}
+OnInterrupt on_interrupt(const Job& job) { return static_cast<OnInterrupt>(job.options.on_interrupt); }
 
 }  // namespace
-
-bool needs_decision(const Labor& labor) {
-  return std::any_of(labor.jobs.begin(), labor.jobs.end(), [&labor](const Job& job) {
-    if (job.held) return true;
-    if (!has_open_attempt(job) || job.options.on_interrupt != static_cast<std::int8_t>(OnInterrupt::HOLD)) return false;
-    // What stops is not asked about: it ends STOPPED.
-    if (is_cut_short(labor, labor.tasks[job.task])) return false;
-    return job.is_check() || labor.sequences[job.sequence].state != State::STOPPING;
-  });
-}
 
 void LaborMachine::recover() {
   if (has_ended(labor_.state)) return;
@@ -109,6 +92,7 @@ void LaborMachine::recover_task() {
       }
     }
   }
+  hold_undecided();  // only now: what is being stopped is not asked about
   pump_all();
 }
 
@@ -180,9 +164,15 @@ bool LaborMachine::recover_run(std::uint32_t index) {
     attempt.ended = now_;
     attempt.error = "the engine ended while this attempt was executing";
     write({ObjectKind::JOB, index});
-    if (job.options.on_interrupt != static_cast<std::int8_t>(OnInterrupt::FAIL)) return false;
+    if (on_interrupt(job) == OnInterrupt::HOLD) run.phase = RunPhase::HELD;
+    if (on_interrupt(job) != OnInterrupt::FAIL) return false;
     run.phase = RunPhase::HANDED;  // its end is known, if not told yet: no stop comes before it
     return true;
+  }
+  if (job.held) {
+    held_.insert(index);
+    run.phase = RunPhase::HELD;
+    return false;
   }
   if (attempt.status == AttemptStatus::WITHDRAWN || attempt.status == AttemptStatus::INTERRUPTED) return false;
   // It waits for its retry; the time that the engine was down counts (R3).

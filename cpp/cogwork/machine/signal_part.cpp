@@ -54,6 +54,8 @@ void LaborMachine::signalled(const input::Signalled& in) {
   bool allowed = rule != SignalRule::REFUSED;
   if (rule == SignalRule::HOLDS || rule == SignalRule::HOLDS_WHEN_ENTERED) allowed = rank > force;
   if (rule == SignalRule::RELEASES) allowed = rank == force && find_hold(holds_of(in.object), rank);
+  const bool undecided = allowed && is_labor && in.signal == Signal::ADMIN_RESUME && !held_.empty();  // R2
+  if (undecided) allowed = false;
 
   // G9: every signal is recorded, refused ones too, before what follows from it.
   Change record;
@@ -77,7 +79,9 @@ void LaborMachine::signalled(const input::Signalled& in) {
       const Hold* cause = nullptr;
       if (before == State::PAUSING || is_paused(before)) cause = hold_in_force(in.object);
       if ((before == State::STOPPING || before == State::STOPPED) && is_set(stop_.since)) cause = &stopped;
-      out_->refusals.push_back({in.ticket, in.signal, before, refusal(in.signal, before, cause)});
+      out_->refusals.push_back({in.ticket, in.signal, before,
+                                undecided ? undecided_refusal(before, held_.size(), held_names())
+                                          : refusal(in.signal, before, cause)});
     } else {
       out_->taken.push_back(in.ticket);
       out_->acks.push_back({in.ticket, before, false});

@@ -137,6 +137,13 @@ std::string refusal(Signal signal, State state, const Hold* in_force) {
   return text + "; " + remedy(signal, state, in_force);
 }
 
+std::string undecided_refusal(State state, std::size_t held, const std::string& names) {
+  return "cannot ADMIN_RESUME a Labor that is " + std::string(name_of(state)) + " while " +
+         (held == 1 ? "a Job of it is held" : std::to_string(held) + " Jobs of it are held") + ": " + names + "; decide " +
+         (held == 1 ? "it" : "each of them") + " first: engine.decide(ID, \"rerun\" | \"completed\" | \"failed\"), or " +
+         "cogwork decide ID rerun|completed|failed";
+}
+
 std::string signal_table_markdown() {
   std::string text;
   for (const bool labor : {true, false}) {

@@ -38,6 +38,9 @@ Rank highest(const Holds& holds);
 /// `in_force`: the hold that the state comes from, if any.
 std::string refusal(Signal signal, State state, const Hold* in_force);
 
+/// Why ADMIN_RESUME is refused while Jobs are held (R2). `names`: theirs, with their ids.
+std::string undecided_refusal(State state, std::size_t held, const std::string& names);
+
 /// The whole table as Markdown: one table for a Labor, one for Tasks and Sequences.
 std::string signal_table_markdown();
 

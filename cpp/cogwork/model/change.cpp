@@ -5,10 +5,11 @@
 //   change  := flags:byte ordinal at states rest
 //   flags   := bit 0 it is a signal | bit 1 has a reason | bit 2 has rounds | bit 3 has by and note
 //              | bit 4 by and note are those that were written last | bit 5 refused | bit 6 interrupt
+//              | bit 7 it is of another kind, and not a signal
 //   ordinal := signed, the difference from the change before (from 0)
 //   at      := signed, microseconds since the change before (the first: since 1970)
 //   states  := byte, from << 4 | to
-//   rest    := [signal:byte] [reason:byte] [rounds] [by note]
+//   rest    := [signal:byte] [kind:byte decision:byte] [reason:byte] [rounds] [by note]       kind: 2, a decision
 //   by,note := length bytes
 //
 // Most changes are plain and follow one another closely: five to eight bytes.
@@ -25,7 +26,7 @@ namespace cogwork {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
-enum Flag : std::uint8_t { SIGNAL = 1, REASON = 2, ROUNDS = 4, WHO = 8, SAME = 16, REFUSED = 32, INTERRUPT = 64, UNUSED = 128 };
+enum Flag : std::uint8_t { SIGNAL = 1, REASON = 2, ROUNDS = 4, WHO = 8, SAME = 16, REFUSED = 32, INTERRUPT = 64, OTHER = 128 };
 
 void put(std::string& out, std::uint64_t value) {
   while (value >= 0x80) {
@@ -104,6 +105,7 @@ Text pack_changes(const std::vector<Change>& changes) {
     const bool signal = c.kind == Change::Kind::SIGNAL;
     std::uint8_t flags = 0;
     if (signal) flags |= SIGNAL;
+    if (c.kind == Change::Kind::DECISION) flags |= OTHER;
     if (c.reason != Reason::NO_FAILURE) flags |= REASON;
     if (c.rounds != 0) flags |= ROUNDS;
     if (!c.by.empty() || !c.note.empty()) flags |= who && who->by == c.by && who->note == c.note ? SAME : WHO;
@@ -116,6 +118,10 @@ Text pack_changes(const std::vector<Change>& changes) {
     at = to_micros(c.at);
     out.push_back(static_cast<char>(static_cast<int>(c.from) << 4 | static_cast<int>(c.to)));
     if (signal) out.push_back(static_cast<char>(c.signal));
+    if (flags & OTHER) {
+      out.push_back(static_cast<char>(c.kind));
+      out.push_back(static_cast<char>(c.decision));
+    }
     if (flags & REASON) out.push_back(static_cast<char>(c.reason));
     if (flags & ROUNDS) put(out, c.rounds);
     if (flags & WHO) {
@@ -138,7 +144,7 @@ std::vector<Change> unpack_changes(const HistoryRow& row) {
   while (!in.at_end()) {
     Change c;
     const auto flags = in.byte();
-    if ((flags & UNUSED) || ((flags & WHO) && (flags & SAME))) in.damaged();
+    if (((flags & OTHER) && (flags & SIGNAL)) || ((flags & WHO) && (flags & SAME))) in.damaged();
     ordinal = wrapping_add(ordinal, in.signed_number());
     if (ordinal < 0 || ordinal > UINT32_MAX) in.damaged();
     c.ordinal = static_cast<std::uint32_t>(ordinal);
@@ -153,6 +159,12 @@ std::vector<Change> unpack_changes(const HistoryRow& row) {
       const auto signal = in.byte();
       if (signal >= kSignals) in.damaged();
       c.signal = static_cast<Signal>(signal);
+    }
+    if (flags & OTHER) {
+      c.kind = static_cast<Change::Kind>(in.byte());
+      const auto decision = in.byte();
+      if (c.kind != Change::Kind::DECISION || decision >= kDecisions) in.damaged();
+      c.decision = static_cast<Decision>(decision);
     }
     if (flags & REASON) {
       const auto reason = in.byte();

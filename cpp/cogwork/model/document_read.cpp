@@ -31,7 +31,7 @@ enum class Field : std::uint8_t {
   PASS_FAILURES, CONT_CHECK_INTERVAL, BAKE, PAUSE_ON_ENTRY, ENTRY_DELAY, FAILURES,
   TARGET, JOBS,
   COG_PATH, ARGS, TIMEOUT, RETRIES, RETRY_DELAY, RETRY_BACKOFF, RETRY_MAX_DELAY, ON_INTERRUPT, HELD, ROUNDS, ATTEMPTS, OUTPUT,
-  NUMBER, ROUND, STATUS, CUT, REPR, STILL_RUNNING, ERROR, LOG, VERSION,
+  NUMBER, ROUND, STATUS, CUT, REPR, STILL_RUNNING, ERROR, LOG, VERSION, DECISION,
   RANK, SINCE, BY, NOTE,
   STATES, NAME_PREFIX, NAME_SUFFIX, TARGETS, SUBMIT_BEGIN, SUBMIT_END, NEWEST_FIRST, LIMIT
 };
@@ -103,6 +103,7 @@ constexpr KnownField kAttemptFields[] = {
     {"number", Field::NUMBER},   {"round", Field::ROUND},   {"started", Field::STARTED}, {"ended", Field::ENDED},
     {"status", Field::STATUS},   {"output", Field::OUTPUT}, {"error", Field::ERROR},     {"log", Field::LOG},
     {"version", Field::VERSION}, {"cut", Field::CUT},       {"repr", Field::REPR},       {"still_running", Field::STILL_RUNNING},
+    {"decision", Field::DECISION},
 };
 constexpr KnownField kHoldFields[] = {{"rank", Field::RANK}, {"since", Field::SINCE}, {"by", Field::BY}, {"note", Field::NOTE}};
 constexpr KnownField kFilterFields[] = {
@@ -440,6 +441,14 @@ class DocumentReader {
     }
     return wrong(field, "RETRY, FAIL or HOLD"), std::int8_t{-1};
   }
+  Decision decision(std::string_view field) {
+    const auto before = in_;
+    if (const auto word = in_.text()) {
+      if (const auto found = decision_of(*word); found != Decision::NONE || word->empty()) return found;
+      in_ = before;
+    }
+    return wrong(field, "rerun, completed or failed"), Decision::NONE;
+  }
   /// A msgpack value that is kept as it is.
   Text span(std::string_view field, std::size_t most) {
     const auto bytes = pass(field);
@@ -685,6 +694,7 @@ class DocumentReader {
           case Field::ERROR: a.error = raw_text(name); return;
           case Field::LOG: a.log = raw_text(name); return;
           case Field::VERSION: a.version = raw_text(name); return;
+          case Field::DECISION: a.decision = decision(name); return;
           default: a.output = Text(pass(name));
         }
       });

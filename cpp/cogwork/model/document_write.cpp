@@ -154,6 +154,7 @@ class DocumentWriter {
       text("error", a.error);
       text("log", a.log);
       text("version", a.version);
+      text("decision", name_of(a.decision));
     }
   }
 
@@ -179,6 +180,7 @@ class DocumentWriter {
     integer("to_state", static_cast<int>(c.to));
     number("reason", static_cast<int>(c.reason), 0);
     if (c.kind == Change::Kind::SIGNAL) integer("signal", static_cast<int>(c.signal));
+    text("decision", name_of(c.decision));
     boolean("refused", c.refused);
     boolean("interrupt", c.interrupt);
     number("rounds", c.rounds, 0);

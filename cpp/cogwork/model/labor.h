@@ -28,6 +28,8 @@ struct Attempt {
   AttemptStatus status = AttemptStatus::OPEN;
   /// Bits of `Attempt::Mark`.
   std::uint8_t marks = 0;
+  /// R2: what a person decided about it, where it is INTERRUPTED and its Job was held.
+  Decision decision = Decision::NONE;
   Text output;     ///< msgpack: what the Cog answered. Empty: nothing.
   Text error;      ///< Text: what went wrong, with its traceback.
   Text log;        ///< Text: what the Cog logged, a line each, bounded.

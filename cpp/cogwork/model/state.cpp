@@ -20,6 +20,7 @@ constexpr std::array<std::string_view, 7> kSignalNames = {"STOP",   "PAUSE",    
 constexpr std::array<std::string_view, 9> kStatusNames = {"OPEN",    "SUCCESS",     "FAILURE", "FAILURE_NO_RETRIES", "TIMED_OUT",
                                                           "CRASHED", "INTERRUPTED", "STOPPED", "WITHDRAWN"};
 constexpr std::array<std::string_view, 3> kOnInterruptNames = {"RETRY", "FAIL", "HOLD"};
+constexpr std::array<std::string_view, kDecisions> kDecisionNames = {"", "rerun", "completed", "failed"};
 
 }  // namespace
 
@@ -28,5 +29,13 @@ std::string_view name_of(Reason r) { return pick(kReasonNames, r); }
 std::string_view name_of(Signal s) { return pick(kSignalNames, s); }
 std::string_view name_of(AttemptStatus s) { return pick(kStatusNames, s); }
 std::string_view name_of(OnInterrupt o) { return pick(kOnInterruptNames, o); }
+std::string_view name_of(Decision d) { return pick(kDecisionNames, d); }
+
+Decision decision_of(std::string_view word) {
+  for (int d = 1; d < kDecisions; ++d) {
+    if (kDecisionNames[static_cast<std::size_t>(d)] == word) return static_cast<Decision>(d);
+  }
+  return Decision::NONE;
+}
 
 }  // namespace cogwork

@@ -53,6 +53,10 @@ enum class AttemptStatus : std::uint8_t {
 /// R2. What becomes of a Job whose attempt was executing when the process died.
 enum class OnInterrupt : std::uint8_t { RETRY = 0, FAIL = 1, HOLD = 2 };
 
+/// R2. What a person decided about a held Job; NONE: nothing, or not yet.
+enum class Decision : std::uint8_t { NONE = 0, RERUN = 1, COMPLETED = 2, FAILED = 3 };
+inline constexpr int kDecisions = 4;
+
 /// The rank of a pause (G5), low to high. NONE: not held.
 enum class Rank : std::uint8_t { NONE = 0, USER = 1, ADMIN = 2, CRISIS = 3 };
 
@@ -78,5 +82,9 @@ std::string_view name_of(Reason r);
 std::string_view name_of(Signal s);
 std::string_view name_of(AttemptStatus s);
 std::string_view name_of(OnInterrupt o);
+/// As it is typed and sent: "rerun", "completed", "failed"; of NONE nothing.
+std::string_view name_of(Decision d);
+/// NONE where the word is no decision.
+Decision decision_of(std::string_view word);
 
 }  // namespace cogwork

@@ -151,7 +151,7 @@ def _put_changes(client: Client, id: str, since: int) -> State:
 
 @app.command()
 def history(
-    id: Id, since: Since = 0, signals: Annotated[bool, typer.Option("--signals", help="Only the signals.")] = False,
+    id: Id, since: Since = 0, signals: Annotated[bool, typer.Option("--signals", help="Only the signals, and decisions.")] = False,
     json: Json = False, db: Db = DB,
 ) -> None:  # fmt: skip
     """Every change of state and every signal, refused ones too: when, which object, who and why (D7, G9)."""
@@ -162,7 +162,7 @@ def history(
         changes = (
             change
             for change in store.changes(address.labor.id, since)
-            if (below is None or change.object_id in below) and (change.kind == ChangeKind.SIGNAL or not signals)
+            if (below is None or change.object_id in below) and (change.kind != ChangeKind.STATE or not signals)
         )
         if json:
             for change in changes:
@@ -193,7 +193,7 @@ _WORD = max(len(word.name) for word in (*State, *Signal))
 
 def _told(change: Change, names: Names) -> Text:
     """When, what, whose, and who did it and why. What comes first has one width, so that it can be read down."""
-    signal = change.kind == ChangeKind.SIGNAL
+    signal = change.kind != ChangeKind.STATE  # or a decision
     word, _, more = what(change).partition(" ")
     line = Text(f"{clock(change.at)}.{change.at.microsecond // 1000:03}  ", style="dim")
     line = Text.assemble(line, (f"{word:{_WORD}}  ", "bold yellow" if signal else style_of(change.to_state)))

@@ -167,11 +167,13 @@ def serve(
         import_source(source)
     last = _last_change(db)
     with sigterm_interrupts(), Interrupts() as interrupts:
-        engine = Engine(db)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CogworkWarning)  # _say_what_there_is says it
+            engine = Engine(db)
         try:
             events = _Events(engine, last)
             say(f"serves {db}, pid {os.getpid()}, with the Cogs {', '.join(map(shown, cog_names())) or '(none)'}")
-            _say_what_there_is(engine)
+            _say_what_there_is(engine, db)
             while not interrupts.wait(2 * BEAT):
                 events.say_new()
             say("closes; what executes may end, and Ctrl-C once more interrupts it")
@@ -187,13 +189,20 @@ def _last_change(db: str) -> int:
     return 0
 
 
-def _say_what_there_is(engine: Engine) -> None:
-    waiting = {waits.labor_id: waits for waits in engine.stats().waiting}
+def _say_what_there_is(engine: Engine, db: str) -> None:
+    stats = engine.stats()
+    waiting = {waits.labor_id: waits for waits in stats.waiting}
     for id in engine.taken_up:
         labor = engine.read_labor(id, False)
         say(f"took up '{shown(labor.name)}' {id[:8]}, {labor.state.name}")
     for waits in waiting.values():
         say(f"waits: '{shown(waits.name)}' {waits.labor_id[:8]}: {shown(waits.why)}")
+    for held in stats.held:
+        say(
+            f"held: '{shown(held.labor_name)}' {held.labor_id[:8]}: {shown(str(held))}: {command('decide', held.job_id, 'rerun|completed|failed', db=db)}"
+        )
+    if stats.held_count > len(stats.held):
+        say(f"and {stats.held_count - len(stats.held)} more are held")
     if not engine.taken_up and not waiting:
         say("nothing is unfinished")
 

@@ -15,7 +15,7 @@ from .._model import Attempt, Job, Labor, Sequence, State, Task
 from .._recap import format_span
 from .._screen import Frame, held_by, picture
 from .._text import clock, first_line, shown
-from ._app import DB, Db, Json, app
+from ._app import DB, Db, Json, app, command
 from ._console import hang, headers, make_console, put_rows, state_text, style_of, took_text
 from ._ids import Address, Id, find, open_existing
 from ._json import put
@@ -31,7 +31,7 @@ def show(id: Id, json: Json = False, db: Db = DB) -> None:
             put(address.object if address.path else store.read_labor(address.id))
             return
         if address.path:
-            _show_part(address)
+            _show_part(address, db)
             return
         labor = store.read_labor(address.id)
     console = make_console()
@@ -70,7 +70,7 @@ def _facts(console: Console, facts: dict[str, str]) -> None:
             hang(console, Text(f" {name:{width}}  ", style="dim"), Text(shown(value)))
 
 
-def _show_part(address: Address) -> None:
+def _show_part(address: Address, db: str) -> None:
     console = make_console()
     part = address.object
     console.print(
@@ -83,9 +83,9 @@ def _show_part(address: Address) -> None:
     elif isinstance(part, Sequence):
         _facts(console, {"id": part.id, "desc": part.desc})
         for job in part.jobs:
-            _show_job(console, job)
+            _show_job(console, job, db)
     elif isinstance(part, Job):
-        _show_job(console, part)
+        _show_job(console, part, db)
 
 
 def _times(part: Any) -> str:
@@ -124,12 +124,14 @@ def _show_task(console: Console, task: Task) -> None:
 def _last_word(sequence: Sequence) -> str:
     """The error of the Job that decided it."""
     for job in sequence.jobs:
+        if job.held:
+            return f"{shown(job.name or job.cog_path)}: held, and waits for a decision"
         if job.state in (State.FAILED, State.STOPPED) and job.error:
             return f"{shown(job.name or job.cog_path)}: {first_line(job.error)}"
     return ""
 
 
-def _show_job(console: Console, job: Job) -> None:
+def _show_job(console: Console, job: Job, db: str) -> None:
     title = shown(job.name or job.cog_path)
     cog = f" ({shown(job.cog_path)})" if job.name and job.name != job.cog_path else ""
     console.print()
@@ -143,6 +145,10 @@ def _show_job(console: Console, job: Job) -> None:
             ("  held, and waits for a decision" if job.held else "", "yellow"),
         )
     )
+    if job.held:
+        console.print(
+            Text(f"    {command('decide', job.id, 'rerun|completed|failed', db=db)}", style="yellow"), soft_wrap=True
+        )
     args = ", ".join(f"{key}={value!r}" for key, value in job.args.items())
     if args:
         console.print(Text(f"    {shown(args)}", style="dim"))
@@ -154,6 +160,8 @@ def _show_attempt(console: Console, attempt: Attempt) -> None:
     status = "executing" if attempt.ended is None else attempt.status.name
     style = {"SUCCESS": "green", "executing": "cyan"}.get(status, "red")
     which = f"round {attempt.round}, attempt {attempt.number}" if attempt.round else f"attempt {attempt.number}"
+    if attempt.decision is not None:
+        status += f", decided {attempt.decision.value}"
     line = Text.assemble("    ", which, "  ", (status, style), (f"  {_times(attempt)}", "dim"))
     if attempt.still_running:
         line.append("  its call still goes on", style="yellow")
@@ -174,7 +182,7 @@ def _block(console: Console, name: str, text: str, style: str) -> None:
 
 
 def why_nobody(client: Client, labor: Labor, db: str) -> list[str]:
-    """Why nobody runs it, if so: there is no engine, or the one there is has not taken it up (R2, R4)."""
+    """Why nobody runs it, if so: there is no engine, or the one there is has not taken it up (R4)."""
     try:
         return [f"it waits: {waits.why}" for waits in client.stats().waiting if waits.labor_id == labor.id]
     except EngineClosed:

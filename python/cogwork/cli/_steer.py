@@ -107,11 +107,12 @@ def _send(
             ack = client.signal(address.id, signal, interrupt=interrupt, by=by, note=note)
             done = not ack.stored and (ack.wait(timeout) if wait else ack.done)
             answer = Answer(ack.stored, done, ack.applied, ack.state)
+        unattended = client.engine is None
     word = "START" if signal is None else signal.name
     if json:
         put({"id": address.id, "signal": word, **answer._asdict()})
     else:
-        _tell(address, word, answer, db, wait)
+        _tell(address, word, answer, db, wait, unattended)
     raise typer.Exit(_status(answer, wait))
 
 
@@ -119,7 +120,7 @@ def _start(client: Client, address: Address, by: str | None, note: str) -> Answe
     if address.path:
         raise Refused(f"{address} is no Labor; a Labor is started as a whole")
     handle = client.handle(address.id).start(by=by, note=note)
-    stored = client.engine is None
+    stored = handle.state in (State.NOT_STARTED, State.ADMIN_NOT_STARTED)
     return Answer(stored, not stored, not stored, handle.state)
 
 
@@ -129,10 +130,11 @@ def _status(answer: Answer, wait: bool) -> Status:
     return Status.UNFINISHED if wait and not answer.stored else Status.OK
 
 
-def _tell(address: Address, word: str, answer: Answer, db: str, wait: bool) -> None:
+def _tell(address: Address, word: str, answer: Answer, db: str, wait: bool, unattended: bool) -> None:
     if answer.stored:
+        who = f"no engine runs on {db}" if unattended else "it waits for Cogs that the engine does not know"
         print(
-            f"{address}: no engine runs on {db}, so {word} is stored; the next engine applies it, or records why not:\n"
+            f"{address}: {who}, so {word} is stored; the next engine applies it, or records why not:\n"
             f"  {serve_command(address.labor, db)}"
         )
     elif answer.done and answer.applied:

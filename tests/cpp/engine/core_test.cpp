@@ -71,6 +71,7 @@ class Lives {
       }
     }
     for (const auto& submitted : submitted_) EXPECT_TRUE(submitted->answered);
+    for (const auto& answered : decisions_) EXPECT_TRUE(*answered) << "R2: a decision was never answered";
     for (auto stream = store->labors({}); auto labor = stream->next();) {
       expect_sound_tree(store->read_labor(labor->id, true), !held_back(labor->id));
     }
@@ -90,6 +91,7 @@ class Lives {
     world_ = std::make_unique<CoreWorld>(store, cogs_, now_, random_.next(), options_);
     sent_.clear();
     submitted_.clear();
+    decisions_.clear();
     feed_from_ = store->last_change();
     feed_ = w().feeds->open(Id{}, std::nullopt, false);
     seen_.clear();
@@ -165,6 +167,7 @@ class Lives {
         break;
       case 1:
         if (random_.chance(0.4)) signal();
+        if (random_.chance(0.4)) decide_one();
         break;
       case 2:
       case 3:
@@ -210,7 +213,7 @@ class Lives {
       job.options.retries = static_cast<std::int32_t>(random_.below(3));
       job.options.retry_delay = std::chrono::seconds(random_.below(3));
       job.options.timeout = std::chrono::seconds(1 + random_.below(30));
-      job.options.on_interrupt = static_cast<std::int8_t>(random_.chance(0.02)  ? OnInterrupt::HOLD
+      job.options.on_interrupt = static_cast<std::int8_t>(random_.chance(0.2)  ? OnInterrupt::HOLD
                                                           : random_.chance(0.5) ? OnInterrupt::RETRY
                                                                                 : OnInterrupt::FAIL);
     }
@@ -298,7 +301,28 @@ class Lives {
     }
     return found;
   }
+  /// R2: about one that is held, or, now and then, about any Job.
+  bool decide_one() {
+    Stats stats;
+    w().core.fill(stats);
+    const bool any = random_.chance(0.1) && !ids_.empty();
+    if (stats.held.empty() && !any) return false;
+    const auto about = any ? any_id().with_ordinal(static_cast<std::uint32_t>(random_.below(12)))
+                           : stats.held[random_.below(stats.held.size())].job;
+    auto answer = std::make_shared<bool>(false);
+    w().core.decide({about, static_cast<Decision>(1 + random_.below(3)), "ann", "looked"},
+                    [answer](const std::shared_ptr<Ack>&, const std::exception_ptr&) { *answer = true; });
+    w().turn();
+    decisions_.push_back(answer);
+    return true;
+  }
   void release_all() {
+    while (true) {
+      Stats stats;
+      w().core.fill(stats);
+      if (stats.held.empty()) break;
+      decide_one();
+    }
     for (const auto& id : unfinished()) {
       const auto state = w().core.state(id);
       if (!state) continue;
@@ -328,6 +352,7 @@ class Lives {
   std::set<Id> known_;
   std::vector<std::shared_ptr<CoreWorld::Sent>> sent_;
   std::vector<std::shared_ptr<CoreWorld::Submitted>> submitted_;
+  std::vector<std::shared_ptr<bool>> decisions_;
   std::vector<std::pair<std::string, std::shared_ptr<CoreWorld::Submitted>>> by_client_;
   std::unique_ptr<ChangeFeed> feed_;
   std::uint64_t feed_from_ = 0;

@@ -132,38 +132,6 @@ TEST_P(Recovery, R2FailEndsTheJobFailed) {
   expect_sound_history(*store);
 }
 
-TEST_P(Recovery, R2HoldIsListedAndNotTakenUp) {
-  auto store = reopened();
-  Id held, free;
-  {
-    DyingWorld dying(store);
-    auto labor = tree_of(1, "block");
-    set_on_interrupt(labor, OnInterrupt::HOLD);
-    held = dying.world.submit(labor);
-    set_on_interrupt(labor, OnInterrupt::RETRY);
-    free = dying.world.submit(labor);
-    dying.gate.wait_for(2);
-  }
-  EngineWorld w(store, {}, {{"block", [](const Call&) { return Outcome{}; }}});
-  EXPECT_EQ(w.wait(free).state, S::COMPLETED);
-  const auto waiting = w.engine->stats().waiting;
-  ASSERT_EQ(waiting.size(), 1u);
-  EXPECT_EQ(waiting[0].labor, held);
-  EXPECT_NE(waiting[0].why.find("idempotent"), std::string::npos);
-  EXPECT_EQ(w.engine->taken_up(), std::vector<Id>{free});
-  EXPECT_EQ(w.workers.calls("block"), 1);
-  try {
-    w.signal(held, Signal::RESUME);
-    FAIL() << "it was taken";
-  } catch (const SignalNotAllowed& error) {
-    EXPECT_NE(std::string(error.what()).find("decided by a person"), std::string::npos) << error.what();
-  }
-  w.engine->recheck_waiting();
-  EXPECT_EQ(w.engine->stats().waiting.size(), 1u);
-  w.engine->close({}, false);
-  expect_sound_history(*store);
-}
-
 TEST_P(Recovery, R3PausingBecomesItsPauseAndStoppingItsEnd) {
   auto store = reopened();
   Id pausing, stopping, paused;
@@ -238,7 +206,6 @@ TEST_P(Recovery, R4RecheckingFromManyThreadsTakesEachLaborUpOnce) {
   auto engine = std::make_unique<Engine>(store, cogs, EngineOptions{});
   workers.serve(engine->jobs());
   EXPECT_EQ(engine->stats().waiting.size(), 40u);
-  EXPECT_THROW(engine->signal({ids[0], Signal::PAUSE, false, "ann", ""}), SignalNotAllowed);
   CogInfo info;
   info.name = "later";
   info.origin = "test:later";

@@ -5,6 +5,7 @@
 // COGWORK_WALK_STEPS=100000000 walks longer.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdlib>
 
 #include "support/machine_driver.h"
@@ -44,6 +45,7 @@ Labor random_tree(Random& r) {
       if (r.chance(0.3)) job.options.retry_max_delay = 7s;
       job.options.timeout = std::chrono::seconds(1 + r.below(100));
       if (r.chance(0.1)) job.options.on_interrupt = static_cast<std::int8_t>(OnInterrupt::FAIL);
+      if (r.chance(eventful ? 0.4 : 0.05)) job.options.on_interrupt = static_cast<std::int8_t>(OnInterrupt::HOLD);
     });
   }
   auto labor = b.build();
@@ -58,12 +60,13 @@ struct Mood {
         signals(r.chance(0.2) ? 0.3 : r.unit() * 0.1),
         stops(r.unit() * 0.2),
         interrupts(r.unit()),
+        decisions(r.unit() * 0.3),
         deaths(r.chance(0.4) ? 0.01 : 0),
         closes(r.chance(0.1) ? 0.005 : 0),
         lies(r.chance(0.3) ? 0.1 : 0),
         haste(r.unit()),
         slow_store(r.chance(0.5)) {}
-  double loss, signals, stops, interrupts, deaths, closes, lies, haste;
+  double loss, signals, stops, interrupts, decisions, deaths, closes, lies, haste;
   bool slow_store;
 };
 
@@ -76,6 +79,7 @@ class Walk {
 
  public:
   MachineDriver driver;
+  std::array<std::uint64_t, kDecisions> decided{};
 
   bool sound() const { return driver.faults.empty(); }
 
@@ -84,6 +88,7 @@ class Walk {
     start();
     for (int i = 0; i < most && !d.machine.ended() && sound(); ++i) {
       if (r_.chance(mood_.signals)) signal();
+      if (!d.machine.held().empty() && r_.chance(mood_.decisions)) decide();
       if (r_.chance(mood_.lies)) lie();
       if (r_.chance(mood_.deaths)) d.die(r_.below(d.commits_in_flight() + 1), 1s * r_.below(20));
       if (r_.chance(mood_.closes)) close();
@@ -110,6 +115,7 @@ class Walk {
     if (d.machine.closing()) d.die(d.commits_in_flight(), 1s);
     for (int i = 0; i < 3000 && !d.machine.ended() && sound(); ++i) {
       start();
+      while (!d.machine.held().empty() && sound()) decide();
       release_all();
       for (int n = 0; n < 5; ++n) begin(false), begin(true);
       d.all_durable();
@@ -191,11 +197,23 @@ class Walk {
     if (signal == Signal::STOP && !r_.chance(mood_.stops)) signal = Signal::RESUME;
     driver.step(input::Signalled{any_object(), signal, r_.chance(mood_.interrupts), ticket_++, "ann", {}});
   }
+  void decide() {
+    const auto& held = driver.machine.held();
+    auto at = held.begin();
+    std::advance(at, static_cast<std::ptrdiff_t>(r_.below(held.size())));
+    const auto decision = static_cast<Decision>(1 + r_.below(3));
+    ++decided[static_cast<std::size_t>(decision)];
+    driver.step(input::Decided{*at, decision, ticket_++, "ann", "looked"});
+    if (r_.chance(0.1)) driver.die(r_.below(driver.commits_in_flight() + 1), 1s);  // before, or after, it was durable
+  }
   /// What has been overtaken, or never was: it may change nothing that is not due.
   void lie() {
     auto& d = driver;
     const auto job = static_cast<std::uint32_t>(r_.below(d.labor().jobs.size()));
-    switch (r_.below(5)) {
+    switch (r_.below(6)) {
+      case 5:
+        if (!d.machine.held().contains(job)) unchanged(input::Decided{job, Decision::COMPLETED, ticket_++, "ann", {}});
+        return;
       case 0:
         if (!d.handed.contains(job)) unchanged(input::Ended{job, {}, r_.chance(0.5)});
         return;
@@ -250,7 +268,7 @@ class Walk {
   Ticket ticket_ = 1;
 };
 
-std::uint64_t walk(std::uint64_t seed) {
+std::uint64_t walk(std::uint64_t seed, std::array<std::uint64_t, kDecisions>& decided) {
   Walk w(seed);
   w.go(600);
   w.drain();
@@ -263,6 +281,7 @@ std::uint64_t walk(std::uint64_t seed) {
                   << last << "repeat it with\n  COGWORK_WALK_SEED=" << seed
                   << " COGWORK_WALK_STEPS=1 cogwork_machine_tests --gtest_filter='RandomWalk.Every*'";
   }
+  for (std::size_t d = 0; d < kDecisions; ++d) decided[d] += w.decided[d];
   return w.driver.steps;
 }
 
@@ -270,9 +289,17 @@ TEST(RandomWalk, EveryInvariantHoldsAfterEveryStep) {
   const auto wanted = from_environment("COGWORK_WALK_STEPS", 1'200'000);
   auto seed = from_environment("COGWORK_WALK_SEED", 1);
   std::uint64_t steps = 0, walks = 0;
-  for (; steps < wanted && !HasFailure(); ++seed, ++walks) steps += walk(seed);
+  std::array<std::uint64_t, kDecisions> decided{};
+  for (; steps < wanted && !HasFailure(); ++seed, ++walks) steps += walk(seed, decided);
   RecordProperty("steps", std::to_string(steps));
   RecordProperty("walks", std::to_string(walks));
+  for (const auto d : {Decision::RERUN, Decision::COMPLETED, Decision::FAILED}) {
+    const auto times = decided[static_cast<std::size_t>(d)];
+    RecordProperty("decided " + std::string(name_of(d)), std::to_string(times));
+    if (wanted > 1'000'000) {
+      EXPECT_GT(times, walks / 100) << "R2: hardly a walk had a Job held";
+    }
+  }
 }
 
 TEST(RandomWalk, TheSameSeedIsTheSameHistory) {

@@ -1,4 +1,4 @@
-// A machine built from what was stored (R1-R3, R5): the fine print. HOLD is the engine's, which does not take such a Labor up.
+// A machine built from what was stored (R1-R3, R5): the fine print. Held Jobs are in held_test.cpp.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -46,7 +46,6 @@ TEST(Recovered, R2FailEndsTheJobFailed) {
   on_interrupt(labor, {0}, OnInterrupt::FAIL);
   MachineWorld w(labor);
   w.start();
-  EXPECT_FALSE(needs_decision(w.labor()));
   auto again = taken_up(w, 1s);
   EXPECT_EQ(again.statuses(0), "INTERRUPTED");
   EXPECT_EQ(again.job(0).state, S::FAILED);
@@ -114,43 +113,6 @@ TEST(Recovered, R2WhileStoppingRetryEndsStoppedAndFailFailed) {
       EXPECT_EQ(again.state(), S::RUNNING);
     }
   }
-}
-
-TEST(Recovered, R2OnlyHoldNeedsADecisionAndNotWhereItIsBeingStopped) {
-  auto labor = LaborBuilder()
-                   .task(2, 1, 0, 1)
-                   .with([](Task& t) { t.concurrency.number = 2, t.tolerated_failures.number = -1, t.cont_check_interval = 10s; })
-                   .build();
-  on_interrupt(labor, {1}, OnInterrupt::HOLD);
-  const auto running = [&labor] {
-    MachineWorld w(labor);
-    w.start();
-    w.finish(0);
-    return w;
-  };
-  auto w = running();
-  EXPECT_TRUE(needs_decision(w.labor()));
-  w.finish(1);
-  EXPECT_FALSE(needs_decision(w.labor())) << "nothing of it was executing";
-
-  auto stopping = running();
-  stopping.signal(Signal::STOP);
-  EXPECT_FALSE(needs_decision(stopping.labor()));
-  auto again = taken_up(stopping);
-  EXPECT_EQ(again.job(1).state, S::STOPPED);
-
-  auto by_itself = running();
-  by_itself.signal(sequence_ref(0), Signal::STOP);
-  EXPECT_FALSE(needs_decision(by_itself.labor()));
-
-  auto check = running();
-  check.pass(10s);
-  check.finish(0, A::FAILURE);
-  ASSERT_EQ(check.task(0).state, S::RUNNING);
-  EXPECT_FALSE(needs_decision(check.labor()));
-  auto after = taken_up(check);
-  EXPECT_EQ(after.job(1).state, S::STOPPED);
-  EXPECT_EQ(after.labor().reason, Reason::CONT_CHECK_FAILURE);
 }
 
 TEST(Recovered, R2InterruptedAttemptsUseUpNoRetry) {

@@ -621,7 +621,6 @@ TEST(Recovery, R3DeadlinesAreWallTimeAndPausesStay) {
 TEST(Recovery, R2AnInterruptedAttemptIsRepeatedAndUsesUpNoRetry) {
   MachineWorld w(LaborBuilder().task(1).build());
   w.start();
-  EXPECT_FALSE(needs_decision(w.labor()));
   MachineWorld again{Labor(w.labor())};
   again.now = w.now + 1s;
   again.step(input::Recovered{});
@@ -629,10 +628,6 @@ TEST(Recovery, R2AnInterruptedAttemptIsRepeatedAndUsesUpNoRetry) {
   EXPECT_EQ(again.statuses(0), "INTERRUPTED OPEN");
   again.finish(0);
   EXPECT_EQ(again.state(), S::COMPLETED);
-
-  auto held = w.labor();
-  held.jobs[0].options.on_interrupt = static_cast<std::int8_t>(OnInterrupt::HOLD);
-  EXPECT_TRUE(needs_decision(held));
 }
 
 TEST(Recovery, R3PausingBecomesItsPauseAndStoppingItsEnd) {

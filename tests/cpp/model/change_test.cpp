@@ -31,6 +31,11 @@ std::vector<Change> random_changes(Random& random, const Id& labor, std::uint64_
       c.refused = random.chance(0.5);
       c.interrupt = random.chance(0.5);
     }
+    if (c.kind == Change::Kind::STATE && random.chance(0.1)) {
+      c.kind = Change::Kind::DECISION;
+      c.decision = static_cast<Decision>(random.below(kDecisions));
+      c.refused = random.chance(0.3);
+    }
     if (random.chance(0.2)) c.rounds = static_cast<std::uint32_t>(random.next());
     if (random.chance(0.4)) c.by = random.chance(0.5) ? "alice" : "bob";
     if (random.chance(0.2)) c.note = random.chance(0.5) ? "INC-12" : "größe\n";

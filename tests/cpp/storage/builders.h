@@ -97,7 +97,7 @@ inline Labor make_full_labor() {
       auto check = make_job(t, Job::kNoSequence, c == 0 ? JobKind::PRE_CHECK : JobKind::CONT_CHECK, "healthy", "\x80");
       check.rounds = 1000 + c;
       check.state = State::COMPLETED;
-      check.attempts = {{1, 5, kNoon, kNoon + Duration(9), AttemptStatus::SUCCESS, 0, "\xc3", "", "", ""}};
+      check.attempts = {{1, 5, kNoon, kNoon + Duration(9), AttemptStatus::SUCCESS, 0, Decision::NONE, "\xc3", "", "", ""}};
       labor.jobs.push_back(check);
     }
     for (std::uint32_t s = 0; s < 3; ++s) {
@@ -125,11 +125,11 @@ inline Labor make_full_labor() {
         job.options.retry_max_delay = std::chrono::seconds(90);
         job.options.retry_backoff = 1.5;
         job.options.retries = 4;
-        job.attempts = {{1, 0, kNoon + Duration(6), kNoon + Duration(7), AttemptStatus::TIMED_OUT, Attempt::STILL_RUNNING, "",
-                         "too slow", "line\nline", "2.0"},
+        job.attempts = {{1, 0, kNoon + Duration(6), kNoon + Duration(7), AttemptStatus::INTERRUPTED, Attempt::STILL_RUNNING,
+                         Decision::RERUN, "", "too slow", "line\nline", "2.0"},
                         {2, 0, kNoon + Duration(8), kNoon + Duration(9), AttemptStatus::SUCCESS, Attempt::CUT | Attempt::REPR,
-                         "\xa2hi", "", "", ""},
-                        {3, 0, kNoon + Duration(9), never, AttemptStatus::OPEN, 0, "", "", "", "2.1"}};
+                         Decision::NONE, "\xa2hi", "", "", ""},
+                        {3, 0, kNoon + Duration(9), never, AttemptStatus::OPEN, 0, Decision::NONE, "", "", "", "2.1"}};
         labor.jobs.push_back(job);
       }
     }

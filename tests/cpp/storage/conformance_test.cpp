@@ -171,7 +171,7 @@ TEST_P(Conformance, T2_single_writes_replace_what_changes) {
   job.held = false;
   job.rounds = 3'000'000'000;
   job.ended = kNoon + std::chrono::hours(3);
-  job.attempts.push_back({4, 0, kNoon, kNoon, AttemptStatus::CRASHED, 0, "", std::string(10'000, 'x'), ""});
+  job.attempts.push_back({4, 0, kNoon, kNoon, AttemptStatus::CRASHED, 0, Decision::NONE, "", std::string(10'000, 'x'), ""});
   store->write_job(labor.id, job);
 
   EXPECT_EQ(store->read_labor(labor.id, true), labor);
@@ -212,7 +212,7 @@ TEST_P(Conformance, T2_rows_grow_and_shrink) {
     for (std::size_t i = 0; i < labor.jobs.size(); i += 7) {
       auto& job = labor.jobs[i];
       job.state = size % 2 == 0 ? State::NOT_STARTED : State::RUNNING;
-      job.attempts = {{1, 0, kNoon, never, AttemptStatus::OPEN, 0, "", std::string(size, 'e'), ""}};
+      job.attempts = {{1, 0, kNoon, never, AttemptStatus::OPEN, 0, Decision::NONE, "", std::string(size, 'e'), ""}};
       if (size == 3) job.attempts.clear();
       batch.writes.push_back(WriteJob{labor.id, job});
     }

@@ -26,6 +26,9 @@ inline std::string describe(const Input& input) {
              kKinds[static_cast<int>(in.object.kind)] + " " + std::to_string(in.object.index) + " ticket " +
              std::to_string(in.ticket);
     }
+    std::string operator()(const input::Decided& in) const {
+      return "Decided " + std::to_string(in.job) + " " + std::string(name_of(in.decision)) + " ticket " + std::to_string(in.ticket);
+    }
     std::string operator()(const input::Begin& in) const { return "Begin " + std::to_string(in.job); }
     std::string operator()(const input::Recorded& in) const {
       return "Recorded " + std::to_string(in.job) + " serial " + std::to_string(in.serial);
@@ -100,6 +103,7 @@ class MachineDriver {
     reasons_.clear();
     for (const auto& t : labor().tasks) reasons_.push_back(t.reason);
     const State before = labor().state;
+    held_before_ = machine.held();
     effects_.clear();
     machine.step(input, now, effects_);
     watch_tickets(input);
@@ -256,13 +260,34 @@ class MachineDriver {
     for (const auto& r : e.ready) ready[r.check].push_back(r.job);
   }
 
+  // ---- R2: a held Job, and no other, is decided, at once ----
+  void watch_decision(const input::Decided& in) {
+    const auto& e = effects_;
+    if (!held_before_.contains(in.job)) {
+      if (e.refusals.size() != 1 || !e.taken.empty() || !e.writes.empty()) fault("R2: decided about a Job that is not held");
+      return;
+    }
+    const bool acked = std::any_of(e.acks.begin(), e.acks.end(), [&](const auto& ack) { return ack.ticket == in.ticket && ack.applied; });
+    if (!e.refusals.empty() || e.taken != std::vector<Ticket>{in.ticket} || !acked) fault("R2: a decision is not taken at once");
+    const auto& job = labor().jobs[in.job];
+    constexpr State kEnds[] = {State::UNKNOWN, State::RUNNING, State::COMPLETED, State::FAILED};
+    if (job.held || job.state != kEnds[static_cast<int>(in.decision)] || job.attempts.back().decision != in.decision)
+      fault("R2: a decision did not do what it says");
+    const auto& c = e.changes.front();
+    if (c.kind != Change::Kind::DECISION || c.decision != in.decision || c.by != in.by || c.refused) fault("D7: a decision is not recorded");
+  }
+
   // ---- G1, G2: each signal is taken or refused at once; what is taken is acknowledged once, when its object has come so far ----
   void watch_tickets(const Input& input) {
     std::optional<Ticket> ticket;
     std::optional<input::Signalled> signal;
+    const auto* decided = std::get_if<input::Decided>(&input);
     if (const auto* in = std::get_if<input::Signalled>(&input)) {
       ticket = in->ticket;
       signal = *in;
+    } else if (decided) {
+      ticket = decided->ticket;
+      watch_decision(*decided);
     } else if (const auto* in_start = std::get_if<input::Start>(&input)) {
       ticket = in_start->ticket;
     } else if (std::holds_alternative<input::Recovered>(input)) {
@@ -276,10 +301,11 @@ class MachineDriver {
     }
     for (const auto t : effects_.taken) {
       if (t != ticket) fault("G1: takes what was not sent");
-      outstanding_[t] = signal;
+      if (!decided) outstanding_[t] = signal;
       unacknowledged_.insert(t);
     }
     for (const auto& ack : effects_.acks) {
+      if (decided && ack.ticket == decided->ticket) continue;
       const auto found = outstanding_.find(ack.ticket);
       if (found == outstanding_.end()) {
         fault("G1: acknowledges twice, or what was not taken");
@@ -299,6 +325,8 @@ class MachineDriver {
         fault("G1: a pause applied to what is not paused");
       if (is_pause(sent->signal) && find_hold(holds_of(object), rank_of(sent->signal)) == nullptr)
         fault("G1: a pause applied without a hold");
+      if (sent->signal == Signal::ADMIN_RESUME && object.kind == ObjectKind::LABOR && !held_before_.empty())
+        fault("R2: resumed before each held Job was decided");
       if (is_resume(sent->signal) && find_hold(holds_of(object), rank_of(sent->signal)) != nullptr)
         fault("G5: released, and still held");
     }
@@ -433,6 +461,9 @@ class MachineDriver {
     if (latest.started != now) fault("X13: an attempt does not start when its worker is free");
     if (attempts.size() > 1 && attempts[attempts.size() - 2].round == latest.round) {
       const auto& before = attempts[attempts.size() - 2];
+      const bool asks = j.options.on_interrupt == static_cast<std::int8_t>(OnInterrupt::HOLD);
+      if (before.status == AttemptStatus::INTERRUPTED && before.decision != (asks ? Decision::RERUN : Decision::NONE))
+        fault("R5: runs again, and nobody decided that");
       if (is_try(before.status)) {
         double delay = static_cast<double>(j.options.retry_delay.count());
         bool first = true;
@@ -517,6 +548,7 @@ class MachineDriver {
   std::set<Ticket> unacknowledged_;                                // taken; their senders have not been told
   std::vector<ObjectRef> names_;                                   // by ordinal
   std::vector<State> replayed_;                                    // by ordinal: what the history says
+  std::set<std::uint32_t> held_before_;                            // before the step
   std::vector<Reason> reasons_;                                    // of the Tasks, before the step
   Counts counts_;
 };

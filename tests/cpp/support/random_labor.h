@@ -151,6 +151,7 @@ class LaborMaker {
       a.started = time();
       a.status = static_cast<AttemptStatus>(r_.below(9));
       if (!a.open()) a.ended = time();
+      if (r_.chance(0.1)) a.decision = static_cast<Decision>(r_.below(kDecisions));
       a.marks = static_cast<std::uint8_t>(r_.below(8));
       if (r_.chance(0.5)) a.output = Text(value(3));
       if (r_.chance(0.4)) a.error = "Traceback (most recent call last):\n  ValueError: größe\n" + words().str();
