@@ -19,7 +19,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 import cogwork as cw
-from cogwork import AttemptStatus, OnInterrupt, State
+from cogwork import AttemptStatus, Decision, OnInterrupt, State
 
 ENDED = {State.COMPLETED, State.FAILED, State.STOPPED}
 COUNTED = {AttemptStatus.SUCCESS, AttemptStatus.FAILURE, AttemptStatus.TIMED_OUT, AttemptStatus.CRASHED}
@@ -107,11 +107,8 @@ def _wrong_with_sequence(sequence: cw.Sequence) -> Iterator[str]:
         open_attempts = sum(attempt.status == AttemptStatus.OPEN for attempt in job.attempts)
         if open_attempts > (job.state == State.RUNNING):
             yield f"X8: Job {job.id} has an open attempt and is {job.state!r}"
-        if (
-            job.state == State.COMPLETED
-            and not any(a.status == AttemptStatus.SUCCESS for a in job.attempts)
-            and not any(a.status == AttemptStatus.INTERRUPTED for a in job.attempts)
-        ):
+        success = any(attempt.status == AttemptStatus.SUCCESS for attempt in job.attempts)
+        if job.state == State.COMPLETED and not success and job.decision != Decision.COMPLETED:
             yield f"R5: Job {job.id} is COMPLETED without a success or a decision"
 
 
@@ -136,7 +133,7 @@ def wrong_with_job(job: cw.Job, log: list[list[str]]) -> Iterator[str]:
     if job.state == State.COMPLETED:
         if len(successes) > 1:
             yield f"R5: {len(successes)} attempts succeeded"
-        if not successes and "completed" not in decided:
+        if not successes and (job.decision != Decision.COMPLETED or "completed" not in decided):
             yield "R5: COMPLETED without a success, and nobody decided so"
         if successes and successes[0] is not job.attempts[-1]:
             yield "R5: an attempt is recorded after the one that succeeded"
@@ -155,9 +152,20 @@ def wrong_with_job(job: cw.Job, log: list[list[str]]) -> Iterator[str]:
         if job.state != State.FAILED:
             yield f"R2: FAIL was interrupted and is {job.state!r}"
     if job.on_interrupt == OnInterrupt.HOLD:
-        again = sum(attempt is not job.attempts[-1] for attempt in interrupted)
-        if again and "rerun" not in decided:
-            yield "R2: HOLD ran again, and nobody decided so"
+        for attempt in interrupted:
+            if attempt.decision is not None and attempt.decision.value not in decided:
+                yield f"R2: {attempt.decision.value} is recorded of attempt {attempt.number}, and nobody decided so"
+            if attempt is not job.attempts[-1] and attempt.decision != Decision.RERUN:
+                yield "R2: HOLD ran again, and nobody decided so"
+        if (
+            interrupted
+            and interrupted[-1] is job.attempts[-1]
+            and interrupted[-1].decision is None
+            and job.state != State.STOPPED
+        ):
+            yield f"R2: HOLD was never decided, and is {job.state!r}"
+    elif any(attempt.decision is not None for attempt in interrupted):
+        yield "R2: it was never held, and is decided"
 
 
 def wrong_with_store(store: cw.Storage, log: list[list[str]], ended: bool) -> list[str]:

@@ -40,9 +40,14 @@ def test_r5_after_any_kill_at_any_moment(tmp_path):
 
 S, F, I, O = AttemptStatus.SUCCESS, AttemptStatus.FAILURE, AttemptStatus.INTERRUPTED, AttemptStatus.OPEN  # noqa: E741
 
+DONE, AGAIN = cw.Decision.COMPLETED, cw.Decision.RERUN
 
-def job(state: State, *attempts: AttemptStatus, **fields) -> cw.Job:
-    made = [cw.Attempt(number, status=status) for number, status in enumerate(attempts, 1)]
+
+def job(state: State, *attempts: AttemptStatus, decision: cw.Decision | None = None, **fields) -> cw.Job:
+    made = [
+        cw.Attempt(number, status=status, decision=decision if status == I else None)
+        for number, status in enumerate(attempts, 1)
+    ]
     return cw.Job(
         "x", id="J", state=state, attempts=made, **{"on_interrupt": OnInterrupt.RETRY, "retries": 3, **fields}
     )
@@ -65,6 +70,9 @@ def lines(text: str) -> list[list[str]]:
         ("R2: FAIL ran again", job(State.FAILED, I, F, on_interrupt=OnInterrupt.FAIL), "begin J 1,begin J 2"),
         ("R2: FAIL was interrupted and is", job(State.STOPPED, I, on_interrupt=OnInterrupt.FAIL), "begin J 1"),
         ("R2: HOLD ran again", job(State.FAILED, I, F, on_interrupt=OnInterrupt.HOLD), "begin J 1,begin J 2"),
+        ("nobody decided so", job(State.COMPLETED, I, on_interrupt=OnInterrupt.HOLD, decision=DONE), "begin J 1"),
+        ("R2: HOLD was never decided", job(State.FAILED, I, on_interrupt=OnInterrupt.HOLD), "begin J 1"),
+        ("R2: it was never held", job(State.FAILED, I, F, decision=AGAIN), "begin J 1,begin J 2"),
         ("X8: it was tried too often", job(State.FAILED, F, F, retries=0), "begin J 1,begin J 2"),
         ("X8: an attempt is still open", job(State.STOPPED, O), "begin J 1"),
     ],
@@ -82,7 +90,12 @@ def test_the_judge_sees(rule, found, log):
             job(State.COMPLETED, I, F, S),
             "begin J 1,end J 1 SUCCESS,begin J 2,end J 2 FAILURE,begin J 3,end J 3 SUCCESS",
         ),
-        (job(State.COMPLETED, I, on_interrupt=OnInterrupt.HOLD), "begin J 1,deciding J completed"),
+        (job(State.COMPLETED, I, on_interrupt=OnInterrupt.HOLD, decision=DONE), "begin J 1,deciding J completed"),
+        (
+            job(State.FAILED, I, F, on_interrupt=OnInterrupt.HOLD, decision=AGAIN),
+            "begin J 1,deciding J rerun,begin J 2",
+        ),
+        (job(State.STOPPED, I, on_interrupt=OnInterrupt.HOLD), "begin J 1"),
         (job(State.FAILED, I, on_interrupt=OnInterrupt.FAIL), "begin J 1,end J 1 SUCCESS"),
     ],
 )

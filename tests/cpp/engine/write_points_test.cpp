@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "support/core_world.h"
 #include "support/engine_world.h"
@@ -107,6 +108,7 @@ struct Course {
   bool patient = false;  ///< Commits as late as it can, several things in one.
   bool again = false;    ///< Who was not told sends his signal again.
   Asked asked = Asked::ENDS;
+  Decision decision = Decision::RERUN;  ///< Of whoever is asked about a held Job.
 
   std::string text() const {
     std::string t = meddling.signal
@@ -115,6 +117,7 @@ struct Course {
                         : "no signal";
     t += patient ? ", patient" : ", eager";
     t += again ? ", again" : "";
+    t += decision == Decision::RERUN ? "" : ", decides " + std::string(name_of(decision));
     t += asked == Asked::ENDS ? "" : asked == Asked::COMPLETES ? ", completes when asked to end" : ", deaf";
     for (const auto& death : deaths)
       t += (death.after ? ", dies after write " : ", dies before write ") + std::to_string(death.write);
@@ -185,11 +188,7 @@ class OneRun {
     }
     if (world.committer.queued() > 0 && (!course_.patient || !executor)) return write();
     if (executor) return answer(*executor, key, call);
-    if (const auto resume = resume_for()) {
-      world.signal({id().with_ordinal(ordinal_of(labor_, course_.meddling.object)), *resume, false, "ann", ""});
-      resumed_ = true;
-      return;
-    }
+    if (submitted_->answered && release()) return;
     if (world.next) world.advance_to(*world.next);
   }
 
@@ -232,18 +231,25 @@ class OneRun {
     if (sent_ && !told && course_.again && known && !has_ended(store_->read_labor(id(), false).state)) send();
   }
 
-  std::optional<Signal> resume_for() {
-    if (!submitted_->answered || !course_.meddling.signal || !is_pause(*course_.meddling.signal)) return std::nullopt;
+  /// A person who comes after a while: decides about a held Job, or lets something go. False where there is nothing to do.
+  bool release() {
     const auto stored = store_->read_labor(id(), true);
-    const auto object = course_.meddling.object;
-    const auto& holds = object.kind == ObjectKind::TASK       ? stored.tasks[object.index].holds
-                        : object.kind == ObjectKind::SEQUENCE ? stored.sequences[object.index].holds
-                                                              : stored.holds;
-    const auto state = state_of(stored, object);
-    if (holds.empty() || has_ended(state) || state == S::STOPPING) return std::nullopt;
-    return course_.meddling.signal == Signal::PAUSE         ? Signal::RESUME
-           : course_.meddling.signal == Signal::ADMIN_PAUSE ? Signal::ADMIN_RESUME
-                                                            : Signal::CRISIS_RESUME;
+    for (const auto& job : stored.jobs) {
+      if (!job.held) continue;
+      w().core.decide({id().with_ordinal(job.ordinal), course_.decision, "ann", ""},
+                      [](const std::shared_ptr<Ack>&, const std::exception_ptr&) {});
+      w().turn();
+      decided_.insert(job.ordinal);
+      return true;
+    }
+    for (const auto object : {ObjectRef{}, course_.meddling.object}) {
+      const auto resume = resume_for(stored, object);
+      if (!resume) continue;
+      w().signal({id().with_ordinal(ordinal_of(labor_, object)), *resume, false, "ann", ""});
+      resumed_ = true;
+      return true;
+    }
+    return false;
   }
 
   void judge() {
@@ -256,11 +262,17 @@ class OneRun {
     for (const auto& job : done.jobs) {
       if (job.is_check()) continue;
       const bool fails = job.options.on_interrupt == static_cast<std::int8_t>(OnInterrupt::FAIL);
+      const bool asks = job.options.on_interrupt == static_cast<std::int8_t>(OnInterrupt::HOLD);
+      const bool decided = !job.attempts.empty() && job.attempts.back().decision == Decision::COMPLETED;
+      EXPECT_TRUE(!decided || (asks && decided_.contains(job.ordinal))) << "R2: nobody decided that";
       int counted = 0, successes = 0, interrupted = 0;
       for (const auto& attempt : job.attempts) {
         EXPECT_EQ(successes, 0) << "R5: an attempt began after the one that succeeded";
         if (fails) {
           EXPECT_EQ(interrupted, 0) << "R2: FAIL ran again";
+        }
+        if (asks && interrupted > 0) {
+          EXPECT_TRUE(decided_.contains(job.ordinal)) << "R2: HOLD ran again, and nobody decided that";
         }
         counted += attempt.status == A::FAILURE || attempt.status == A::SUCCESS;
         successes += attempt.status == A::SUCCESS;
@@ -269,8 +281,8 @@ class OneRun {
       EXPECT_LE(counted, 1 + job.options.retries) << "X8";
       const int effects = effects_[job.ordinal];
       if (job.state == S::COMPLETED) {
-        EXPECT_EQ(successes, 1) << "R5";
-        EXPECT_GE(effects, 1) << "R5: completed without its effect";
+        EXPECT_EQ(successes, decided ? 0 : 1) << "R5";
+        EXPECT_GE(effects, decided ? 0 : 1) << "R5: completed without its effect";
         if (fails) {
           EXPECT_EQ(effects, 1) << "R5";
         }
@@ -305,6 +317,7 @@ class OneRun {
   std::shared_ptr<CoreWorld::Sent> sent_;
   bool resumed_ = false;
   std::map<std::uint32_t, int> effects_;  // by ordinal: calls that did their work
+  std::set<std::uint32_t> decided_;       // ordinals of Jobs about which somebody decided
 };
 
 // ---- all of them ----
@@ -315,7 +328,9 @@ struct Case {
   Meddling meddling;
   std::string text() const {
     static constexpr const char* kKinds[] = {"Labor", "Task", "Sequence", "Job"};
-    std::string t = shape.name + std::string(on_interrupt == OnInterrupt::RETRY ? "Retry" : "Fail");
+    std::string t = shape.name + std::string(on_interrupt == OnInterrupt::RETRY  ? "Retry"
+                                             : on_interrupt == OnInterrupt::FAIL ? "Fail"
+                                                                                 : "Hold");
     if (!meddling.signal) return t + "Undisturbed";
     t +=
         std::string(name_of(*meddling.signal)) + (meddling.interrupt ? "Now" : "") + kKinds[static_cast<int>(meddling.object.kind)];
@@ -327,7 +342,7 @@ struct Case {
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
   for (const auto& shape : kShapes) {
-    for (const auto what : {OnInterrupt::RETRY, OnInterrupt::FAIL}) {
+    for (const auto what : {OnInterrupt::RETRY, OnInterrupt::FAIL, OnInterrupt::HOLD}) {
       cases.push_back({shape, what, {}});
       for (const auto kind : {ObjectKind::LABOR, ObjectKind::TASK, ObjectKind::SEQUENCE}) {
         for (const auto signal : {Signal::PAUSE, Signal::ADMIN_PAUSE, Signal::CRISIS_PAUSE, Signal::STOP}) {
@@ -338,6 +353,17 @@ std::vector<Case> all_cases() {
     }
   }
   return cases;
+}
+
+/// Each with each.
+std::vector<std::tuple<bool, Asked, Decision>> all_of(const std::vector<Asked>& asked, const std::vector<Decision>& decisions) {
+  std::vector<std::tuple<bool, Asked, Decision>> all;
+  for (const bool patient : {false, true}) {
+    for (const auto one : asked) {
+      for (const auto decision : decisions) all.emplace_back(patient, one, decision);
+    }
+  }
+  return all;
 }
 
 class WritePoints : public testing::TestWithParam<Case> {
@@ -366,6 +392,31 @@ class WritePoints : public testing::TestWithParam<Case> {
     return {one.writes, one.events, one.untold};
   }
 
+  /// At each write, before and after it.
+  void die_everywhere(Course course) {
+    const auto writes = run(course).writes;
+    for (std::size_t write = 1; write <= writes; ++write) {
+      for (const bool after : {false, true}) {
+        course.deaths = {{write, after}};
+        const auto figures = run(course);
+        if (figures.untold) {
+          auto again = course;
+          again.again = true;
+          run(again);
+        }
+        // A second death: at the recovery's own write; where nobody meddles, also at each that follows.
+        const auto last = course.meddling.signal ? std::min(write + 1, figures.writes) : figures.writes;
+        for (std::size_t second = write + 1; second <= last; ++second) {
+          for (const bool too : {false, true}) {
+            auto twice = course;
+            twice.deaths.push_back({second, too});
+            run(twice);
+          }
+        }
+      }
+    }
+  }
+
   Labor labor_;
   std::set<std::string> allowed_, reached_;
   std::size_t runs_ = 0, lives_ = 0;
@@ -375,35 +426,14 @@ TEST_P(WritePoints, R5EachDeathBeforeAndAfterEachWriteLeadsToAnEndOfARunWithoutO
   const auto& meddling = GetParam().meddling;
   std::vector<Asked> ways_to_end{Asked::ENDS};
   if (meddling.interrupt) ways_to_end = {Asked::ENDS, Asked::COMPLETES, Asked::IS_DEAF};
-  for (const bool patient : {false, true}) {
-    for (const auto asked : ways_to_end) {
-      Course course{meddling, SIZE_MAX, {}, patient, false, asked};
-      const auto events = run(course).events;
-      for (std::size_t at = 0; at < (meddling.signal ? events : 1); ++at) {
-        if (meddling.signal) course.signal_at = at;
-        course.deaths.clear();
-        const auto writes = run(course).writes;
-        for (std::size_t write = 1; write <= writes && !HasFailure(); ++write) {
-          for (const bool after : {false, true}) {
-            course.deaths = {{write, after}};
-            course.again = false;
-            const auto figures = run(course);
-            if (figures.untold) {
-              course.again = true;
-              run(course);
-              course.again = false;
-            }
-            // A second death: at the recovery's own write; where nobody meddles, also at each that follows.
-            const auto last = meddling.signal ? std::min(write + 1, figures.writes) : figures.writes;
-            for (std::size_t second = write + 1; second <= last; ++second) {
-              for (const bool too : {false, true}) {
-                course.deaths = {{write, after}, {second, too}};
-                run(course);
-              }
-            }
-          }
-        }
-      }
+  std::vector<Decision> decisions{Decision::RERUN};
+  if (GetParam().on_interrupt == OnInterrupt::HOLD) decisions = {Decision::RERUN, Decision::COMPLETED, Decision::FAILED};
+  for (const auto& [patient, asked, decision] : all_of(ways_to_end, decisions)) {
+    Course course{meddling, SIZE_MAX, {}, patient, false, asked, decision};
+    const auto events = run(course).events;
+    for (std::size_t at = 0; at < (meddling.signal ? events : 1) && !HasFailure(); ++at) {
+      if (meddling.signal) course.signal_at = at;
+      die_everywhere(course);
     }
   }
   RecordProperty("runs", std::to_string(runs_));

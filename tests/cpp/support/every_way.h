@@ -43,11 +43,26 @@ struct Meddling {
   bool interrupt = false;
 };
 
+/// What releases the highest of an object's own holds; nothing where it has none, or has no use for it.
+inline std::optional<Signal> resume_for(const Labor& labor, ObjectRef object) {
+  const auto& holds = object.kind == ObjectKind::TASK       ? labor.tasks[object.index].holds
+                      : object.kind == ObjectKind::SEQUENCE ? labor.sequences[object.index].holds
+                                                            : labor.holds;
+  const State state = state_of(labor, object);
+  if (holds.empty() || has_ended(state) || state == State::STOPPING) return std::nullopt;
+  switch (holds.back().rank) {
+    case Rank::CRISIS: return Signal::CRISIS_RESUME;
+    case Rank::ADMIN: return Signal::ADMIN_RESUME;
+    default: return Signal::RESUME;
+  }
+}
+
 /// Every way in which a small Labor can go: all orders in which commits become durable, calls end, timers fire, a signal comes, and a process
 /// dies. Two ways that meet in the same state go on as one. `ends` is what they lead to.
 ///
-/// What it takes for a way without a death is what R5 allows a way with one to be like: an attempt of a FAIL Job may also fail for good; one that
-/// is being stopped may also fail, and where a STOP was sent it may also have been an interrupting one.
+/// What it takes for a way without a death is what R5 allows a way with one to be like: an attempt of a FAIL Job may also fail for good, one of a
+/// HOLD Job may also succeed, as somebody may decide so; one that is being stopped may also fail, and where a STOP was sent it may also have
+/// been an interrupting one.
 class EveryWay {
  public:
   std::set<std::string> ends;
@@ -128,8 +143,15 @@ class EveryWay {
         });
       }
     }
-    if (const auto resume = resume_for(d)) {
-      move([&](Way& w) { w.driver.step(input::Signalled{meddling_.object, *resume, false, w.ticket++, "ann", {}}); });
+    for (const auto job : d.machine.held()) {
+      for (const auto decision : {Decision::RERUN, Decision::COMPLETED, Decision::FAILED}) {
+        move([job, decision](Way& w) { w.driver.step(input::Decided{job, decision, w.ticket++, "ann", {}}); });
+      }
+    }
+    for (const auto object : {ObjectRef{}, meddling_.object}) {
+      const auto resume = d.machine.held().empty() ? resume_for(d.labor(), object) : std::nullopt;
+      if (!resume) continue;
+      move([&](Way& w) { w.driver.step(input::Signalled{object, *resume, false, w.ticket++, "ann", {}}); });
     }
     if (!moved) faults.insert("it is stuck: " + end_of(d.labor()));
     for (std::size_t survive = 0; from.deaths > 0 && survive <= d.commits_in_flight(); ++survive) {
@@ -148,7 +170,9 @@ class EveryWay {
     const auto& job = d.labor().jobs[index];
     const bool asked = d.asked_to_end.contains(index);
     std::vector<Answer> all{{scripted_answer(job).status}};
-    if (job.options.on_interrupt == static_cast<std::int8_t>(OnInterrupt::FAIL)) all.push_back({AttemptStatus::FAILURE_NO_RETRIES});
+    const auto on_interrupt = static_cast<OnInterrupt>(job.options.on_interrupt);
+    if (on_interrupt != OnInterrupt::RETRY) all.push_back({AttemptStatus::FAILURE_NO_RETRIES});
+    if (on_interrupt == OnInterrupt::HOLD) all.push_back({AttemptStatus::SUCCESS});
     if (asked || is_cut_short(d.labor(), job)) all.push_back({AttemptStatus::FAILURE});
     if (asked) all.push_back({AttemptStatus::SUCCESS, true});
     return all;
@@ -160,21 +184,6 @@ class EveryWay {
       if (labor.jobs[t.first_job + i].state == State::FAILED) return true;
     }
     return false;
-  }
-
-  std::optional<Signal> resume_for(const MachineDriver& d) const {
-    const auto& labor = d.labor();
-    const auto object = meddling_.object;
-    const auto& holds = object.kind == ObjectKind::TASK       ? labor.tasks[object.index].holds
-                        : object.kind == ObjectKind::SEQUENCE ? labor.sequences[object.index].holds
-                                                              : labor.holds;
-    const State state = state_of(labor, object);
-    if (holds.empty() || has_ended(state) || state == State::STOPPING) return std::nullopt;
-    switch (holds.back().rank) {
-      case Rank::CRISIS: return Signal::CRISIS_RESUME;
-      case Rank::ADMIN: return Signal::ADMIN_RESUME;
-      default: return Signal::RESUME;
-    }
   }
 
   static std::string key(const Way& way) {
@@ -197,8 +206,8 @@ class EveryWay {
       holds(s.holds);
     }
     for (const auto& j : l.jobs) {
-      add(j.state, j.rounds);
-      for (const auto& a : j.attempts) add(a.status, a.round, a.marks);
+      add(j.state, j.rounds, j.held);
+      for (const auto& a : j.attempts) add(a.status, a.round, a.marks, a.decision);
       add(0xff);
     }
     std::vector<LaborMachine::Run> runs = d.machine.runs();
