@@ -11,7 +11,6 @@ import signal
 import traceback
 from collections.abc import Callable
 
-
 PATIENCE = 60.0
 """Seconds for what happens in a moment; only a test that fails waits for so long. Shortly before, a child writes where it hangs."""
 

@@ -22,6 +22,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 
 from forks import Failure, fork, processes_with, wait_for_end
 from judge import ENDED, jobs_of, read_log, wrong_with_store
@@ -68,8 +69,11 @@ def no_orphans(world: World, life: int | str) -> None:
 def judge(world: World, ended: bool) -> None:
     if not world.store.exists() or world.store.stat().st_size == 0:
         return
+    log = read_log(world.log)
+    if world.store.with_name("labors.db-journal").exists() and not any(words[0] == "submitted" for words in log):
+        return  # it died while it made the store; the next life brings it in order
     with cw.open_store(world.store) as store:
-        if wrong := wrong_with_store(store, read_log(world.log), ended):
+        if wrong := wrong_with_store(store, log, ended):
             raise Failure("\n".join(wrong[:20]))
 
 
@@ -130,10 +134,10 @@ def main() -> int:
         folder.mkdir(parents=True)
         try:
             live(folder, number, min(options.kills, left), figures)
-        except Failure as failure:
-            print(
-                f"world {number}: {failure}\nit is kept: {folder}\nagain: scripts/kills --seed {number} --worlds 1 --kills {options.kills}"
-            )
+        except Exception as failure:
+            what = str(failure) if isinstance(failure, Failure) else traceback.format_exc()
+            again = f"scripts/kills --seed {number} --worlds 1 --kills {options.kills}"
+            print(f"\nworld {number}: {what}\nit is kept: {folder}\nagain: {again}")
             return 1
         left -= options.kills
         shutil.rmtree(folder)

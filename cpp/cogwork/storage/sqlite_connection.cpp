@@ -20,6 +20,10 @@ Verdict judge(int extended_code) {
   switch (extended_code) {
     case SQLITE_READONLY_DBMOVED:
       return {true, "the file was moved, removed or replaced while it was open", "put it back under its name"};
+    case SQLITE_READONLY_ROLLBACK:
+    case SQLITE_READONLY_RECOVERY:
+      return {true, "a process died while it wrote to the file, and nobody has brought it in order since",
+              "open an engine on it, which does that"};
     case SQLITE_IOERR_NOMEM: return {true, "there is no memory left", "free some"};
     default: break;
   }
