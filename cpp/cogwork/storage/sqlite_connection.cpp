@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "cogwork/base/error.h"
+#include "cogwork/storage/faulty_disk.h"
 
 namespace cogwork {
 namespace {
@@ -19,6 +20,10 @@ Verdict judge(int extended_code) {
   switch (extended_code) {
     case SQLITE_READONLY_DBMOVED:
       return {true, "the file was moved, removed or replaced while it was open", "put it back under its name"};
+    case SQLITE_READONLY_ROLLBACK:
+    case SQLITE_READONLY_RECOVERY:
+      return {true, "a process died while it wrote to the file, and nobody has brought it in order since",
+              "open an engine on it, which does that"};
     case SQLITE_IOERR_NOMEM: return {true, "there is no memory left", "free some"};
     default: break;
   }
@@ -85,8 +90,8 @@ void throw_sqlite(const SqlitePlace& place, std::string_view doing, int extended
 
 SqliteConnection::SqliteConnection(const SqlitePlace& place, Kind kind) : place_(place) {
   try {
-    database_ = std::make_unique<SQLite::Database>(kind == Kind::SNAPSHOT ? uri_of(place.real) + "?immutable=1" : place.real,
-                                                   open_flags(kind));
+    const auto file = kind == Kind::SNAPSHOT ? uri_of(place.real) + "?immutable=1" : place.real;
+    database_ = std::make_unique<SQLite::Database>(file.c_str(), open_flags(kind), 0, faulty_disk_vfs());
   } catch (const SQLite::Exception& error) {
     throw_sqlite(place_, "open", error.getExtendedErrorCode(), error.what());
   }

@@ -145,7 +145,7 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
 
   std::unique_ptr<StoreLock> lock(const Owner& owner) override {
     if (mode_ == OpenMode::READER) throw StorageError("cannot lock " + place_.shown + ": it was opened for reading only", false);
-    return lock_owner_file(place_.real, place_.shown, owner);
+    return std::make_unique<Lock>(weak_from_this(), lock_owner_file(place_.real, place_.shown, owner));
   }
 
   std::string name() const override { return place_.shown; }
@@ -158,6 +158,19 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
   }
 
  private:
+  /// Who gives the store up leaves it in one file: nobody may think of the log who copies it then.
+  class Lock final : public StoreLock {
+   public:
+    Lock(std::weak_ptr<SqliteStore> store, std::unique_ptr<StoreLock> file) : store_(std::move(store)), file_(std::move(file)) {}
+    ~Lock() override {
+      if (const auto store = store_.lock()) store->let_go();
+    }
+
+   private:
+    std::weak_ptr<SqliteStore> store_;
+    std::unique_ptr<StoreLock> file_;  // after that
+  };
+
   static constexpr std::size_t kHistoryPiece = 256;
   static constexpr std::size_t kFirstPiece = 64;
   static constexpr std::size_t kSearchPiece = 1024;
@@ -231,6 +244,17 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
     // frequent checkpoints.
     writer_->connection().execute("PRAGMA wal_autocheckpoint = 1000", "open");
     writer_->connection().execute("PRAGMA journal_size_limit = 67108864", "open");
+  }
+
+  /// Closes what is open; the writer last, which then moves the log into the file. Whatever comes later opens anew.
+  void let_go() {
+    std::vector<std::unique_ptr<SqliteReader>> idle;
+    {
+      const std::lock_guard lock(mutex_);
+      idle.swap(idle_);
+    }
+    idle.clear();
+    writer_.reset();
   }
 
   /// A connection for one reading call. A reading store of a file without a log takes it as a snapshot, since SQLite would

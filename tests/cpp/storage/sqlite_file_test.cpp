@@ -69,6 +69,20 @@ TEST_F(SqliteFile, T5_what_was_written_is_there_after_closing) {
   EXPECT_EQ(open_sqlite_store(path, OpenMode::READER)->read_labor(labor.id, true), labor);
 }
 
+TEST_F(SqliteFile, R1_who_gives_the_store_up_leaves_it_in_one_file) {
+  const Labor labor = make_full_labor();
+  const auto store = open_sqlite_store(path, OpenMode::OWNER);
+  auto lock = store->lock(Owner{});
+  store->write_labor(labor);
+  EXPECT_EQ(store->read_labor(labor.id, true), labor);
+  lock.reset();
+  EXPECT_EQ(files(), std::set<std::string>{"labors.db"});
+  EXPECT_EQ(store->read_labor(labor.id, true), labor) << "the store can still be read";
+  lock = store->lock(Owner{});
+  store->write_labor(labor);
+  EXPECT_EQ(store->read_labor(labor.id, true), labor) << "and owned again";
+}
+
 TEST_F(SqliteFile, T5_a_file_that_is_no_database) {
   write(std::string(8192, 'x'));
   for (const auto mode : {OpenMode::OWNER, OpenMode::READER}) {
@@ -77,6 +91,34 @@ TEST_F(SqliteFile, T5_a_file_that_is_no_database) {
     EXPECT_SAYS(text, "not an SQLite database");
   }
   EXPECT_EQ(fs::file_size(path), 8192U) << "it was left as it is";
+}
+
+TEST_F(SqliteFile, R1_a_file_whose_maker_died_says_so_and_an_engine_brings_it_in_order) {
+  // The first thing that an engine does to a new file, and the moment before it is done.
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    sqlite3* database = nullptr;
+    const bool begun = sqlite3_open(path.c_str(), &database) == SQLITE_OK &&
+                       sqlite3_exec(database,
+                                    "CREATE TABLE t(x); PRAGMA cache_size = 1; BEGIN; INSERT INTO t VALUES(zeroblob(100000)); "
+                                    "INSERT INTO t SELECT x FROM t",
+                                    nullptr, nullptr, nullptr) == SQLITE_OK;
+    _exit(begun ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_EQ(status, 0);
+  ASSERT_EQ(files(), (std::set<std::string>{"labors.db", "labors.db-journal"}));
+  try {
+    open_sqlite_store(path, OpenMode::READER);
+    ADD_FAILURE() << "a reader has changed the file";
+  } catch (const StorageError& error) {
+    EXPECT_SAYS(std::string(error.what()), "a process died while it wrote");
+    EXPECT_SAYS(std::string(error.what()), "open an engine on it");
+  }
+  EXPECT_SAYS(refusal(OpenMode::OWNER), "another program") << "it was brought in order: now it is seen whose it is";
+  EXPECT_EQ(files(), std::set<std::string>{"labors.db"});
 }
 
 TEST_F(SqliteFile, T5_another_programs_database) {
