@@ -171,7 +171,7 @@ def test_another_process_watches(tmp_path, monkeypatch, make_cog):
 
         go.unlink()
         handle = engine.submit(one(make_cog(talk).job(file=str(go)).replace(name="talk"), target="edge-7"))
-        command = [sys.executable, "-m", "cogwork.cli", "watch", handle.id, "--db", str(db)]
+        command = [sys.executable, "-m", "cogwork", "watch", handle.id, "--db", str(db)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as shell:
             said = ""
             for text in shell.stdout:
