@@ -195,7 +195,6 @@ class _Message(msgspec.Struct):
     lines: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     over: msgspec.UnsetType | None = msgspec.UNSET
 
-
     @property
     def piece(self) -> bytes | None:
         """What comes of a feed."""

@@ -118,7 +118,12 @@ class ScreenDisplay:
         now = datetime.now(timezone.utc)
         to_go = self._pace.see(progress, now)
         printed = self._kept.lines()
-        if (progress, list(notes)) == self._shown and not printed and not said and time.monotonic() - self._drawn < _TICK:
+        if (
+            (progress, list(notes)) == self._shown
+            and not printed
+            and not said
+            and time.monotonic() - self._drawn < _TICK
+        ):
             return
         if printed:
             console.print(Text.from_ansi(printed), soft_wrap=True)

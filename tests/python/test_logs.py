@@ -6,7 +6,6 @@ import asyncio
 import io
 import logging
 import os
-import pathlib
 import re
 import subprocess
 import sys

@@ -130,7 +130,8 @@ TEST_F(LaborLogTest, ALongLineIsCutBetweenCharactersAndMarked) {
   log->add(attempt(1, "a"), "\xff\xfe broken");
   const auto found = texts(feed.poll());
   EXPECT_EQ(found[0].substr(0, 5), "xéé");
-  EXPECT_NE(found[0].find(" [... " + std::to_string(6001 - 4095) + " bytes are left out]"), std::string::npos) << found[0].substr(4000);
+  EXPECT_NE(found[0].find(" [... " + std::to_string(6001 - 4095) + " bytes are left out]"), std::string::npos)
+      << found[0].substr(4000);
   EXPECT_EQ(found[1], "\xef\xbf\xbd\xef\xbf\xbd broken");
 }
 
@@ -181,7 +182,7 @@ TEST(LaborLog, ManySpeakAtOnce) {
   for (auto& thread : threads) thread.join();
   log->close();
   read();
-  if (missed == 0) EXPECT_EQ(heard, 8000U);
+  EXPECT_TRUE(missed > 0 || heard == 8000) << heard;
   EXPECT_TRUE(feed.over());
 }
 
