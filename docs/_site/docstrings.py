@@ -27,7 +27,7 @@ PUBLIC |= {name: f"cogwork.testing.{name}" for name in cogwork.testing.__all__}
 GIVEN = {
     "Ack", "Attempt", "Batch", "BuiltinStorage", "Change", "Changes", "Client", "Cog",
     "Cogs", "Context", "ContextCog", "Counter", "EngineInfo", "Failure", "Flight", "HistoryRow",
-    "Hold", "Issue", "LaborHandle", "Loss", "Outputs", "Owner", "ProcessCog", "Progress", "Reader",
+    "Hold", "Issue", "LaborHandle", "LogLine", "Logs", "Loss", "Outputs", "Owner", "ProcessCog", "Progress", "Reader",
     "Record", "Releasable", "Searcher", "SequenceHandle", "Slept", "Stats", "Storage", "TaskHandle",
     "TaskProgress", "Waiting", "Workers", "Writer",
 }  # fmt: skip

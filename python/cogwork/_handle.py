@@ -205,7 +205,7 @@ class LaborHandle(Handle):
         """What its Cogs say, line by line, while they run; ends with the Labor. For `for` and `async for`.
 
         since: the number of a line, to go on behind it; 0: from the first that is still kept; None: from now. Only the engine that runs the
-        Labor has them, and only while it does; what an attempt keeps for good is its `log`. No Cog ever waits for a reader (`Logs.missed`,
+        Labor has them, while it does, and of the last 16 Labors that ended; what an attempt keeps for good is its `log`. No Cog ever waits for a reader (`Logs.missed`,
         `LogLine.dropped`).
         """
         return Logs(self._engine._core.logs(self.id, since))

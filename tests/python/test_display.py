@@ -477,3 +477,26 @@ def test_the_failed_check_is_named(terminal, engine, make_cog):
     assert done.state == State.FAILED
     (row,) = [row for row in shown_on.rows() if "no answer" in row]
     assert row.split()[:2] == ["check", check.name]
+
+
+def test_what_cogs_log_is_shown_once_above_the_screen(terminal, engine, make_cog):
+    shown_on = terminal()
+    handler = logging.StreamHandler()
+    logging.getLogger().addHandler(handler)
+
+    def talk(ctx: cw.Context) -> None:
+        while "labor" not in shown_on.getvalue():
+            ctx.sleep(0.01)
+        ctx.log("by the context \x1b[2J")
+        logging.getLogger("there").warning("by logging")
+
+    try:
+        labor = _display.watch(engine.submit(many(lambda _: make_cog(talk).job().replace(name="talk"), 1)))
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert labor.state is State.COMPLETED
+    text = shown_on.getvalue()
+    assert r"host-0 talk | by the context \x1b[2J" in text
+    assert text.count("by logging") == 1, "not by the handler as well"
+    assert not handler.filters, "which prints again afterwards"
+    assert not logging.lastResort.filters

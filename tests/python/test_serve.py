@@ -235,7 +235,7 @@ def test_a_cog_that_says_much_waits_for_nobody(shared, tmp_path):
     dropped = int(last.split(" bytes of ")[1].split()[0])
     assert last.endswith(" more lines were dropped")
     assert dropped + len(lines) - 1 == 50_000, "all are kept or counted, and one of them is cut"
-    assert sum(map(len, lines)) <= 64 * 1024
+    assert sum(map(len, lines)) <= 2 * 64 * 1024, "one batch that went before the socket was full, and one that waited"
     assert len(result["notes"]) < 100, "they come in few messages"
 
 

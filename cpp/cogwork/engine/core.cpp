@@ -7,6 +7,8 @@
 namespace cogwork {
 namespace {
 
+constexpr std::size_t kMostEndedLogs = 16;
+
 ValidationError other_contents(const Text& client_id, const Id& labor) {
   return ValidationError({Issue{"", "client_id '" + client_id.str() + "' was used for Labor " + labor.text() +
                                         ", whose contents differ; give this one a client_id of its own"}});
@@ -372,6 +374,10 @@ void Core::after_commit(const std::shared_ptr<LaborRun>& run, const AfterCommit&
 void Core::forget_if_done(const std::shared_ptr<LaborRun>& run) {
   if (run->dirty || run->flying > 0 || !run->machine.ended() || !run->end->completion_.done()) return;
   if (is_set(run->wake)) wakes_.erase({run->wake, run->id});
+  if (run->log && run->log->last() > run->log->base()) {
+    ended_logs_.emplace_back(run->id, run->log);
+    if (ended_logs_.size() > kMostEndedLogs) ended_logs_.pop_front();
+  }
   runs_.erase(run->id);
 }
 

@@ -228,7 +228,8 @@ class Core {
   std::vector<std::shared_ptr<LaborRun>> dirty_;
   std::vector<CommitUnit> outbox_;
   std::vector<Stats::Waiting> waiting_;
-  std::vector<std::pair<AttemptKey, Outcome>> pending_outcomes_;  // calls that were answered without an executor
+  std::deque<std::pair<Id, std::shared_ptr<LaborLog>>> ended_logs_;  // of the last Labors that ended: who comes a moment late
+  std::vector<std::pair<AttemptKey, Outcome>> pending_outcomes_;     // calls that were answered without an executor
 
   Lane jobs_, checks_, unlimited_;
   std::map<std::string, Lane, std::less<>> programs_;  // of process Cogs

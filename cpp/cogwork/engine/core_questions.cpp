@@ -34,7 +34,9 @@ std::shared_ptr<LaborEnd> Core::end_of(const Id& labor) const {
 
 std::shared_ptr<LaborLog> Core::log_of(const Id& labor) {
   const auto run = runs_.find(labor);
-  return run == runs_.end() ? nullptr : log_of(*run->second);
+  if (run != runs_.end()) return log_of(*run->second);
+  const auto ended = std::find_if(ended_logs_.begin(), ended_logs_.end(), [&](const auto& one) { return one.first == labor; });
+  return ended == ended_logs_.end() ? nullptr : ended->second;
 }
 
 std::optional<Id> Core::find_named(const Id& id, const std::string& name, std::string& choices) const {
