@@ -209,10 +209,14 @@ void ProcessExecutor::begin(AttemptRequest request) {
       const auto program = flights_.extract(found).mapped().cog_path;
       return sink_.ended(key, not_started("'" + program + "' is not among the cogs that its program holds now"));
     }
+    calls_.fetch_add(1, std::memory_order_relaxed);
     found->second.id = process->execute(
         offered->name, *shared,
         [this, key](double fraction, std::string message) { sink_.progressed(key, fraction, Text(message)); },
-        [this, key, weak = std::weak_ptr(process)](CogProcess::End end) { report(key, weak.lock(), std::move(end)); });
+        [this, key, weak = std::weak_ptr(process)](CogProcess::End end) {
+          calls_.fetch_sub(1, std::memory_order_relaxed);
+          report(key, weak.lock(), std::move(end));
+        });
   };
   waiting.fail = [this, key](const std::string& why) {
     if (flights_.erase(key)) sink_.ended(key, not_started(why));
@@ -324,6 +328,7 @@ std::string ProcessExecutor::load(const std::string& cog_path, const std::string
   take(o.retries, given.retries, given.retries >= 0);
   take(o.on_interrupt, given.on_interrupt, given.on_interrupt >= 0);
   take(info.defaults.idempotent, options.defaults.idempotent, options.idempotent_given);
+  if (options.idempotent_given) o.on_interrupt = given.on_interrupt;  // what is said here goes before either word of the program
   cogs_.add_program(std::move(info));
   return {};
 }

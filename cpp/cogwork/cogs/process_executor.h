@@ -42,7 +42,11 @@ class ProcessExecutor final : public Executor {
   /// Ends all processes, and waits until they are gone.
   void close();
 
+  // Any thread.
+  /// Processes that have not gone.
   int processes() const { return count_.load(std::memory_order_relaxed); }
+  /// Calls that run in them, those too whose attempt was closed (X8a).
+  int calls() const { return calls_.load(std::memory_order_relaxed); }
 
  private:
   struct Pool;
@@ -80,6 +84,7 @@ class ProcessExecutor final : public Executor {
   std::function<void()> all_gone_;
   bool closing_ = false;
   std::atomic<int> count_{0};
+  std::atomic<int> calls_{0};
 };
 
 }  // namespace cogwork

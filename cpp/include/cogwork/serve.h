@@ -535,6 +535,8 @@ class Call {
 // ---- Cogs ----
 
 enum class Kind : std::uint8_t { TEXT, INTEGER, NUMBER, BOOLEAN, LIST, MAP, ANY };
+/// What becomes of a Job whose attempt was executing when the engine died: it is called again, fails, or waits for a person.
+enum class OnInterrupt : std::uint8_t { RETRY, FAIL, HOLD };
 
 /// A Cog of a Program. What is not said is left to the engine.
 class Cog {
@@ -546,8 +548,12 @@ class Cog {
   Cog& description(std::string text) { return set("desc", std::move(text)); }
   Cog& owner(std::string text) { return set("owner", std::move(text)); }
   Cog& tags(Value::List texts) { return set("tags", std::move(texts)); }
-  /// It is safe to run again after a crash.
+  /// It is safe to run again: the same as RETRY. Where on_interrupt is said too, that counts.
   Cog& idempotent(bool is = true) { return set("idempotent", is); }
+  Cog& on_interrupt(OnInterrupt what) {
+    static constexpr const char* kWords[] = {"RETRY", "FAIL", "HOLD"};  // by OnInterrupt
+    return set("on_interrupt", kWords[static_cast<std::size_t>(what)]);
+  }
   /// Defaults of its Jobs; seconds.
   Cog& timeout(double seconds) { return set("timeout", seconds); }
   Cog& retries(int count) { return set("retries", count); }
