@@ -252,7 +252,7 @@ def test_x8_a_cog_that_never_answers_is_timed_out(engine, tmp_path):
     done = engine.run(one(cw.Job(liar, {}).replace(timeout=0.3)))
     [attempt] = attempts(done)
     assert (done.state, attempt.status) == (State.FAILED, AttemptStatus.TIMED_OUT)
-    assert "0.3 s" in attempt.error
+    assert "timed out" in attempt.error
     assert gone(*pids_in(tmp_path / "in")), "it ignored its cancel"
     assert engine.cogs.crashes(liar) == 0
 
@@ -340,7 +340,7 @@ def test_processes_killed_at_random_lose_nothing(tmp_path, figure):
         threading.Thread(target=lambda wait: (wait(), ended.set()), args=(handle.wait,)).start()
         while not ended.wait(0.05):
             processes = children_of(os.getpid(), quick)
-            if processes:
+            if processes and kills < 100:  # a machine that starts them more slowly than they are killed would never end
                 os.kill(chance.choice(processes), signal.SIGKILL)
                 kills += 1
         done = handle.read()

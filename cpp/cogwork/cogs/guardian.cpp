@@ -16,6 +16,7 @@
 
 #include "cogwork/base/close_on_fork.h"
 #include "cogwork/base/error.h"
+#include "cogwork/cogs/process_group.h"
 
 namespace cogwork {
 namespace {
@@ -25,13 +26,11 @@ struct Record {
   std::int32_t group = 0;
 };
 
-bool exists(int group) { return kill(-group, 0) == 0 || errno == EPERM; }
-
 /// Until all are gone, or the time is up.
 void wait_until_gone(std::unordered_set<int>& groups, std::chrono::milliseconds most) {
   const auto until = std::chrono::steady_clock::now() + most;
   while (!groups.empty()) {
-    std::erase_if(groups, [](int group) { return !exists(group); });
+    std::erase_if(groups, [](int group) { return !group_runs(group); });
     if (groups.empty() || std::chrono::steady_clock::now() >= until) return;
     std::this_thread::sleep_for(std::chrono::milliseconds(5));  // nobody tells that a group is gone that is not one's own child
   }
