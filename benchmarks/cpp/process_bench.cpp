@@ -75,7 +75,8 @@ double cpu_seconds() {
   for (const int who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
     rusage used{};
     getrusage(who, &used);
-    for (const auto& t : {used.ru_utime, used.ru_stime}) all += static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+    for (const auto& t : {used.ru_utime, used.ru_stime})
+      all += static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
   }
   return all;
 }
@@ -177,7 +178,8 @@ void measure_commands(const Options& options) {
     engine_cpu.push_back(cpu_seconds() - second);
   }
   std::printf(
-      "{\"variant\": \"commands\", \"store\": \"%s\", \"concurrency\": %u, \"jobs_per_s\": %.0f, \"bare_per_s\": %.0f, \"cpu_us\": %.0f, "
+      "{\"variant\": \"commands\", \"store\": \"%s\", \"concurrency\": %u, \"jobs_per_s\": %.0f, \"bare_per_s\": %.0f, \"cpu_us\": "
+      "%.0f, "
       "\"bare_cpu_us\": %.0f}\n",
       options.store.starts_with("memory:") ? "memory" : "sqlite", options.concurrency, options.count / median(engine),
       options.count / median(bare), median(engine_cpu) / options.count * 1e6, median(bare_cpu) / options.count * 1e6);
@@ -397,8 +399,8 @@ void measure_start(const Options& options) {
     forked.push_back(fork_some(5));
     munmap(memory, size);
   }
-  std::printf("{\"variant\": \"start\", \"megabytes\": %u, \"us\": %.1f, \"bare_us\": %.1f, \"fork_us\": %.1f}\n", options.megabytes,
-              median(with), median(without), median(forked));
+  std::printf("{\"variant\": \"start\", \"megabytes\": %u, \"us\": %.1f, \"bare_us\": %.1f, \"fork_us\": %.1f}\n",
+              options.megabytes, median(with), median(without), median(forked));
 }
 
 // ---- all ----
@@ -406,7 +408,8 @@ void measure_start(const Options& options) {
 int usage() {
   std::fputs(
       "usage: process_bench commands [--store memory:|FILE] [--count N] [--concurrency N] [--repeats N]\n"
-      "       process_bench round_trip --cog COG_PATH [--python PYTHON] [--count N] [--concurrency N] [--repeats N] [ECHO WORDS...]\n"
+      "       process_bench round_trip --cog COG_PATH [--python PYTHON] [--count N] [--concurrency N] [--repeats N] [ECHO "
+      "WORDS...]\n"
       "       process_bench start [--megabytes N] [--count N] [--repeats N]\n",
       stderr);
   return 2;

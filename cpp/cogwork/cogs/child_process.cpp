@@ -48,7 +48,8 @@ constexpr auto kLeftovers = std::chrono::seconds(2);       // what a process lef
 constexpr auto kDying = std::chrono::seconds(1);           // and after KILL
 constexpr auto kFirstLook = std::chrono::milliseconds(1);  // the kernel does not tell when a group is gone
 constexpr auto kLongestLook = std::chrono::milliseconds(20);
-constexpr int kRest = 10;  // times as long as the look took: where there are many processes, one group is not to keep this thread busy
+constexpr int kRest =
+    10;  // times as long as the look took: where there are many processes, one group is not to keep this thread busy
 constexpr auto kLongestRest = std::chrono::milliseconds(200);
 
 std::string what(int error) { return std::system_category().message(error); }

@@ -29,7 +29,9 @@ struct ProcessExecutor::Pool {
   boost::asio::steady_timer start_timer, idle_timer;
   Backoff pause = pauses();
   bool pausing = false;
-  std::string version;
+  std::string file, version;
+  std::chrono::steady_clock::time_point used;
+  bool resting = false;  // the idle timer runs
 };
 
 ProcessExecutor::ProcessExecutor(OutcomeSink& sink, ProcessLoop& loop, CogRegistry& cogs, std::string python, Duration grace,
@@ -68,15 +70,14 @@ void ProcessExecutor::serve(Pool& pool) {
 }
 
 std::shared_ptr<CogProcess> ProcessExecutor::choose(Pool& pool) {
-  // C3: the file is looked at for each request; a stat costs a microsecond.
-  Program program;
-  std::string version;
-  try {
-    program = find_program(pool.program, python_);
-    version = file_version(program.file);
-  } catch (const Error&) {  // taken away meanwhile: what runs goes on, and a start says what is wrong
-    version = pool.version;
-  }
+  // C3: the file is looked at for each request; a stat costs a microsecond. Only a changed one is looked at closely.
+  std::string version = file_version(pool.file);
+  if (version.empty() || version != pool.version) try {
+      pool.file = find_program(pool.program, python_).file;
+      version = file_version(pool.file);
+    } catch (const Error&) {  // taken away meanwhile: what runs goes on, and a start says what is wrong
+      version = pool.version;
+    }
   if (version != pool.version) {
     if (!pool.version.empty()) {
       for (const auto& process : std::vector(pool.processes)) process->retire();
@@ -173,11 +174,20 @@ void ProcessExecutor::gone(Pool& pool, const CogProcess* process, const std::str
   if (count_ == 0 && all_gone_) std::exchange(all_gone_, nullptr)();
 }
 
-/// Idle for long: its processes go.
+/// Idle for long: its processes go. The timer is not set anew with each call, but when it finds that there were some.
 void ProcessExecutor::rest(Pool& pool) {
-  pool.idle_timer.expires_after(kIdle);
+  pool.used = std::chrono::steady_clock::now();
+  if (std::exchange(pool.resting, true)) return;
+  wait_idle(pool, kIdle);
+}
+
+void ProcessExecutor::wait_idle(Pool& pool, std::chrono::steady_clock::duration time) {
+  pool.idle_timer.expires_after(time);
   pool.idle_timer.async_wait([&pool](const boost::system::error_code& error) {
     if (error) return;
+    const auto idle = std::chrono::steady_clock::now() - pool.used;
+    if (idle < kIdle) return wait_idle(pool, kIdle - idle);
+    pool.resting = false;
     for (const auto& process : std::vector(pool.processes)) {
       if (process->in_flight() == 0) process->retire();
     }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <map>
@@ -69,6 +70,7 @@ class ProcessExecutor final : public Executor {
   void start_process(Pool& pool);
   void gone(Pool& pool, const CogProcess* process, const std::string& why, bool caused, bool was_ready);
   void rest(Pool& pool);
+  static void wait_idle(Pool& pool, std::chrono::steady_clock::duration time);
   void begin(AttemptRequest request);
   void report(AttemptKey key, const std::shared_ptr<CogProcess>& process, CogProcess::End end);
 

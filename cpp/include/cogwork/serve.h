@@ -677,16 +677,18 @@ class Pool {
 
   /// Throws std::system_error where there is no thread and none can be started.
   void run(std::function<void()> work) {
-    const std::lock_guard lock(mutex_);
-    if (idle_ <= queue_.size() && threads_.size() < most_) {
-      try {
-        threads_.emplace_back([this] { serve(); });
-      } catch (const std::system_error&) {
-        if (threads_.empty()) throw;
+    {
+      const std::lock_guard lock(mutex_);
+      if (idle_ <= queue_.size() && threads_.size() < most_) {
+        try {
+          threads_.emplace_back([this] { serve(); });
+        } catch (const std::system_error&) {
+          if (threads_.empty()) throw;
+        }
       }
+      queue_.push_back(std::move(work));
     }
-    queue_.push_back(std::move(work));
-    changed_.notify_one();
+    changed_.notify_one();  // without the lock, for which whom it wakes would wait again
   }
 
  private:
@@ -848,7 +850,7 @@ class Server {
     try {
       pool.run([this, work = std::move(work)] {
         work();
-        if (--in_flight_ == 0) [[maybe_unused]]
+        if (--in_flight_ == 0 && ending_) [[maybe_unused]]
           const auto written = ::write(waker_, "d", 1);
       });
     } catch (...) {
@@ -954,7 +956,8 @@ class Server {
   Channel channel_;
   int wake_ = -1, waker_ = -1;  // open until the process ends
   std::string buffer_;
-  bool ending_ = false;
+  std::atomic<bool> ending_{
+      false};  // set before in_flight_ is looked at, which the last call does the other way round: one sees the other
   std::atomic<std::size_t> in_flight_{0};
   std::mutex mutex_;
   std::map<std::int64_t, std::shared_ptr<Call>> calls_;
