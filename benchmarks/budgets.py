@@ -34,6 +34,11 @@ class Sizes:
     pauses: int = 9
     scheduler_jobs: int = 200_000
     scheduler_repeats: int = 5
+    commands: int = 2000
+    command_repeats: int = 5
+    round_trips: int = 20_000
+    starts: int = 200
+    resident_mb: int = 2048
 
 
 QUICK = Sizes(
@@ -46,6 +51,11 @@ QUICK = Sizes(
     pauses=2,
     scheduler_jobs=5_000,
     scheduler_repeats=1,
+    commands=50,
+    command_repeats=1,
+    round_trips=100,
+    starts=10,
+    resident_mb=64,
 )
 NORMAL = Sizes()
 FULL = Sizes(fleets=((1_000, 9), (100_000, 5), (1_000_000, 1)), memory_jobs=1_000_000)
@@ -252,7 +262,7 @@ def _until_running(calls: int) -> None:
 
 def scheduler(folder: Path, sizes: Sizes) -> Iterator[Figure]:
     """The engine without Python and without a file."""
-    program = find_scheduler_bench()
+    program = find_program("scheduler_bench")
     if program is None:
         yield Figure(
             "scheduler",
@@ -295,11 +305,11 @@ def scheduler(folder: Path, sizes: Sizes) -> Iterator[Figure]:
     )
 
 
-def find_scheduler_bench() -> str | None:
-    """The program, from the environment or the newest build."""
-    if given := os.environ.get("COGWORK_SCHEDULER_BENCH"):
+def find_program(name: str) -> str | None:
+    """A program of the C++ benchmarks, from the newest build; COGWORK_SCHEDULER_BENCH names another than the newest scheduler_bench, and so on."""
+    if given := os.environ.get(f"COGWORK_{name.upper()}"):
         return given
-    built = HERE.parent.glob("build/*/benchmarks/cpp/scheduler_bench")
+    built = HERE.parent.glob(f"build/*/benchmarks/cpp/{name}")
     newest = max(built, key=lambda path: path.stat().st_mtime, default=None)
     return str(newest) if newest else None
 

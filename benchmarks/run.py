@@ -13,7 +13,15 @@ from pathlib import Path
 
 import bare
 import budgets
+import processes
 from figures import Figure, show
+
+ALL = {
+    **budgets.ALL,
+    "commands": processes.commands,
+    "round_trip": processes.round_trip,
+    "start": processes.start,
+}
 
 
 def main() -> None:
@@ -22,9 +30,7 @@ def main() -> None:
     size.add_argument("--quick", action="store_true", help="seconds: whether it runs, not how fast")
     size.add_argument("--full", action="store_true", help="a million Sequences too; takes minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="writes the figures there")
-    parser.add_argument(
-        "--only", action="append", choices=list(budgets.ALL), metavar="NAME", help=", ".join(budgets.ALL)
-    )
+    parser.add_argument("--only", action="append", choices=list(ALL), metavar="NAME", help=", ".join(ALL))
     parser.add_argument("--folder", type=Path, help="where the files lie that are written to; the disk matters")
     args = parser.parse_args()
     sizes = budgets.QUICK if args.quick else budgets.FULL if args.full else budgets.NORMAL
@@ -33,9 +39,9 @@ def main() -> None:
         folder = Path(name)
         machine = bare.machine(folder)
         figures: list[Figure] = []
-        for key in args.only or budgets.ALL:
+        for key in args.only or ALL:
             print(f"{key} ...", file=sys.stderr, flush=True)
-            figures += budgets.ALL[key](folder, sizes)
+            figures += ALL[key](folder, sizes)
     machine["load after"] = bare.load()
     show(figures, machine)
     if args.quick:

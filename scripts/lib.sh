@@ -11,7 +11,7 @@ SYSTEM_PACKAGES=(g++ cmake ninja-build ccache git python3 python3-venv python3-d
   libsqlite3-dev libsqlitecpp-dev libgtest-dev libgmock-dev)
 LINT_PACKAGES=(clang-format clang-tidy)
 BENCH_PACKAGES=(libbenchmark-dev)
-FUZZ_PACKAGES=(clang)
+FUZZ_PACKAGES=(clang libclang-rt-dev)
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
 

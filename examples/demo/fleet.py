@@ -13,6 +13,7 @@ import pathlib
 import select
 import shutil
 import signal
+import socketserver
 import subprocess
 import sys
 import tempfile
@@ -110,6 +111,7 @@ class Fleet:
         self._lock = threading.Lock()
         self._in_rotation = set(names)
         self._first_version = version
+        self.socket = self._folder / "fleetctl"
         for node in self.nodes.values():
             old_setting = "legacy_tls = yes\n" if node.name == broken else ""
             node.settings.write_text(f"warm_up = {warm_up}\n{old_setting}", encoding="utf-8")
@@ -154,6 +156,44 @@ class Fleet:
         node.stop()
         node.spawn(version)
         node.wait_until_listening()
+
+    # What `fleetctl` asks, for steps that are no Python.
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Answers `fleetctl`, each question in a thread of its own."""
+        fleet = self
+
+        class Question(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                self.wfile.write(fleet.answer(self.rfile.readline().decode().split()).encode())
+
+        with socketserver.ThreadingUnixStreamServer(str(self.socket), Question) as server:
+            thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="fleetctl", daemon=True)
+            thread.start()
+            yield
+            server.shutdown()
+            thread.join()
+
+    def answer(self, words: list[str]) -> str:
+        """ "yes" or "no", and what there is to say."""
+        try:
+            match words:
+                case ["version", name]:
+                    return f"yes {self.nodes[name].version()}"
+                case ["healthy", name]:
+                    return "yes" if self.nodes[name].healthy() else f"no {name} is not healthy"
+                case ["replace", name, version]:
+                    self.replace(name, version)
+                    return "yes"
+                case ["put-back", name]:
+                    self.put_back(name)
+                    return "yes"
+        except ServiceDiedError as died:
+            return f"no {died}"
+        except (KeyError, OSError, http.client.HTTPException) as error:
+            return f"no {type(error).__name__}: {error}"
+        return f"no fleetctl does not know {' '.join(words)!r}"
 
     # What a load balancer knows: who is to get requests.
 

@@ -1,6 +1,6 @@
 """The demo: a fleet of real local services, an upgrade that survives a broken node, and one that is stopped in time.
 
-    python examples/demo/main.py [--fleet N] [--fast] [--plain] [--db PATH]
+    python examples/demo/main.py [--shell] [--fleet N] [--fast] [--plain] [--db PATH]
 
 Exits 0 only if what it set out to show has really happened: asked from the services themselves, and read from the
 stored Labors after the engine has closed.
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import rollout
 from fleet import Fleet, Traffic
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import cogwork as cw
@@ -120,11 +121,13 @@ def budget_of(task: cw.Task) -> str:
 
 
 def error_of(jobs: list[cw.Job]) -> str:
-    """What the last error said: the last line of its traceback, without the exception's class."""
+    """What the last error said: the last line of its traceback, without the exception's class; what a program said at its end."""
     for job in reversed(jobs):
         for attempt in reversed(job.attempts):
             if attempt.error:
-                line = attempt.error.strip().splitlines()[-1]
+                *said, line = attempt.error.strip().splitlines()
+                if said and line.startswith("exit status"):
+                    return "; ".join(said[-2:]) + f" ({line})"
                 return line.partition(": ")[2] or line
     return "no error was recorded"
 
@@ -228,20 +231,43 @@ def look_again(console: Console, db: pathlib.Path, shown: list[cw.Labor], seen: 
         console.print(f"    $ {line}")
 
 
-def play(console: Console, size: int, pace: float, db: pathlib.Path, plain: bool) -> int:
+def script(console: Console) -> None:
+    """Shows what is run on each node."""
+    lines = (rollout.HERE / "install.sh").read_text(encoding="utf-8").splitlines()
+    begin = next(i for i, line in enumerate(lines) if line.startswith("before="))
+    console.print("\n  the step 'install' is a shell script, examples/demo/install.sh:")
+    for line in lines[begin:]:
+        console.print(f"    [dim]{escape(line)}[/]")
+
+
+def log_of(console: Console, labor: cw.Labor, target: str) -> None:
+    """What the script said about one node: its error output is the log of the attempt."""
+    jobs = [job for task in labor.tasks for s in task.sequences if s.target == target for job in s.jobs]
+    attempt = next(job for job in jobs if job.name == "install").attempts[-1]
+    console.print(f"  what install.sh said of [bold]{target}[/], {attempt.status.name}:")
+    for line in attempt.log.splitlines():
+        console.print(f"    [dim]{escape(line)}[/]")
+
+
+def play(console: Console, size: int, pace: float, db: pathlib.Path, plain: bool, shell: bool) -> int:
     seen = Findings(console)
     heading(console, "The fleet", f"{size} services, each a process of its own on loopback, all at version {OLD}.")
     rate = min(8.0 * size, 300.0)
     with (
         Fleet(size, OLD, warm_up=0.4 * pace, broken=BROKEN) as fleet,
         Traffic(fleet, per_second=rate, window=max(0.8, 1.5 * pace)) as traffic,
+        fleet.listening(),
     ):
-        rollout.work_on(rollout.World(fleet, traffic, pace))
+        rollout.work_on(rollout.World(fleet, traffic, pace, shell))
         served(console, fleet)
         console.print(f"  their users send {rate:.0f} requests a second")
+        if shell:
+            script(console)
         # Nothing that an earlier run left in this file is taken up: its fleet is gone.
         with cw.Engine(str(db), recover="none") as engine:
             first = upgrade_with_care(console, engine, fleet, seen, plain)
+            if shell:
+                log_of(console, first, BROKEN)
             _, failed_before = traffic.totals()
             second = upgrade_in_haste(console, engine, fleet, seen, plain)
             third = undo(console, engine, fleet, second, seen, plain)
@@ -260,6 +286,7 @@ def play(console: Console, size: int, pace: float, db: pathlib.Path, plain: bool
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shell", action="store_true", help="the step 'install' is a shell script, not Python")
     parser.add_argument("--fleet", type=int, default=24, metavar="N", help="how many services, at least 20 (24)")
     parser.add_argument("--fast", action="store_true", help="as fast as it goes, for tests")
     parser.add_argument("--db", type=pathlib.Path, metavar="PATH", help="where the Labors are stored (a new folder)")
@@ -273,7 +300,7 @@ def main() -> int:
     if not console.is_terminal:
         console = Console(soft_wrap=True, highlight=False, width=110)
     try:
-        return play(console, options.fleet, 0.3 if options.fast else 1.0, db, options.plain)
+        return play(console, options.fleet, 0.3 if options.fast else 1.0, db, options.plain, options.shell)
     except KeyboardInterrupt:
         console.print(f"\n[bold]Interrupted.[/] The fleet is stopped; what had happened is stored in {db}.")
         return 130

@@ -4,6 +4,8 @@ This is the part that a user of cogwork writes. The Cogs are plain functions; th
 once, and how much may go wrong.
 """
 
+import os
+import pathlib
 import time
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
@@ -11,6 +13,8 @@ from dataclasses import dataclass
 from fleet import Fleet, ServiceDiedError, Traffic
 
 import cogwork as cw
+
+HERE = pathlib.Path(__file__).resolve().parent
 
 
 @dataclass
@@ -20,6 +24,7 @@ class World:
     fleet: Fleet
     traffic: Traffic
     pace: float  # 1: made to be watched; less: faster
+    shell: bool = False  # the step "install" is a shell script
 
 
 _world: list[World] = []
@@ -60,6 +65,13 @@ def install(ctx: cw.Context, host: str, version: str) -> str:
     ctx.progress(0.6, f"{version} is warming up")
     wait_until_healthy(ctx, host)
     return f"{before} -> {version}"
+
+
+def install_by_script(version: str) -> cw.Job:
+    """The same step as a program: install.sh, run as a command. The node is in its environment."""
+    found = {"PATH": f"{HERE}{os.pathsep}{os.environ.get('PATH', os.defpath)}", "FLEET": str(world().fleet.socket)}
+    job = cw.command.job([str(HERE / "install.sh"), version], env=found, no_retry_codes=[65])
+    return job.replace(name="install", timeout=30)
 
 
 @cw.cog(timeout=10, retries=2, retry_delay=0.2, idempotent=True)
@@ -111,10 +123,8 @@ def errors_below(limit: float) -> str:
 
 
 def upgrade(host: str, version: str) -> cw.Sequence:
-    return cw.Sequence(
-        host,
-        jobs=[drain.job(host=host), install.job(host=host, version=version), verify.job(host=host, version=version)],
-    )
+    change = install_by_script(version) if world().shell else install.job(host=host, version=version)
+    return cw.Sequence(host, jobs=[drain.job(host=host), change, verify.job(host=host, version=version)])
 
 
 def careful(hosts: Seq[str], version: str) -> cw.Labor:

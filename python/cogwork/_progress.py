@@ -216,6 +216,12 @@ class Stats(msgspec.Struct, frozen=True):
     """Who makes plain calls of checks."""
     async_calls: Workers
     """Calls on the event loop."""
+    commands: int
+    """Programs that run as attempts of `cogwork.command`."""
+    processes: int
+    """Processes of process Cogs, whether they have something to do or not."""
+    process_calls: int
+    """Calls that run in them, those too whose attempt was closed (X8a)."""
     degraded: bool
     """The store fails; work waits (D6)."""
     degraded_reason: str

@@ -89,9 +89,10 @@ def _engine_socket() -> socket.socket:
 def _offer(cog: _Cog, concurrency: int | None) -> Message:
     """What the hello says of a Cog. What it does not say of itself is left out, for the engine to decide."""
     about = cog.describe()
-    retried = cog.options["on_interrupt"]
     offer = {key: about[key] for key in ("name", "owner", "desc", "tags", "args")}
-    offer["idempotent"] = cog.idempotent if retried < 0 else retried == list(OnInterrupt).index(OnInterrupt.RETRY)
+    offer["idempotent"] = cog.idempotent
+    if (ordinal := cog.options["on_interrupt"]) >= 0:
+        offer["on_interrupt"] = list(OnInterrupt)[ordinal].value
     offer["concurrency"] = concurrency or (_ASYNC_CONCURRENCY if cog.is_async else None)
     offer |= {key: value for key, value in cog.options.items() if key != "on_interrupt"}
     return {key: value for key, value in offer.items() if value is not None}

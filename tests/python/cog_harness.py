@@ -33,7 +33,7 @@ PATIENCE = 30.0
 LARGEST = 64 * 2**20
 STATUSES = {"SUCCESS", "FAILURE", "FAILURE_NO_RETRIES"}
 COG_FIELDS = {
-    "name": str, "owner": str, "desc": str, "tags": list, "args": dict, "idempotent": bool, "timeout": (int, float), "retries": int,
+    "name": str, "owner": str, "desc": str, "tags": list, "args": dict, "idempotent": bool, "on_interrupt": str, "timeout": (int, float), "retries": int,
     "retry_delay": (int, float), "retry_backoff": (int, float), "retry_max_delay": (int, float), "concurrency": int,
 }  # fmt: skip
 

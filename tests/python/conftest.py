@@ -25,6 +25,23 @@ def engine(request, tmp_path) -> Iterator[cw.Engine]:
         yield opened
 
 
+_figures = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def figure(request) -> Callable[[str], None]:
+    """Says what was measured, at the end of the run: figures that a loaded machine would break as assertions."""
+    said: list[str] = request.config.stash.setdefault(_figures, [])
+    return said.append
+
+
+def pytest_terminal_summary(terminalreporter, config) -> None:
+    if said := config.stash.get(_figures, []):
+        terminalreporter.section("measured")
+        for line in said:
+            terminalreporter.line(line)
+
+
 @pytest.fixture
 def make_cog() -> Callable[..., cw.Cog]:
     """Registers a function under a name that no other test has."""

@@ -21,6 +21,14 @@ BUDGETED = {
     "pause",
     "scheduler",
 }
+PROCESSES = {
+    "commands_memory",
+    "commands_sqlite",
+    "round_trip_cpp_1",
+    "round_trip_cpp_16",
+    "round_trip_python_1",
+    "start",
+}
 
 
 @pytest.mark.timeout(120)
@@ -41,7 +49,8 @@ def test_quick_run(tmp_path: pathlib.Path) -> None:
     figures = {figure["key"]: figure for figure in document["figures"]}
     assert len(figures) == len(document["figures"])
     built = not figures["scheduler"]["note"].startswith("not built")
-    for key in BUDGETED - (set() if built else {"scheduler"}):
+    processes_built = not figures["start"]["note"].startswith("not built")
+    for key in (BUDGETED - (set() if built else {"scheduler"})) | (PROCESSES if processes_built else set()):
         assert figures[key]["budget"] is not None, key
         assert isinstance(figures[key]["met"], bool), key
     for figure in figures.values():

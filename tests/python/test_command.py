@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from conftest import many, one
+from process_support import alive, children_of, descriptors, processes_of
 
 import cogwork as cw
 from cogwork import AttemptStatus, Signal, State
@@ -111,6 +113,46 @@ def test_g3a_an_interrupting_stop_ends_it(engine, tmp_path):
     assert not alive(pid)
 
 
+def test_g3a_what_ignores_term_is_gone_with_its_grandchild_soon_after_the_grace(tmp_path, figure):
+    grace = 0.5
+    deaf = tmp_path / "deaf"
+    deaf.write_text(
+        "#!/bin/sh\ntrap '' TERM\necho $$ > $1\nif test -n \"$2\"; then $0 $2 & fi\nwhile :; do sleep 1; done\n"
+    )
+    deaf.chmod(0o755)
+    with cw.Engine("memory:", grace=grace) as engine:
+        handle = engine.submit(one(cw.command.job([str(deaf), str(tmp_path / "pid"), str(tmp_path / "child")])))
+        pids = [wait_for_pid(tmp_path / "pid"), wait_for_pid(tmp_path / "child")]
+        assert pids[0] != pids[1]
+        begin = time.monotonic()
+        assert handle.stop(interrupt=True).wait(30)
+        took = time.monotonic() - begin
+        assert not any(alive(pid) for pid in pids)
+        assert handle.wait(10).state is State.STOPPED
+    figure(
+        f"a command and its grandchild that ignore TERM: gone {took * 1000:.0f} ms after the stop, grace {grace * 1000:.0f} ms"
+    )
+    assert grace <= took < grace + 10
+
+
+def test_commands_leave_no_descriptor_process_or_zombie(tmp_path):
+    with cw.Engine("memory:") as engine:
+        engine.run(one(cw.command.job(["true"]))).raise_for_state()  # the guardian is there, and its socket
+        before, children = descriptors(), children_of(os.getpid())
+        word = str(tmp_path)
+        jobs = [
+            cw.command.job(shell="cat >&2; echo done", stdin="x"),
+            cw.command.job(["sh", "-c", "(sleep 60; true) & echo left", word]),
+            cw.command.job(["/no/such/program"]),
+            cw.command.job(shell="kill -9 $$"),
+        ]
+        done = engine.run(many(lambda n: jobs[n % 4], 200, concurrency=20, tolerated_failures=-1)).raise_for_state()
+        assert done.tasks[0].failures == 100
+        assert children_of(os.getpid()) == children, "a zombie is a child too"
+        assert processes_of(word) == []
+        assert descriptors() <= before
+
+
 def test_g3_an_ordinary_stop_and_a_pause_let_it_end(engine, tmp_path):
     script = f"echo $$ > {tmp_path}/pid; while ! test -e {tmp_path}/go; do sleep 0.01; done; echo done"
     handle = engine.submit(many(lambda _: cw.command.job(shell=script), 2))
@@ -186,11 +228,3 @@ def wait_for_pid(path: pathlib.Path) -> int:
             return int(text.split()[0])
         threading.Event().wait(0.005)
     raise AssertionError(f"nothing in {path}")
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"

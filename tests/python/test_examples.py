@@ -70,6 +70,15 @@ def test_demo(tmp_path: pathlib.Path) -> None:
     assert not processes_with(str(EXAMPLES / "demo" / "service.py")), "a service was left behind"
 
 
+@pytest.mark.timeout(180)
+def test_demo_with_a_shell_script(tmp_path: pathlib.Path) -> None:
+    done = run(DEMO, "--fast", "--plain", "--shell", "--fleet", "20", folder=tmp_path, timeout=150)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "All that was to be shown has happened." in done.stdout
+    assert "2.0.0 serves again (exit status 65)" in done.stdout
+    assert "setting 'legacy_tls' is not known to version 2.1.0" in done.stdout
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_a_demo_that_is_ended_leaves_no_process(tmp_path: pathlib.Path, number: signal.Signals) -> None:

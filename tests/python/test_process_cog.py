@@ -37,10 +37,10 @@ def test_its_jobs_name_it_by_its_path():
 
 
 def test_its_jobs_name_it_by_a_name_of_its_own(tmp_path):
-    drain = cw.process_cog(f"{tmp_path}/edge", name="drain")
-    assert drain.job().cog_path == "drain"
-    assert repr(drain) == f"<process cog 'drain' of {tmp_path}/edge>"
-    assert list(_process.options) == ["drain"]
+    drain = cw.process_cog(f"{tmp_path}/edge", name="edge-drain")
+    assert drain.job().cog_path == "edge-drain"
+    assert repr(drain) == f"<process cog 'edge-drain' of {tmp_path}/edge>"
+    assert list(_process.options) == ["edge-drain"]
 
 
 @pytest.mark.parametrize(
@@ -108,21 +108,26 @@ def test_options_that_will_not_do(options, said):
 
 
 def test_c1_a_name_is_one_cogs(make_cog):
-    cw.process_cog("./edge", name="drain", retries=1)
-    cw.process_cog("./edge", name="drain", retries=2)
-    assert _process.options["drain"].retries == 2, "a notebook cell that is run twice"
+    cw.process_cog("./edge", name="edge-drain", retries=1)
+    cw.process_cog("./edge", name="edge-drain", retries=2)
+    assert _process.options["edge-drain"].retries == 2, "a notebook cell that is run twice"
     with pytest.raises(
-        cw.CogError, match=r"./core cannot be registered as 'drain': that is <process cog 'drain' of ./edge>"
+        cw.CogError, match=r"./core cannot be registered as 'edge-drain': that is <process cog 'edge-drain' of ./edge>"
     ):
-        cw.process_cog("./core", name="drain")
+        cw.process_cog("./core", name="edge-drain")
     with pytest.raises(cw.CogError, match=r"of \./edge>; give it another name$"):
-        cw.process_cog("./edge:drain", name="drain")
-    assert _process.options["drain"].retries == 2
+        cw.process_cog("./edge:drain", name="edge-drain")
+    assert _process.options["edge-drain"].retries == 2
     plain = make_cog(_plain)
     with pytest.raises(cw.CogError, match=f"that is <cog '{plain.name}' of"):
         cw.process_cog("./core", name=plain.name)
     with pytest.raises(cw.CogError, match="that is <Cog 'command' of cogwork>"):
         cw.process_cog("./core", name="command")
+    with pytest.raises(
+        cw.CogError,
+        match=r"'edge-drain' is taken by the process cog of ./edge; \S+:_plain needs a name of its own: @cog\(name=...\)",
+    ):
+        cw.cog(name="edge-drain")(_plain)
 
 
 def _plain() -> None: ...

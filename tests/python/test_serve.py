@@ -74,11 +74,11 @@ def test_hello_says_what_the_cogs_are(tmp_path):
 
 def test_r2_idempotent_is_what_becomes_of_a_crash(tmp_path):
     with CogProgram(tmp_path, PROGRAM) as program:
-        said = {offer["name"]: offer["idempotent"] for offer in program.hello()["cogs"]}
-    assert said["upgrade"]
-    assert said["ping"], "on_interrupt='RETRY' is the same"
-    assert not said["facts"], "on_interrupt goes before idempotent"
-    assert not said["echo"]
+        said = {offer["name"]: (offer["idempotent"], offer.get("on_interrupt")) for offer in program.hello()["cogs"]}
+    assert said["upgrade"] == (True, None)
+    assert said["ping"] == (False, "RETRY")
+    assert said["facts"] == (True, "FAIL")
+    assert said["echo"] == (False, None), "the engine decides"
 
 
 def test_an_unknown_cog_is_told(shared):

@@ -50,6 +50,7 @@ def test_what_a_cog_says_of_itself(program: CogProgram) -> None:
     assert cogs["echo"] == {
         "name": "echo", "owner": "ops", "retries": 3, "retry_delay": 1.5, "retry_backoff": 2, "retry_max_delay": 60, "concurrency": 8,
     }  # fmt: skip
+    assert (cogs["raise"]["idempotent"], cogs["raise"]["on_interrupt"]) == (True, "FAIL")
     assert "version" not in program.hello
     assert cogs["kinds"]["args"] == {
         "type": "object",

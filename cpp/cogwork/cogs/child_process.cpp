@@ -12,6 +12,7 @@
 
 #include <array>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/readable_pipe.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -47,7 +48,9 @@ constexpr auto kLeftovers = std::chrono::seconds(2);       // what a process lef
 constexpr auto kDying = std::chrono::seconds(1);           // and after KILL
 constexpr auto kFirstLook = std::chrono::milliseconds(1);  // the kernel does not tell when a group is gone
 constexpr auto kLongestLook = std::chrono::milliseconds(20);
-constexpr int kLookShare = 10;  // a look takes as long as there are processes on the machine: this part of the time at most
+constexpr int kRest =
+    10;  // times as long as the look took: where there are many processes, one group is not to keep this thread busy
+constexpr auto kLongestRest = std::chrono::milliseconds(200);
 
 std::string what(int error) { return std::system_category().message(error); }
 
@@ -124,22 +127,22 @@ class ChildProcess::Impl {
   using Input = asio::writable_pipe;
 
   Impl(asio::io_context& io, Guardian& guardian_in, Events events_in)
-      : guardian(guardian_in), events(std::move(events_in)), out{Output(io), Output(io)}, input(io), timer(io), process(io) {}
+      : guardian(guardian_in), events(std::move(events_in)), out{Output(io), Output(io)}, input(io), timer(io), exit(io) {}
   ~Impl() {
     if (socket >= 0) ::close(socket);
     if (ended) return;
     // Nobody is left who would see its end: the guardian does, unless it is said to be gone.
     if (pid > 0) kill(-pid, SIGKILL);
-    process.detach();
   }
 
   void start(const Launch& launch);
   void read(std::size_t which);
   void feed();
-  void exited(const boost::system::error_code& error);
+  void wait_for_exit();
+  void exited(bool known, int code);
   void end(Duration grace);
   void look();
-  void look_later();
+  void look_later(Steady::duration rest);
   void finish(bool left);
   void drain(std::size_t which);
 
@@ -150,7 +153,7 @@ class ChildProcess::Impl {
   Input input;
   std::string input_bytes;
   asio::steady_timer timer;
-  bp::process process;
+  asio::posix::stream_descriptor exit;  // the kernel's handle of the process, readable when it has ended
   std::weak_ptr<ChildProcess> self;
   int pid = -1;
   int socket = -1;
@@ -241,6 +244,7 @@ void ChildProcess::Impl::start(const Launch& launch) {
   const auto executor = timer.get_executor();
   boost::system::error_code error;
   try {
+    bp::process process(executor);
     if (launch.input.empty()) {
       bp::process_stdio stdio{nullptr, out[0], out[1]};
       process = launcher(executor, error, executable, launch.args, stdio, folder, in_child);
@@ -248,24 +252,32 @@ void ChildProcess::Impl::start(const Launch& launch) {
       bp::process_stdio stdio{input, out[0], out[1]};
       process = launcher(executor, error, executable, launch.args, stdio, folder, in_child);
     }
+    process.detach();
+    if (!error) {
+      pid = launcher.pid;
+      const auto handle = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+      if (handle < 0) throw boost::system::system_error(errno, boost::system::system_category());
+      exit.assign(handle);
+    }
   } catch (const boost::system::system_error& failed) {
     error = failed.code();
   }
   if (ends[1] >= 0) ::close(ends[1]);
   if (error) {
     if (launcher.pid > 0) {  // the launchers leave a zombie behind where exec fails
+      kill(launcher.pid, SIGKILL);
       waitpid(launcher.pid, nullptr, 0);
       guardian.began(launcher.pid);
       guardian.gone(launcher.pid);
     }
     ended = true;
+    pid = -1;
     std::string text = "cannot run " + executable + ": " + error.message();
     if (error.value() == ENOENT) text += " (the interpreter in its first line?)";
     if (error.value() == EAGAIN || error.value() == ENOMEM) text += "; too many processes, or too little memory";
     if (launch.user && error.value() == EPERM) text += "; it may not be run as " + launch.user->name;
     throw Error(text);
   }
-  pid = process.id();
   guardian.began(pid);
   const auto owner = self.lock();
   for (const std::size_t which : {0u, 1u}) read(which);
@@ -273,7 +285,19 @@ void ChildProcess::Impl::start(const Launch& launch) {
     input_bytes = launch.input;
     feed();
   }
-  process.async_wait([owner](const boost::system::error_code& ec, int) { owner->impl_->exited(ec); });
+  wait_for_exit();
+}
+
+/// Boost's own wait believes the first wake-up, and then blocks in waitpid. But one may be left of a descriptor that was closed in the same turn
+/// of the loop and had the same number, and then the whole thread would wait for a process that waits for it.
+void ChildProcess::Impl::wait_for_exit() {
+  exit.async_wait(asio::posix::stream_descriptor::wait_read, [owner = self.lock()](const boost::system::error_code&) {
+    auto& me = *owner->impl_;
+    int code = 0;
+    const auto found = waitpid(me.pid, &code, WNOHANG);
+    if (found == 0) return me.wait_for_exit();
+    me.exited(found == me.pid, code);
+  });
 }
 
 void ChildProcess::Impl::feed() {
@@ -293,17 +317,16 @@ void ChildProcess::Impl::read(std::size_t which) {
 }
 
 /// The leader has ended. What it left of its group is ended too; then, when nobody can print any more, what was printed is taken.
-void ChildProcess::Impl::exited(const boost::system::error_code& error) {
-  const int code = process.native_exit_code();
-  // A handle that is kept would look for the pid again when it goes, and by then the pid may be another's.
-  process.detach();
+void ChildProcess::Impl::exited(bool known, int code) {
+  boost::system::error_code ignored;
+  exit.close(ignored);
   leader_gone = true;
-  status.known = !error;
+  status.known = known;
   if (status.known) {
     status.signalled = WIFSIGNALED(code);
     status.number = status.signalled ? WTERMSIG(code) : WEXITSTATUS(code);
   }
-  if (!group_lives(pid)) return finish(false);
+  if (!group_exists(pid)) return finish(false);
   kill(-pid, SIGTERM);
   kill(-pid, SIGCONT);
   if (!kill_at) kill_at = Steady::now() + kLeftovers;
@@ -338,20 +361,20 @@ void ChildProcess::Impl::end(Duration grace) {
 
 void ChildProcess::Impl::look() {
   if (ended) return;
-  const auto began = Steady::now();
-  if (!group_lives(pid)) return finish(false);
+  const auto before = Steady::now();
+  // Twice: the second look finds whom a dying one has started during the first.
+  if (!group_runs(pid) && !group_runs(pid)) return finish(false);
   const auto now = Steady::now();
-  pause = std::max(pause, kLookShare * (now - began));
   if (now >= *kill_at) {
     kill(-pid, SIGKILL);
     if (!give_up_at) give_up_at = now + kDying;
     if (now >= *give_up_at) return finish(true);
   }
-  look_later();
+  look_later(std::min<Steady::duration>(kRest * (now - before), kLongestRest));
 }
 
-void ChildProcess::Impl::look_later() {
-  timer.expires_after(pause);
+void ChildProcess::Impl::look_later(Steady::duration rest) {
+  timer.expires_after(std::max(pause, rest));
   pause = std::min<Steady::duration>(pause * 2, kLongestLook);
   timer.async_wait([owner = self.lock()](const boost::system::error_code& error) {
     if (!error) owner->impl_->look();

@@ -28,6 +28,11 @@ std::string CogRegistry::args_problem(std::string_view, std::string_view args, s
 void CogRegistry::add(CogInfo info) {
   auto fresh = std::make_shared<const CogInfo>(std::move(info));
   const std::lock_guard lock(mutex_);
+  if (const auto program = programs_.find(fresh->name); program != programs_.end()) {
+    const auto& path = program->second.path;
+    throw CogError("the cog name '" + fresh->name + "' is taken by the process cog of " + path.program +
+                   (path.cog.empty() ? "" : ":" + path.cog) + "; " + fresh->origin + " needs a name of its own: @cog(name=...)");
+  }
   auto [it, added] = entries_.try_emplace(fresh->name);
   auto& entry = it->second;
   if (added) {

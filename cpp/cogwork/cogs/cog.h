@@ -44,8 +44,8 @@ class CogRegistry : public CogLookup {
  public:
   /// Knows what is built in: the command Cog.
   CogRegistry();
-  /// Registering the same origin again replaces it and forgets its crashes; another origin under a name that is taken throws
-  /// CogError naming both (C1).
+  /// Registering the same origin again replaces it and forgets its crashes; another origin under a name that is taken, also by a
+  /// process Cog, throws CogError naming both (C1).
   void add(CogInfo info);
   std::shared_ptr<const CogInfo> find(std::string_view name) const;
   std::vector<std::string> names() const;

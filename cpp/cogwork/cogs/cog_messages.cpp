@@ -70,6 +70,13 @@ bool read_offered(WireReader& reader, OfferedCog& cog, std::string& problem) {
       return reader.ok();
     }
     if (key == "idempotent") return into(cog.defaults.idempotent, reader.boolean());
+    if (key == "on_interrupt") {
+      const auto word = reader.text();
+      for (const auto choice : {OnInterrupt::RETRY, OnInterrupt::FAIL, OnInterrupt::HOLD}) {
+        if (word == name_of(choice)) o.on_interrupt = static_cast<std::int8_t>(choice);
+      }
+      return o.on_interrupt >= 0;
+    }
     if (key == "timeout") return seconds_into(o.timeout, reader) && o.timeout.count() > 0;
     if (key == "retry_delay") return seconds_into(o.retry_delay, reader);
     if (key == "retry_max_delay") return seconds_into(o.retry_max_delay, reader);

@@ -30,7 +30,7 @@ struct Record {
 void wait_until_gone(std::unordered_set<int>& groups, std::chrono::milliseconds most) {
   const auto until = std::chrono::steady_clock::now() + most;
   while (!groups.empty()) {
-    std::erase_if(groups, [](int group) { return !group_lives(group); });
+    std::erase_if(groups, [](int group) { return !group_runs(group); });
     if (groups.empty() || std::chrono::steady_clock::now() >= until) return;
     std::this_thread::sleep_for(std::chrono::milliseconds(5));  // nobody tells that a group is gone that is not one's own child
   }

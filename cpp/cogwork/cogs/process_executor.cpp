@@ -29,7 +29,9 @@ struct ProcessExecutor::Pool {
   boost::asio::steady_timer start_timer, idle_timer;
   Backoff pause = pauses();
   bool pausing = false;
-  std::string version;
+  std::string file, version;
+  std::chrono::steady_clock::time_point used;
+  bool resting = false;  // the idle timer runs
 };
 
 ProcessExecutor::ProcessExecutor(OutcomeSink& sink, ProcessLoop& loop, CogRegistry& cogs, std::string python, Duration grace,
@@ -68,15 +70,14 @@ void ProcessExecutor::serve(Pool& pool) {
 }
 
 std::shared_ptr<CogProcess> ProcessExecutor::choose(Pool& pool) {
-  // C3: the file is looked at for each request; a stat costs a microsecond.
-  Program program;
-  std::string version;
-  try {
-    program = find_program(pool.program, python_);
-    version = file_version(program.file);
-  } catch (const Error&) {  // taken away meanwhile: what runs goes on, and a start says what is wrong
-    version = pool.version;
-  }
+  // C3: the file is looked at for each request; a stat costs a microsecond. Only a changed one is looked at closely.
+  std::string version = file_version(pool.file);
+  if (version.empty() || version != pool.version) try {
+      pool.file = find_program(pool.program, python_).file;
+      version = file_version(pool.file);
+    } catch (const Error&) {  // taken away meanwhile: what runs goes on, and a start says what is wrong
+      version = pool.version;
+    }
   if (version != pool.version) {
     if (!pool.version.empty()) {
       for (const auto& process : std::vector(pool.processes)) process->retire();
@@ -173,11 +174,20 @@ void ProcessExecutor::gone(Pool& pool, const CogProcess* process, const std::str
   if (count_ == 0 && all_gone_) std::exchange(all_gone_, nullptr)();
 }
 
-/// Idle for long: its processes go.
+/// Idle for long: its processes go. The timer is not set anew with each call, but when it finds that there were some.
 void ProcessExecutor::rest(Pool& pool) {
-  pool.idle_timer.expires_after(kIdle);
+  pool.used = std::chrono::steady_clock::now();
+  if (std::exchange(pool.resting, true)) return;
+  wait_idle(pool, kIdle);
+}
+
+void ProcessExecutor::wait_idle(Pool& pool, std::chrono::steady_clock::duration time) {
+  pool.idle_timer.expires_after(time);
   pool.idle_timer.async_wait([&pool](const boost::system::error_code& error) {
     if (error) return;
+    const auto idle = std::chrono::steady_clock::now() - pool.used;
+    if (idle < kIdle) return wait_idle(pool, kIdle - idle);
+    pool.resting = false;
     for (const auto& process : std::vector(pool.processes)) {
       if (process->in_flight() == 0) process->retire();
     }
@@ -209,10 +219,14 @@ void ProcessExecutor::begin(AttemptRequest request) {
       const auto program = flights_.extract(found).mapped().cog_path;
       return sink_.ended(key, not_started("'" + program + "' is not among the cogs that its program holds now"));
     }
+    calls_.fetch_add(1, std::memory_order_relaxed);
     found->second.id = process->execute(
         offered->name, shared,
         [this, key](double fraction, std::string message) { sink_.progressed(key, fraction, Text(message)); },
-        [this, key, weak = std::weak_ptr(process)](CogProcess::End end) { report(key, weak.lock(), std::move(end)); });
+        [this, key, weak = std::weak_ptr(process)](CogProcess::End end) {
+          calls_.fetch_sub(1, std::memory_order_relaxed);
+          report(key, weak.lock(), std::move(end));
+        });
   };
   waiting.fail = [this, key](const std::string& why) {
     if (flights_.erase(key)) sink_.ended(key, not_started(why));
@@ -327,6 +341,7 @@ std::string ProcessExecutor::load(const std::string& cog_path, const std::string
   take(o.retries, given.retries, given.retries >= 0);
   take(o.on_interrupt, given.on_interrupt, given.on_interrupt >= 0);
   take(info.defaults.idempotent, options.defaults.idempotent, options.idempotent_given);
+  if (options.idempotent_given) o.on_interrupt = given.on_interrupt;  // what is said here goes before either word of the program
   cogs_.add_program(std::move(info));
   return {};
 }

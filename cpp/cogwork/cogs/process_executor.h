@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <map>
@@ -42,7 +43,11 @@ class ProcessExecutor final : public Executor {
   /// Ends all processes, and waits until they are gone.
   void close();
 
+  // Any thread.
+  /// Processes that have not gone.
   int processes() const { return count_.load(std::memory_order_relaxed); }
+  /// Calls that run in them, those too whose attempt was closed (X8a).
+  int calls() const { return calls_.load(std::memory_order_relaxed); }
 
  private:
   struct Pool;
@@ -65,6 +70,7 @@ class ProcessExecutor final : public Executor {
   void start_process(Pool& pool);
   void gone(Pool& pool, const CogProcess* process, const std::string& why, bool caused, bool was_ready);
   void rest(Pool& pool);
+  static void wait_idle(Pool& pool, std::chrono::steady_clock::duration time);
   void begin(AttemptRequest request);
   void report(AttemptKey key, const std::shared_ptr<CogProcess>& process, CogProcess::End end);
 
@@ -80,6 +86,7 @@ class ProcessExecutor final : public Executor {
   std::function<void()> all_gone_;
   bool closing_ = false;
   std::atomic<int> count_{0};
+  std::atomic<int> calls_{0};
 };
 
 }  // namespace cogwork

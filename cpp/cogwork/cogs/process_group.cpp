@@ -9,44 +9,52 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <string>
+#include <memory>
+#include <optional>
 
 namespace cogwork {
 namespace {
 
-/// The start of /proc/PID/stat; empty where the process has gone meanwhile.
-std::string stat_of(const char* pid) {
-  const int fd = open((std::string("/proc/") + pid + "/stat").c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return {};
-  std::array<char, 256> bytes;  // the name, of 64 bytes at most, stands before what is asked for
-  const auto size = read(fd, bytes.data(), bytes.size());
-  close(fd);
-  return size > 0 ? std::string(bytes.data(), static_cast<std::size_t>(size)) : std::string();
+struct Process {
+  char state = '?';
+  int group = -1;
+};
+
+/// Nothing where it has gone meanwhile.
+std::optional<Process> read_process(const char* pid) {
+  std::array<char, 64> path;
+  std::snprintf(path.data(), path.size(), "/proc/%s/stat", pid);
+  const int file = open(path.data(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return std::nullopt;
+  std::array<char, 512> text;
+  const auto size = read(file, text.data(), text.size() - 1);
+  close(file);
+  if (size <= 0) return std::nullopt;
+  text[static_cast<std::size_t>(size)] = '\0';
+  // "12 (a name, which may hold anything) S 1 12 ...": state, parent, group.
+  const char* behind = std::strrchr(text.data(), ')');
+  Process process;
+  if (!behind || std::sscanf(behind, ") %c %*d %d", &process.state, &process.group) != 2) return std::nullopt;
+  return process;
 }
 
 }  // namespace
 
-bool group_lives(int group) {
-  if (kill(-group, 0) != 0 && errno != EPERM) return false;
-  DIR* processes = opendir("/proc");
-  if (!processes) return true;  // no way to tell the dead ones
-  bool any = false, lives = false;
-  while (const auto* entry = readdir(processes)) {
+bool group_exists(int group) { return kill(-group, 0) == 0 || errno == EPERM; }
+
+bool group_runs(int group) {
+  if (!group_exists(group)) return false;
+  const std::unique_ptr<DIR, int (*)(DIR*)> all(opendir("/proc"), &closedir);
+  if (!all) return true;
+  bool seen = false;
+  while (const dirent* entry = readdir(all.get())) {
     if (entry->d_name[0] < '1' || entry->d_name[0] > '9') continue;
-    const auto stat = stat_of(entry->d_name);
-    const auto name_end = stat.rfind(") ");  // the name may hold anything, brackets too
-    if (name_end == stat.npos) continue;
-    any = true;
-    char state = 0;
-    int parent = 0, its_group = 0;
-    if (std::sscanf(stat.c_str() + name_end + 2, "%c %d %d", &state, &parent, &its_group) != 3) continue;
-    if (its_group == group && state != 'Z' && state != 'X') {
-      lives = true;
-      break;
-    }
+    const auto process = read_process(entry->d_name);
+    if (!process || process->group != group) continue;
+    if (process->state != 'Z' && process->state != 'X') return true;
+    seen = true;
   }
-  closedir(processes);
-  return lives || !any;
+  return !seen && group_exists(group);  // another /proc than ours, or one that hides the processes of others
 }
 
 }  // namespace cogwork

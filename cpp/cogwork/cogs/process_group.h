@@ -2,8 +2,12 @@
 
 namespace cogwork {
 
-/// Whether a process of the group lives. One that has ended and was not reaped counts for nothing: whoever lost its parent is reaped by
-/// init, and there are inits that do it late, or - in containers - never. Reads /proc once (Linux) where the group exists at all.
-bool group_lives(int group);
+/// Whether the kernel knows a process of that group, be it one that has ended and that nobody has waited for. Costs a microsecond.
+bool group_exists(int group);
+
+/// Whether a process of that group runs. One that has ended stays in its group until its parent has waited for it, and where the parent
+/// is gone too, that is for process 1 to do: some do it once a second, some in containers never. So /proc is looked through, which
+/// takes milliseconds where there are many processes; without it the answer is that of group_exists.
+bool group_runs(int group);
 
 }  // namespace cogwork

@@ -584,6 +584,9 @@ Stats Engine::stats() {
     stats.workers = impl_->jobs.figures();
     stats.check_workers = impl_->checks.figures();
     stats.async_calls = impl_->async_calls.figures();
+    stats.commands = impl_->commands.running();
+    stats.processes = impl_->programs.processes();
+    stats.process_calls = impl_->programs.calls();
     stats.store = impl_->committer->health();  // here, as a close on another thread may take the committer away
     stats.commits = impl_->committer->figures();
     return stats;

@@ -179,6 +179,9 @@ struct Stats {
   Counter labors, tasks, sequences, jobs;  // X12
   std::uint64_t queued_jobs = 0, queued_checks = 0;
   PullQueue::Figures workers, check_workers, async_calls;
+  int commands = 0;       ///< That run as attempts of the command Cog.
+  int processes = 0;      ///< Of process Cogs, whether they have something to do or not.
+  int process_calls = 0;  ///< That run in them, those too whose attempt was closed (X8a).
   StoreHealth store;
   Committer::Figures commits;
   /// Labors that are in the store, not ended, and not taken up; and why (R4).

@@ -141,7 +141,7 @@ std::string write_progress(const Progress& p) {
 
 std::string write_stats(const Stats& s) {
   WireWriter w;
-  w.map(21);
+  w.map(24);
   write_one(w, "labors", s.labors);
   write_one(w, "tasks", s.tasks);
   write_one(w, "sequences", s.sequences);
@@ -149,6 +149,7 @@ std::string write_stats(const Stats& s) {
   write_one(w, "workers", s.workers);
   write_one(w, "check_workers", s.check_workers);
   write_one(w, "async_calls", s.async_calls);
+  w.integer("commands", s.commands).integer("processes", s.processes).integer("process_calls", s.process_calls);
   w.count("queued_jobs", s.queued_jobs)
       .count("queued_checks", s.queued_checks)
       .boolean("degraded", s.store.degraded)

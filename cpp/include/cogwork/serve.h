@@ -535,6 +535,8 @@ class Call {
 // ---- Cogs ----
 
 enum class Kind : std::uint8_t { TEXT, INTEGER, NUMBER, BOOLEAN, LIST, MAP, ANY };
+/// What becomes of a Job whose attempt was executing when the engine died: it is called again, fails, or waits for a person.
+enum class OnInterrupt : std::uint8_t { RETRY, FAIL, HOLD };
 
 /// A Cog of a Program. What is not said is left to the engine.
 class Cog {
@@ -546,8 +548,12 @@ class Cog {
   Cog& description(std::string text) { return set("desc", std::move(text)); }
   Cog& owner(std::string text) { return set("owner", std::move(text)); }
   Cog& tags(Value::List texts) { return set("tags", std::move(texts)); }
-  /// It is safe to run again after a crash.
+  /// It is safe to run again: the same as RETRY. Where on_interrupt is said too, that counts.
   Cog& idempotent(bool is = true) { return set("idempotent", is); }
+  Cog& on_interrupt(OnInterrupt what) {
+    static constexpr const char* kWords[] = {"RETRY", "FAIL", "HOLD"};  // by OnInterrupt
+    return set("on_interrupt", kWords[static_cast<std::size_t>(what)]);
+  }
   /// Defaults of its Jobs; seconds.
   Cog& timeout(double seconds) { return set("timeout", seconds); }
   Cog& retries(int count) { return set("retries", count); }
@@ -671,16 +677,18 @@ class Pool {
 
   /// Throws std::system_error where there is no thread and none can be started.
   void run(std::function<void()> work) {
-    const std::lock_guard lock(mutex_);
-    if (idle_ <= queue_.size() && threads_.size() < most_) {
-      try {
-        threads_.emplace_back([this] { serve(); });
-      } catch (const std::system_error&) {
-        if (threads_.empty()) throw;
+    {
+      const std::lock_guard lock(mutex_);
+      if (idle_ <= queue_.size() && threads_.size() < most_) {
+        try {
+          threads_.emplace_back([this] { serve(); });
+        } catch (const std::system_error&) {
+          if (threads_.empty()) throw;
+        }
       }
+      queue_.push_back(std::move(work));
     }
-    queue_.push_back(std::move(work));
-    changed_.notify_one();
+    changed_.notify_one();  // without the lock, for which whom it wakes would wait again
   }
 
  private:
@@ -842,7 +850,7 @@ class Server {
     try {
       pool.run([this, work = std::move(work)] {
         work();
-        if (--in_flight_ == 0) [[maybe_unused]]
+        if (--in_flight_ == 0 && ending_) [[maybe_unused]]
           const auto written = ::write(waker_, "d", 1);
       });
     } catch (...) {
@@ -948,7 +956,8 @@ class Server {
   Channel channel_;
   int wake_ = -1, waker_ = -1;  // open until the process ends
   std::string buffer_;
-  bool ending_ = false;
+  std::atomic<bool> ending_{
+      false};  // set before in_flight_ is looked at, which the last call does the other way round: one sees the other
   std::atomic<std::size_t> in_flight_{0};
   std::mutex mutex_;
   std::map<std::int64_t, std::shared_ptr<Call>> calls_;

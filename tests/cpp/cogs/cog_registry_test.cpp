@@ -61,6 +61,21 @@ TEST(CogRegistry, C1_AnotherFunctionUnderATakenNameIsRefusedNamingBoth) {
   EXPECT_EQ(registry.find("upgrade")->origin, "edge:upgrade");
 }
 
+TEST(CogRegistry, C1_ANameThatAProcessCogHoldsIsTaken) {
+  CogRegistry registry;
+  ProgramOptions options;
+  options.path = {"./edge", "drain"};
+  registry.set_program_options("drain", options);
+  try {
+    registry.add(cog("drain", "cogs:drain"));
+    FAIL() << "the name is taken";
+  } catch (const CogError& error) {
+    EXPECT_NE(std::string(error.what()).find("./edge:drain"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("cogs:drain"), std::string::npos) << error.what();
+  }
+  EXPECT_EQ(registry.find("drain"), nullptr);
+}
+
 TEST(CogRegistry, X10_CountsCrashesUntilResetOrReplaced) {
   CogRegistry registry;
   registry.count_crash("upgrade");  // unknown: nothing to count

@@ -33,7 +33,7 @@ void wait_for_end_without_reaping(int pid) {
 
 TEST(ProcessGroup, G3aLivesAsLongAsOneOfItsProcesses) {
   const int leader = start("sleep 60 & exec sleep 60");
-  EXPECT_TRUE(group_lives(leader));
+  EXPECT_TRUE(group_runs(leader));
   kill(-leader, SIGKILL);
   wait_for_end_without_reaping(leader);
   waitpid(leader, nullptr, 0);
@@ -43,9 +43,9 @@ TEST(ProcessGroup, G3aDeadProcessesThatNobodyReapsAreGone) {
   const int leader = start("exit 0");
   wait_for_end_without_reaping(leader);
   EXPECT_EQ(kill(-leader, 0), 0) << "the kernel still knows the group";
-  EXPECT_FALSE(group_lives(leader));
+  EXPECT_FALSE(group_runs(leader));
   waitpid(leader, nullptr, 0);
-  EXPECT_FALSE(group_lives(leader));
+  EXPECT_FALSE(group_runs(leader));
 }
 
 }  // namespace

@@ -101,7 +101,7 @@ cogwork::Result start(Call& call) {
 int main() {
   cogwork::Program program;
   program.cog("echo", echo).owner("ops").retries(3).retry_delay(1.5).retry_backoff(2).retry_max_delay(60).concurrency(8);
-  program.cog("raise", throws);
+  program.cog("raise", throws).idempotent().on_interrupt(cogwork::OnInterrupt::FAIL);
   program.cog("large", large).arg("what", Kind::TEXT);
   program.cog("letters", letters);
   program.cog("crowd", crowd);
