@@ -9,4 +9,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   bind_cogs(m);
   bind_storage(m);
   bind_engine(m);
+  bind_history(m);
 }

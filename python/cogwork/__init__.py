@@ -18,6 +18,7 @@ from ._cog import Cog, ContextCog, cog
 from ._command import CommandCog, command
 from ._context import Context
 from ._core import __version__
+from ._doctor import Checkup, doctor
 from ._engine import Engine
 from ._errors import (
     CogError,
@@ -35,6 +36,7 @@ from ._errors import (
 )
 from ._frame import to_frame
 from ._handle import Ack, Changes, LaborHandle, SequenceHandle, TaskHandle
+from ._history import Finding
 from ._model import (
     Attempt,
     AttemptStatus,
@@ -83,6 +85,7 @@ __all__ = [
     "Change",
     "ChangeKind",
     "Changes",
+    "Checkup",
     "Client",
     "Cog",
     "CogError",
@@ -95,6 +98,7 @@ __all__ = [
     "EngineClosed",
     "EngineInfo",
     "Failure",
+    "Finding",
     "HistoryRow",
     "Hold",
     "Issue",
@@ -135,6 +139,7 @@ __all__ = [
     "cog",
     "command",
     "connect",
+    "doctor",
     "open_store",
     "process_cog",
     "register_store",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _codec, _core
 from ._errors import EngineClosed
+from ._history import Moment
 from ._model import Change, Duration, Labor, Sequence, Signal, State, Task
 from ._progress import Progress
 from ._waiting import Origin, in_thread, wait_async, wait_for
@@ -200,6 +201,11 @@ class LaborHandle(Handle):
     def changes(self, since: int | None = None) -> Changes:
         """Every change of state from now on, or after the change numbered `since`; ends with the Labor. For `for` and `async for`."""
         return self._engine.changes(self.id, since)
+
+    def at(self, when: Moment) -> Labor:
+        """The Labor as it stood at an aware datetime, or right after the change of that number (D7). Raises ValueError where the datetime has
+        no time zone, or there was no such Labor or change yet."""
+        return self._engine.at(self.id, when)
 
     def progress(self) -> Progress:
         """How far it is, what is in flight, what was lost, and why nothing moves if nothing does."""

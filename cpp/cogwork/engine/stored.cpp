@@ -5,8 +5,9 @@
 
 namespace cogwork {
 
-Progress stored_progress(Storage& store, const Id& labor) {
-  const auto stored = store.read_labor(labor, true);
+Progress stored_progress(Storage& store, const Id& labor) { return progress_of(store.read_labor(labor, true)); }
+
+Progress progress_of(const Labor& stored) {
   auto p = outline_of(stored);
   for (const auto& sequence : stored.sequences) {
     auto& t = p.tasks[sequence.task];

@@ -49,7 +49,7 @@ class Refused(CogworkError):
     """What the shell itself has to object: to what was typed, or to the script that was named."""
 
 
-_ORDER = ("run", "serve", "ls", "show", "watch", "history", "start", "pause", "resume", "stop")
+_ORDER = ("run", "serve", "ls", "show", "watch", "history", "doctor", "start", "pause", "resume", "stop")
 
 
 class _Commands(TyperGroup):

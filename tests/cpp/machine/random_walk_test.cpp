@@ -346,6 +346,7 @@ TEST(RandomWalk, D7_TheTreeAtEveryChangeIsTheOneThatWasRecorded) {
     w.go(400);
     w.drain();
     const auto rows = as_rows(d.durable.labor, d.durable.history);
+    for (const auto& what : d.faults) ADD_FAILURE() << "seed " << seed << ": " << what;
     for (const auto& found : check_replay(d.durable.labor, rows, 5)) ADD_FAILURE() << found.what;
     std::uint64_t number = UINT64_MAX;
     for (const auto& past : pasts) {

@@ -114,6 +114,9 @@ class MachineDriver {
     if (effects_.labor_ended != (has_ended(labor().state) && !has_ended(before)))
       fault("X1: labor_ended is not said when it is so");
     for (auto& broken : broken_invariants(machine)) faults.push_back(std::move(broken));
+    if (lives_by_the_step) {
+      for (auto& broken : broken_at_rest(machine.labor())) faults.push_back("at rest: " + std::move(broken));
+    }
     gather();
     if (lives_by_the_step) make_commit();
   }
