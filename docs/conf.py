@@ -30,7 +30,7 @@ nitpick_ignore_regex = [
 
 navigation = {
     "": ["quickstart", "concepts", "examples"],
-    "Guides": ["writing-cogs", "writing-stores", "shell", "notebook"],
+    "Guides": ["writing-cogs", "writing-stores", "shell", "history", "notebook"],
     "Reference": [
         "signals",
         "rules",
