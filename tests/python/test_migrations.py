@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import pathlib
 import shutil
-import sqlite3
 
 import pytest
 
 import cogwork as cw
 from cogwork.cli._json import plain
+
+pytestmark = pytest.mark.filterwarnings("ignore::cogwork.CogworkWarning")  # Labors that are left, as they should be
 
 DATA = pathlib.Path(__file__).parent.parent / "data"
 FILES = sorted(DATA.glob("schema-*.db"))
@@ -44,8 +45,7 @@ def includes(found: object, kept: object) -> bool:
 
 
 def version_of(path: pathlib.Path) -> int:
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
-        return db.execute("PRAGMA user_version").fetchone()[0]
+    return cw.doctor(path).version
 
 
 def test_there_is_a_file_of_each_version(tmp_path):
@@ -71,11 +71,12 @@ def test_t5_an_engine_brings_a_file_up_to_date_and_nothing_is_lost(kept, tmp_pat
 def test_r1_a_reader_reads_it_or_says_what_to_do_and_changes_nothing(kept, tmp_path):
     path, expected = kept
     before = path.read_bytes()
-    try:
+    if before[60:64] != max(FILES).read_bytes()[60:64]:  # user_version, in the header
+        with pytest.raises(cw.StorageError, match="open it once with an engine"):
+            cw.open_store(path)
+    else:
         with cw.open_store(path) as store:
             assert includes(held(store), expected)
-    except cw.StorageError as error:
-        assert "open it once with an engine" in str(error)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["labors.db"]
 
