@@ -78,7 +78,9 @@ def test_a_sound_file(path):
     assert bytes_in(path.parent) == before, "it changes nothing, and makes no file"
 
     said = shell(path)
-    assert said.returncode == 0 and "sound" in said.stdout and "2 Labors" in said.stdout, said
+    assert said.returncode == 0, said
+    assert "sound" in said.stdout, said
+    assert "2 Labors" in said.stdout, said
     told = json.loads(shell(path, "--json").stdout)
     assert told["fine"] is True
     assert told["findings"] == []
@@ -99,7 +101,8 @@ def test_while_an_engine_works_on_it(tmp_path):
         handle.wait()
         assert looked > 0
         said = shell(path)
-        assert said.returncode == 0 and f"process {os.getpid()}" in said.stdout, said
+        assert said.returncode == 0, said
+        assert f"process {os.getpid()}" in said.stdout, said
 
 
 def test_after_an_engine_died(path):
@@ -166,7 +169,9 @@ def test_a_truncated_file(path):
         found = findings(path)
         assert any("damaged" in what for what in found["file"]), found
         said = shell(path)
-        assert said.returncode == 1 and "damaged" in said.stdout and "restore a copy" in said.stdout, said
+        assert said.returncode == 1, said
+        assert "damaged" in said.stdout, said
+        assert "restore a copy" in said.stdout, said
         assert path.read_bytes() == before
 
 
@@ -229,7 +234,9 @@ def test_what_is_no_store_is_said_clearly(path, make, words):
     with pytest.raises(cw.StorageError, match=words):
         cw.doctor(path)
     said = shell(path)
-    assert said.returncode == 2 and words in said.stderr and "Traceback" not in said.stderr, said
+    assert said.returncode == 2, said
+    assert words in said.stderr, said
+    assert "Traceback" not in said.stderr, said
     assert said.stdout == ""
 
 

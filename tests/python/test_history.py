@@ -320,9 +320,9 @@ def test_g9_every_signal_says_who_when_and_why_refused_ones_too(tmp_path):
         with pytest.raises(cw.SignalNotAllowed):
             handle.stop(interrupt=True, by="dan", note="too late")
         task.stop(by="dan", note="too late as well").wait(10)
-    with cw.connect(path) as client:  # with no engine, one that is refused is recorded all the same
-        with pytest.raises(cw.SignalNotAllowed):
-            client.handle(done.id).pause(by="fay", note="nobody is there")
+    # With no engine, one that is refused is recorded all the same.
+    with cw.connect(path) as client, pytest.raises(cw.SignalNotAllowed):
+        client.handle(done.id).pause(by="fay", note="nobody is there")
     with cw.open_store(path) as store:
         signals = [c for c in store.changes(done.id) if c.kind == cw.ChangeKind.SIGNAL]
         told = [(c.signal.name, c.by, c.note, c.refused) for c in signals]

@@ -94,7 +94,7 @@ def _labor(reads: Reads, head: str, db: str) -> Labor:
 
 def _ids(reads: Reads, prefix: str) -> list[str]:
     """Ids that begin so. A store has an index of them: none of its Labors is read."""
-    store: Storage = reads if isinstance(reads, Storage) else getattr(reads, "store")  # noqa: B009
+    store: Storage = getattr(reads, "store", reads)
     return store.ids(prefix)
 
 
