@@ -146,9 +146,10 @@ def test_what_was_done_to_a_file_is_named(path, statement, kind, words):
     assert any(words in what for what in found.get(kind, [])), found
     said = shell(path)
     assert said.returncode == 1, said
-    assert "problem" in said.stdout and "to do" in said.stdout and words[:20] in " ".join(said.stdout.split()), (
-        said.stdout
-    )
+    printed = " ".join(said.stdout.split())
+    assert "problem" in printed, printed
+    assert "to do" in printed, printed
+    assert words[:20] in printed, printed
 
 
 def test_what_is_wrong_as_json(path):
