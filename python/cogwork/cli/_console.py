@@ -43,21 +43,24 @@ class Lines:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._write = console.file.write
         self._marks: dict[str, tuple[str, str]] = {}
 
     def put(self, parts: list[tuple[str, str]]) -> None:
+        line = []
         for text, style in parts:
-            before, after = self._mark(style) if text else ("", "")
-            self._console.file.write(f"{before}{text}{after}")
-        self._console.file.write("\n")
+            if text:
+                before, after = self._marks.get(style) or self._mark(style)
+                line += (before, text, after)
+        line.append("\n")
+        self._write("".join(line))
 
     def _mark(self, style: str) -> tuple[str, str]:
-        if style not in self._marks:
-            with self._console.capture() as capture:
-                self._console.print(Text("-", style=style), end="")
-            before, _, after = capture.get().partition("-")
-            self._marks[style] = before, after
-        return self._marks[style]
+        with self._console.capture() as capture:
+            self._console.print(Text("-", style=style), end="")
+        before, _, after = capture.get().partition("-")
+        self._marks[style] = before, after
+        return before, after
 
 
 def headers(*words: str) -> list[Text]:
