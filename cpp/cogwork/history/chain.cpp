@@ -62,10 +62,12 @@ class Chain {
       return "it follows another row than the one before it: rows were moved, or one was put between";
     }
     if (auto damage = damage_of(row); !damage.empty()) return damage;
+    const std::uint64_t next = i == 0 ? 1 : rows_[i - 1].first + rows_[i - 1].count;
+    const bool gap = row.first != next;  // in which other Labors' rows may lie, or rows of this one that are gone
     if (i == 0)
-      return "it is not the first row that was written, or was changed: rows before it are missing, or its contents are others";
+      return gap ? "it is not as the first row was written: it was changed, or rows before it are missing" : "it was changed";
     return "it does not follow from the row of change " + std::to_string(rows_[i - 1].first) +
-           ": it was changed, or rows between are missing";
+           (gap ? ": it was changed, or rows between are missing" : ", which it stands right behind: it was changed");
   }
 
   /// The number under which the row's contents were written, where it is that of another row that does not fit.
