@@ -163,6 +163,10 @@ class Replay {
     switch (object.kind) {
       case ObjectKind::LABOR:
         move_to(labor_, change);
+        // R2: a hold that no signal brought shows in the state that it leads to.
+        if (change.to == State::ADMIN_PAUSED && !holds_rank(labor_.holds, Rank::ADMIN)) {
+          take_hold(labor_.holds, {Rank::ADMIN, change.at, change.by, change.note});
+        }
         labor_.reason = change.reason;
         return;
       case ObjectKind::TASK: {
