@@ -47,7 +47,7 @@ class Lines:
         self._marks: dict[str, tuple[str, str]] = {}
 
     def put(self, parts: list[tuple[str, str]]) -> None:
-        line = []
+        line: list[str] = []
         for text, style in parts:
             if text:
                 before, after = self._marks.get(style) or self._mark(style)

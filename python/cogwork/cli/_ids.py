@@ -11,7 +11,7 @@ import typer
 
 from .._errors import CogworkError, NotFound, StorageError
 from .._model import Job, Labor, LaborFilter, Sequence, Task, did_you_mean
-from .._storage import BuiltinStorage, Storage, open_store
+from .._storage import BuiltinStorage, open_store
 from .._text import shown
 from ._app import Refused
 
@@ -94,8 +94,9 @@ def _labor(reads: Reads, head: str, db: str) -> Labor:
 
 def _ids(reads: Reads, prefix: str) -> list[str]:
     """Ids that begin so. A store has an index of them: none of its Labors is read."""
-    store: Storage = getattr(reads, "store", reads)
-    return store.ids(prefix)
+    store: Any = getattr(reads, "store", reads)
+    found: list[str] = store.ids(prefix)
+    return found
 
 
 def _by_whole_id(reads: Reads, id: str) -> Address:
