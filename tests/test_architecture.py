@@ -11,11 +11,12 @@ ROOT = pathlib.Path(__file__).parent.parent
 ROOMS = {
     "base": set(),
     "model": {"base"},
+    "history": {"base", "model"},
     "machine": {"base", "model"},
     "storage": {"base", "model"},
     "cogs": {"base", "model"},
     "simulation": {"base", "model", "machine"},
-    "engine": {"base", "model", "machine", "storage", "cogs", "simulation"},
+    "engine": {"base", "model", "history", "machine", "storage", "cogs", "simulation"},
 }
 
 

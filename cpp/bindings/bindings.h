@@ -27,6 +27,7 @@ void bind_cogs(py::module_& m);
 void bind_storage(py::module_& m);
 void bind_engine(py::module_& m);
 void bind_testing(py::module_& m);
+void bind_history(py::module_& m);
 
 /// An id that a user gave. Throws NotFound, so that a mistyped one reads like an unknown one.
 inline Id to_id(const std::string& text) {

@@ -10,4 +10,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   bind_storage(m);
   bind_engine(m);
   bind_testing(m);
+  bind_history(m);
 }

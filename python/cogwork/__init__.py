@@ -18,6 +18,7 @@ from ._cog import Cog, ContextCog, cog
 from ._command import CommandCog, command
 from ._context import Context
 from ._core import __version__
+from ._doctor import Checkup, doctor
 from ._engine import Engine
 from ._errors import (
     CogError,
@@ -35,6 +36,7 @@ from ._errors import (
 )
 from ._frame import to_frame
 from ._handle import Ack, Changes, LaborHandle, SequenceHandle, TaskHandle
+from ._history import Finding
 from ._latch import Executing, Latch
 from ._logs import LogLine, Logs
 from ._model import (
@@ -86,6 +88,7 @@ __all__ = [
     "Change",
     "ChangeKind",
     "Changes",
+    "Checkup",
     "Client",
     "Cog",
     "CogError",
@@ -100,6 +103,7 @@ __all__ = [
     "EngineInfo",
     "Executing",
     "Failure",
+    "Finding",
     "HeldJob",
     "HistoryRow",
     "Hold",
@@ -144,6 +148,7 @@ __all__ = [
     "cog",
     "command",
     "connect",
+    "doctor",
     "open_store",
     "process_cog",
     "register_store",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import _codec, _core
 from ._errors import EngineClosed
 from ._feed import Feed
+from ._history import Moment
 from ._logs import Logs
 from ._model import Change, Duration, Labor, Sequence, Signal, State, Task
 from ._progress import HeldJob, Progress
@@ -209,6 +210,11 @@ class LaborHandle(Handle):
         `LogLine.dropped`).
         """
         return Logs(self._engine._core.logs(self.id, since))
+
+    def at(self, when: Moment) -> Labor:
+        """The Labor as it stood at an aware datetime, or right after the change of that number (D7). Raises ValueError where the datetime has
+        no time zone, or there was no such Labor or change yet."""
+        return self._engine.at(self.id, when)
 
     def progress(self) -> Progress:
         """How far it is, what is in flight, what was lost, and why nothing moves if nothing does."""

@@ -13,6 +13,7 @@ from . import _storage
 from ._codec import by_whom, encode_filter, text_of
 from ._errors import CogworkError, NotFound
 from ._handle import Ack, Changes, LaborHandle
+from ._history import Finding, Moment
 from ._latch import Latch, criteria, latches_from
 from ._model import Decision, Duration, Job, Labor, LaborFilter, Sequence, Signal, State, Task, did_you_mean
 from ._progress import Progress, Stats, progress_from, stats_from
@@ -166,6 +167,19 @@ class Steering:
     def read_job(self, id: str, full: bool = True) -> Job:
         """A Job; full=False: without args and output. NotFound."""
         return self._store.read_job(id_of(id), full)
+
+    def at(self, id: str, when: Moment) -> Labor:
+        """A Labor as it stood (D7), rebuilt from its history. when: an aware datetime, or the number of a change, right after which it is.
+        Of checks in rounds that passed only the latest are known (X11).
+
+        Raises NotFound; ValueError where the datetime has no time zone, or there was no such Labor or change yet.
+        """
+        return self._store.at(id_of(id), when)
+
+    def verify(self, id: str | None = None) -> list[Finding]:
+        """Follows the history of a Labor, or of all, from hash to hash and to the tree that is stored, and names what was changed, removed
+        or moved by hand (D7). Empty: nothing is wrong."""
+        return self._store.verify(None if id is None else id_of(id))
 
     def changes(self, id: str | None = None, since: int | None = None) -> Changes:
         """Every change of state as it becomes durable: of one Labor until it ends, or of all until the engine closes.

@@ -15,6 +15,7 @@ import msgspec
 
 from . import _codec, _core
 from ._errors import CogworkError, NotFound, StorageError, StoreInUse
+from ._history import Finding, Moment, labor_at, verify
 from ._model import Change, Job, Labor, LaborFilter, Sequence, Task, did_you_mean
 from ._search import SearchResult
 
@@ -179,6 +180,20 @@ class Storage(Reader, Writer, Searcher):
         for row in self.history(labor_id):
             link = row.link
         return link
+
+    def ids(self, prefix: str = "", most: int = 2**31) -> list[str]:
+        """The ids of Labors that begin with `prefix`, in their order, at most `most`."""
+        return _core.labor_ids(core_store(self), prefix.lower(), most)
+
+    def at(self, id: str, when: Moment) -> Labor:
+        """A Labor as it stood at an aware datetime, or right after the change of that number: the tree, rebuilt from the history (D7).
+        NotFound; ValueError where there was no such Labor yet, or `when` names no moment."""
+        return labor_at(core_store(self), id, when)
+
+    def verify(self, id: str | None = None) -> list[Finding]:
+        """Follows the history of a Labor, or of all, and says which rows were changed, removed or moved, and where it does not lead to what
+        is stored (D7). Empty: nothing is wrong."""
+        return verify(core_store(self), id)
 
     def name(self) -> str:
         """How the store is called in messages."""

@@ -291,8 +291,11 @@ def test_an_ambiguous_id_says_which_there_are(folder, monkeypatch):
     labors = [cw.Labor(f"l{n}", id=f"abcd{n}") for n in range(3)]
 
     class Reads:
-        def search(self, filter):
-            return iter(labors)
+        def ids(self, prefix):
+            return [labor.id for labor in labors if labor.id.startswith(prefix)]
+
+        def read_labor(self, id, full=True):
+            return next(labor for labor in labors if labor.id == id)
 
     with pytest.raises(cw.CogworkError, match="beginning of 3 ids; type more of it:\n  abcd0  NOT_STARTED  l0\n"):
         _ids.find(Reads(), "abc", "x.db")
@@ -494,3 +497,43 @@ def test_errors_are_one_message_on_stderr(folder):
 
 def test_the_version():
     assert call("--version") == f"cogwork {cw.__version__}\n"
+
+
+# ---- looking back ----
+
+
+def test_d7_show_at_is_the_labor_as_it_stood(ran):
+    short = ran.id[:8]
+    first = ran["canary"].sequences[0]
+    at = (first.started + (first.ended - first.started) / 2).isoformat()
+    said = call("show", short, "--at", at)
+    assert "as it stood at" in said
+    assert "RUNNING" in said
+    assert "COMPLETED" not in said
+    assert f"{first.target}" in said, "what was in flight"
+    told = json.loads(call("show", short, "--at", at, "--json"))
+    assert (told["state"], told["tasks"][1]["state"]) == ("RUNNING", "NOT_STARTED")
+    told = json.loads(call("show", f"{short}/canary", "--at", "0", "--json"))
+    assert told["state"] == "NOT_STARTED"
+    part = call("show", f"{short}/canary/{first.target}", "--at", at)
+    assert "executing" in part
+    assert call("show", short, "--at", "0").count("NOT_STARTED") > 0
+    assert "is no moment" in call("show", short, "--at", "soon", status=2)
+    assert "was not there yet" in call("show", short, "--at", "2001-01-01", status=2)
+    assert "there is no change 999999" in call("show", short, "--at", "999999", status=2)
+
+
+def test_history_in_colours_has_the_words_of_the_plain_one(ran):
+    import io
+
+    from rich.console import Console
+
+    from cogwork.cli._console import Lines
+
+    parts = [("10:02:11.000  ", "dim"), ("RUNNING  ", "cyan"), ("h[0]-1", ""), ("", "yellow")]
+    plain, coloured = io.StringIO(), io.StringIO()
+    Lines(Console(file=plain)).put(parts)
+    Lines(Console(file=coloured, force_terminal=True, color_system="standard")).put(parts)
+    assert plain.getvalue() == "10:02:11.000  RUNNING  h[0]-1\n"
+    assert "\x1b[36mRUNNING  \x1b[0m" in coloured.getvalue()
+    assert "h[0]-1" in coloured.getvalue()

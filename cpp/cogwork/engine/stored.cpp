@@ -16,8 +16,9 @@ bool is_stopping(const Labor& labor, const Job& job) {
 
 }  // namespace
 
-Progress stored_progress(Storage& store, const Id& labor) {
-  const auto stored = store.read_labor(labor, true);
+Progress stored_progress(Storage& store, const Id& labor) { return progress_of(store.read_labor(labor, true)); }
+
+Progress progress_of(const Labor& stored) {
   auto p = outline_of(stored);
   for (const auto& latch : read_latches(store)) {
     if (!has_ended(stored.state) && !is_set(latch.lifted) && matches(latch, stored)) p.latches.push_back(latch);

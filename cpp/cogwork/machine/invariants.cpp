@@ -10,12 +10,15 @@ using RunPhase = LaborMachine::RunPhase;
 /// Walks the whole tree once. Texts are made only where something is broken: the walks call this after each of millions of steps.
 class Checker {
  public:
-  explicit Checker(const LaborMachine& machine) : m_(machine), l_(machine.labor()) {}
+  explicit Checker(const LaborMachine& machine) : m_(&machine), l_(machine.labor()), executing_(machine.executing()) {}
+  explicit Checker(const Labor& at_rest) : m_(nullptr), l_(at_rest) {
+    for (const auto& job : l_.jobs) executing_ += executes(job) ? 1 : 0;
+  }
 
   std::vector<std::string> run() {
     for (std::uint32_t t = 0; t < l_.tasks.size(); ++t) task(t);
     for (std::uint32_t j = 0; j < l_.jobs.size(); ++j) job(j);
-    runs();
+    if (m_) runs();
     labor();
     return std::move(broken_);
   }
@@ -34,12 +37,30 @@ class Checker {
            s != AttemptStatus::STOPPED;
   }
 
+  /// The highest of the object's own holds and those above it.
+  Rank rank_in_force(ObjectRef object) const {
+    if (m_) return m_->rank_in_force(object);
+    Rank rank = Rank::NONE;
+    const auto look = [&rank](const Holds& own) {
+      if (!own.empty()) rank = std::max(rank, own.back().rank);
+    };
+    look(l_.holds);
+    if (object.kind == ObjectKind::TASK) look(l_.tasks[object.index].holds);
+    if (object.kind == ObjectKind::SEQUENCE) {
+      look(l_.sequences[object.index].holds);
+      look(l_.tasks[l_.sequences[object.index].task].holds);
+    }
+    return rank;
+  }
+
   /// G4, G5a: a state shows the rank in force, and PAUSING only while something executes.
   void shows(ObjectRef object, State state, bool executing) {
     if (!is_under_way(state) || state == State::STOPPING) return;
-    const Rank rank = m_.rank_in_force(object);
+    const Rank rank = rank_in_force(object);
     const State wanted = rank == Rank::NONE ? State::RUNNING : executing ? State::PAUSING : paused_state(rank);
-    expect(state == wanted, "G5a", object, "does not show what holds it");
+    // G8: what weighs on a Labor at crisis rank from above it is not in its rows.
+    const bool may_be_latched = !m_ && (state == State::CRISIS_PAUSED || (state == State::PAUSING && executing));
+    expect(state == wanted || may_be_latched, "G5a", object, "does not show what holds it");
   }
 
   template <typename Object>
@@ -69,7 +90,7 @@ class Checker {
     for (std::uint32_t j = 0; j < s.job_count; ++j) {
       const auto& job = l_.jobs[s.first_job + j];
       if (executes(job)) ++open;
-      if (m_.run_of(s.first_job + j)) ++at_work;
+      if (m_ && m_->run_of(s.first_job + j)) ++at_work;
       // Jobs in order: what has begun stands behind nothing that has not completed.
       expect(job.state == State::NOT_STARTED || completed == j, "X7", ref, "began a Job before the one before it completed");
       if (job.state == State::COMPLETED) ++completed;
@@ -77,7 +98,9 @@ class Checker {
       if (job.state == State::STOPPED) ++stopped;
     }
     expect(open <= 1, "M1", ref, "has two attempts at once");
-    expect(at_work == (is_under_way(s.state) ? 1u : 0u), "X7", ref, "has not one Job at work while it is under way, and none else");
+    if (m_)
+      expect(at_work == (is_under_way(s.state) ? 1u : 0u), "X7", ref,
+             "has not one Job at work while it is under way, and none else");
     expect(open == 0 || s.state == State::RUNNING || s.state == State::PAUSING || s.state == State::STOPPING, "G4", ref,
            "executes");
     expect(open == 0 || is_under_way(t.state), "G4", {ObjectKind::TASK, task_index}, "has something executing below it");
@@ -149,9 +172,11 @@ class Checker {
     if (unstarted(t.state)) expect(t.reason == Reason::NO_FAILURE && t.failures == 0, "X1", ref, "has results before it began");
     if (is_under_way(t.state)) {
       ++tasks_under_way_;
-      expect(m_.current_task() == index, "M1", ref, "is not the current one");
-      expect(m_.sequences_under_way() == under_way, "X3", ref, "has miscounted what runs");
-      shows(ref, t.state, m_.executing() > 0);
+      if (m_) {
+        expect(m_->current_task() == index, "M1", ref, "is not the current one");
+        expect(m_->sequences_under_way() == under_way, "X3", ref, "has miscounted what runs");
+      }
+      shows(ref, t.state, executing_ > 0);
       goes_on(ref, t, under_way, started, over, check_failed);
       if (has_ended(l_.state)) expect(false, "X1", ref, "outlives its Labor");
     }
@@ -162,16 +187,16 @@ class Checker {
 
   /// What is due has begun: nothing is left to somebody's next input (design: nothing polls).
   void goes_on(ObjectRef ref, const Task& t, std::uint32_t under_way, std::uint32_t started, bool over, bool check_failed) {
-    if (t.state == State::STOPPING) expect(m_.executing() > 0, "G6", ref, "is not ended although nothing executes");
-    if (check_failed) expect(m_.executing() > 0, "X6", ref, "is not ended although nothing executes");
-    if (t.state != State::RUNNING || m_.closing()) return;
-    if (m_.phase() == LaborMachine::Phase::ROLLING && !over && !check_failed && t.reason == Reason::NO_FAILURE &&
+    if (t.state == State::STOPPING) expect(executing_ > 0, "G6", ref, "is not ended although nothing executes");
+    if (check_failed) expect(executing_ > 0, "X6", ref, "is not ended although nothing executes");
+    if (!m_ || t.state != State::RUNNING || m_->closing()) return;
+    if (m_->phase() == LaborMachine::Phase::ROLLING && !over && !check_failed && t.reason == Reason::NO_FAILURE &&
         started < t.sequence_count && under_way < static_cast<std::uint64_t>(t.concurrency.number)) {
       const bool waits_for_strict =
           t.strict && t.tolerated_failures.number >= 0 && std::int64_t{t.failures} + under_way > t.tolerated_failures.number;
       expect(waits_for_strict, "X3", ref, "has room for a Sequence, and starts none");
     }
-    expect(!m_.runs().empty() || m_.next_wake(), "X1", ref, "is stuck");
+    expect(!m_->runs().empty() || m_->next_wake(), "X1", ref, "is stuck");
   }
 
   void job(std::uint32_t index) {
@@ -229,25 +254,27 @@ class Checker {
 
   /// R2: held is who must be decided about, and nobody else; and then the Labor is held, too.
   void held(ObjectRef ref, const Job& j) {
-    const auto* run = m_.run_of(ref.index);
-    const bool waits = run && run->phase == RunPhase::HELD;
-    expect(waits == j.held && m_.held().contains(ref.index) == j.held, "R2", ref,
-           "is held, and its run is not, or the other way round");
+    if (m_) {
+      const auto* run = m_->run_of(ref.index);
+      const bool waits = run && run->phase == RunPhase::HELD;
+      expect(waits == j.held && m_->held().contains(ref.index) == j.held, "R2", ref,
+             "is held, and its run is not, or the other way round");
+    }
     if (j.state == State::RUNNING && holds_on_interrupt(j) && j.attempts.back().status == AttemptStatus::INTERRUPTED)
       expect(j.held == (j.attempts.back().decision == Decision::NONE), "R2", ref, "is held and decided, or neither");
     if (!j.held) return;
     expect(j.state == State::RUNNING && j.attempts.back().status == AttemptStatus::INTERRUPTED, "R2", ref, "is held for nothing");
     expect(std::any_of(l_.holds.begin(), l_.holds.end(), [](const Hold& hold) { return hold.rank == Rank::ADMIN; }), "R2", ref,
            "is held, and its Labor is not");
-    expect(m_.executing() == 0, "R2", ref, "is held while something of its Labor executes");
+    expect(executing_ == 0, "R2", ref, "is held while something of its Labor executes");
   }
 
   void runs() {
-    const auto wake = m_.next_wake();
-    for (const auto& run : m_.runs()) {
+    const auto wake = m_->next_wake();
+    for (const auto& run : m_->runs()) {
       const ObjectRef ref{ObjectKind::JOB, run.job};
       const auto& j = l_.jobs[run.job];
-      expect(m_.run_of(run.job) == &run, "X13", ref, "has two runs");
+      expect(m_->run_of(run.job) == &run, "X13", ref, "has two runs");
       const bool called = run.phase == RunPhase::OPENING || run.phase == RunPhase::HANDED;
       expect(called == executes(j), "X13", ref, "has an attempt that does not fit where it stands");
       expect((run.phase != RunPhase::DELAY && !(run.phase == RunPhase::HANDED && run.ending == LaborMachine::Ending::NO)) ||
@@ -257,7 +284,7 @@ class Checker {
       if (run.phase == RunPhase::OPENING) expect(above == State::RUNNING, "G3", ref, "is about to begin below what is held");
       if (run.phase != RunPhase::WAITING) continue;
       // It waits because it is held, and for nothing else.
-      expect(m_.closing() || above == State::PAUSING || is_paused(above), "X13", ref, "waits for nothing");
+      expect(m_->closing() || above == State::PAUSING || is_paused(above), "X13", ref, "waits for nothing");
     }
   }
 
@@ -265,37 +292,40 @@ class Checker {
     const ObjectRef ref;
     times(ref, l_);
     holds(ref, l_.holds);
-    expect(open_ == m_.executing(), "X12", ref, "has miscounted its open attempts");
+    expect(open_ == executing_, "X12", ref, "has miscounted its open attempts");
     expect(tasks_under_way_ <= 1, "M1", ref, "has two Tasks under way");
-    shows(ref, l_.state, m_.executing() > 0);
+    shows(ref, l_.state, executing_ > 0);
     const Task* failed = nullptr;
     for (const auto& t : l_.tasks) {
       if (t.state == State::FAILED) failed = &t;
     }
-    if (m_.latched()) {
-      expect(m_.rank_in_force(ref) == Rank::CRISIS, "G8", ref, "is under a latch, and not held by it");
+    if (m_ && m_->latched()) {
+      expect(m_->rank_in_force(ref) == Rank::CRISIS, "G8", ref, "is under a latch, and not held by it");
       expect(l_.state != State::RUNNING, "G8", ref, "runs under a latch");
     }
     if (has_ended(l_.state)) {
-      expect(m_.runs().empty() && !m_.next_wake() && m_.pending_acks() == 0 && open_ == 0, "X1", ref, "has left something to do");
+      const bool done = !m_ || (m_->runs().empty() && !m_->next_wake() && m_->pending_acks() == 0);
+      expect(done && open_ == 0, "X1", ref, "has left something to do");
       expect((l_.state == State::FAILED) == (failed != nullptr), "G7", ref, "does not fail with its Task");
       expect(l_.reason == (failed ? failed->reason : Reason::NO_FAILURE), "X1", ref, "has not its Task's reason");
-      const State last = l_.tasks.back().state;
+      const State last = l_.tasks.empty() ? l_.state : l_.tasks.back().state;
       if (l_.state == State::COMPLETED) expect(last == State::COMPLETED, "X1", ref, "has not completed its Tasks");
       if (l_.state == State::STOPPED) expect(last == State::STOPPED || unstarted(last), "G7", ref, "was not really stopped");
       return;
     }
     expect(l_.reason == Reason::NO_FAILURE && !failed, "X1", ref, "should have ended");
     if (unstarted(l_.state)) {
-      expect(m_.runs().empty() && !m_.next_wake() && tasks_under_way_ == 0, "S5", ref, "does something before it is started");
+      const bool idle = !m_ || (m_->runs().empty() && !m_->next_wake());
+      expect(idle && tasks_under_way_ == 0, "S5", ref, "does something before it is started");
       return;
     }
     if (l_.state == State::STOPPING) expect(open_ > 0, "G6", ref, "is not ended although nothing executes");
-    if (l_.state == State::RUNNING && !m_.closing()) expect(tasks_under_way_ == 1, "X1", ref, "has entered no Task");
+    if (m_ && l_.state == State::RUNNING && !m_->closing()) expect(tasks_under_way_ == 1, "X1", ref, "has entered no Task");
   }
 
-  const LaborMachine& m_;
+  const LaborMachine* m_;  // none of a tree at rest
   const Labor& l_;
+  std::uint32_t executing_ = 0;
   std::uint32_t open_ = 0;
   std::uint32_t tasks_under_way_ = 0;
   std::vector<std::string> broken_;
@@ -304,5 +334,7 @@ class Checker {
 }  // namespace
 
 std::vector<std::string> broken_invariants(const LaborMachine& machine) { return Checker(machine).run(); }
+
+std::vector<std::string> broken_at_rest(const Labor& labor) { return Checker(labor).run(); }
 
 }  // namespace cogwork

@@ -11,4 +11,8 @@ namespace cogwork {
 /// Labor: for tests. A broken one is a fault of the machine, never of its input.
 std::vector<std::string> broken_invariants(const LaborMachine& machine);
 
+/// The same of a tree as it is stored: what it says of itself, without what a machine keeps beside it. Between two commits it is that of a
+/// machine between two steps. The indexes of its rows must lead to rows.
+std::vector<std::string> broken_at_rest(const Labor& labor);
+
 }  // namespace cogwork

@@ -142,6 +142,15 @@ class MemoryStore final : public Storage {
     return found == rows_of_.end() ? std::array<std::uint8_t, 16>{} : history_.at(found->second.back()).link;
   }
 
+  Account read_account(const Id& id) override {
+    const std::shared_lock lock(mutex_);
+    Account account{need(id, ObjectKind::LABOR, 0), {}};
+    if (const auto found = rows_of_.find(id); found != rows_of_.end()) {
+      for (const auto first : found->second) account.history.push_back(history_.at(first));
+    }
+    return account;
+  }
+
   std::vector<Record> records(RecordKind kind) override {
     const std::shared_lock lock(mutex_);
     std::vector<Record> found;

@@ -85,6 +85,7 @@ void throw_sqlite(const SqlitePlace& place, std::string_view doing, int extended
   text += " " + place.shown + ": " + verdict.why;
   if (message != nullptr && *message != '\0') text += std::string(" (SQLite: ") + message + ")";
   text += std::string("; ") + verdict.remedy;
+  if ((extended_code & 0xff) == SQLITE_CORRUPT) throw DamagedStore(text);
   throw StorageError(text, verdict.temporary);
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "cogwork/base/error.h"
 #include "cogwork/base/id.h"
 #include "cogwork/base/text.h"
 
@@ -17,6 +18,12 @@ namespace cogwork {
 struct SqlitePlace {
   std::string shown;
   std::string real;  ///< Absolute, without symbolic links, so that two names of one file are one store.
+};
+
+/// The file is damaged: what can be said of it, it no longer says.
+class DamagedStore : public StorageError {
+ public:
+  explicit DamagedStore(const std::string& message) : StorageError(message, false) {}
 };
 
 /// Throws what a failure of SQLite is in cogwork: a StorageError that says what was being done, why it failed and what would

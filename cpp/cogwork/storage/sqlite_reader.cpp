@@ -199,7 +199,51 @@ std::int64_t SqliteReader::find_key(const Id& labor) {
 
 Labor SqliteReader::read_labor(const Id& id, bool full) {
   const Transaction transaction(connection_);
+  return labor_with_key(find_key(id), id, full);
+}
+
+Account SqliteReader::read_account(const Id& id) {
+  const Transaction transaction(connection_);
   const std::int64_t key = find_key(id);
+  Account account{labor_with_key(key, id, true), {}};
+  auto& rows = kept(account_,
+                    "SELECT h.first, l.id, h.at, h.count, h.changes, h.link FROM history AS h JOIN labors AS l ON l.key = h.labor "
+                    "WHERE h.labor = ?1 ORDER BY h.first",
+                    "read the history of");
+  const StatementGuard guard(rows);
+  rows.bind(1, key);
+  while (rows.step()) account.history.push_back(history_from(rows));
+  return account;
+}
+
+std::vector<Id> SqliteReader::labor_ids(std::string_view prefix, std::size_t most) {
+  // The index of ids is one of bytes: a text that begins so is a range of them.
+  Id low, high;
+  high.bytes.fill(0xff);
+  std::size_t digits = 0;
+  for (const char c : prefix) {
+    if (c == '-') continue;
+    const int value = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    if (value < 0 || digits == 2 * low.bytes.size()) return {};
+    const unsigned shift = digits % 2 == 0 ? 4 : 0;
+    auto& a = low.bytes[digits / 2];
+    auto& b = high.bytes[digits / 2];
+    a = static_cast<std::uint8_t>(a | static_cast<unsigned>(value) << shift);
+    b = static_cast<std::uint8_t>((b & ~(0x0fU << shift)) | static_cast<unsigned>(value) << shift);
+    ++digits;
+  }
+  auto& rows = kept(ids_, "SELECT id FROM labors WHERE id BETWEEN ?1 AND ?2 ORDER BY id", "search");
+  const StatementGuard guard(rows);
+  rows.bind_id(1, low).bind_id(2, high);
+  std::vector<Id> found;
+  while (found.size() < most && rows.step()) {
+    const auto id = rows.id(0);
+    if (id.text().starts_with(prefix)) found.push_back(id);  // its dashes stand where they were typed
+  }
+  return found;
+}
+
+Labor SqliteReader::labor_with_key(std::int64_t key, const Id& id, bool full) {
   if (key == 0) not_found("Labor", id);
   auto& row = kept(labor_, labor_sql(), "read a Labor from");
   const StatementGuard guard(row);

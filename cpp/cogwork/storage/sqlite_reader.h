@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cogwork/storage/sqlite_connection.h"
+#include "cogwork/storage/sqlite_exam.h"
 #include "cogwork/storage/storage.h"
 
 namespace cogwork {
@@ -34,9 +35,14 @@ class SqliteReader {
   std::vector<Labor> labors(std::span<const std::int64_t> keys);
   /// The next rows that hold a change above `since` and begin at `last` or below; at most `most`.
   std::vector<HistoryRow> history(const Id& labor, std::uint64_t since, std::uint64_t last, std::size_t most);
+  /// A Labor with all of its history.
+  Account read_account(const Id& id);
+  /// Ids of Labors whose text begins with `prefix`, in their order.
+  std::vector<Id> labor_ids(std::string_view prefix, std::size_t most);
   std::uint64_t last_change();
   std::array<std::uint8_t, 16> last_link(const Id& labor);
   std::vector<Record> records(RecordKind kind);
+  FileExam examine();
 
   /// Whether what this connection read is still what the file holds (SNAPSHOT only; else always).
   bool current() const;
@@ -54,6 +60,8 @@ class SqliteReader {
   /// Prepared at its first use.
   SqliteStatement& kept(std::unique_ptr<SqliteStatement>& slot, std::string_view sql, std::string_view doing);
   std::int64_t find_key(const Id& labor);
+  /// Within a transaction.
+  Labor labor_with_key(std::int64_t key, const Id& id, bool full);
   /// The row of the object with that id, ready to be read.
   SqliteStatement& row_of(std::unique_ptr<SqliteStatement>& slot, const std::string& sql, const Id& id, const char* what);
   [[noreturn]] void not_found(const char* what, const Id& id) const;
@@ -63,7 +71,7 @@ class SqliteReader {
   Signature signature_;
   SqliteConnection connection_;
   std::unique_ptr<SqliteStatement> find_labor_, labor_, task_, sequence_, job_, job_args_, tasks_, sequences_, jobs_, args_,
-      history_all_, history_labor_, last_change_, last_link_, records_;
+      history_all_, history_labor_, account_, ids_, last_change_, last_link_, records_;
 };
 
 }  // namespace cogwork

@@ -1,5 +1,6 @@
 #include "cogwork/storage/sqlite_schema.h"
 
+#include <algorithm>
 #include <string>
 
 #include "cogwork/base/error.h"
@@ -7,12 +8,6 @@
 namespace cogwork {
 namespace {
 
-struct Migration {
-  std::int64_t to;
-  const char* sql;
-};
-
-// Each brings a file from the version before it to its own. A released one never changes: files that it made exist.
 constexpr Migration kMigrations[] = {
     {1, R"sql(
 CREATE TABLE labors(
@@ -141,6 +136,8 @@ CREATE TABLE records(
 
 }  // namespace
 
+std::span<const Migration> sqlite_migrations() { return kMigrations; }
+
 SqliteFileKind look_at(SqliteConnection& connection) {
   SqliteFileKind kind;
   kind.application = connection.number("PRAGMA application_id");
@@ -149,7 +146,7 @@ SqliteFileKind look_at(SqliteConnection& connection) {
   return kind;
 }
 
-void check_schema(const SqliteFileKind& kind, const SqlitePlace& place, bool may_make, bool may_migrate) {
+void check_schema(const SqliteFileKind& kind, const SqlitePlace& place, bool may_make, bool may_migrate, std::int64_t version) {
   if (kind.empty && kind.version == 0 && (kind.application == 0 || kind.application == kSqliteApplication)) {
     if (may_make) return;
     throw StorageError("cannot read " + place.shown + ": the file is empty; an engine that opens it makes it a store", false);
@@ -157,33 +154,58 @@ void check_schema(const SqliteFileKind& kind, const SqlitePlace& place, bool may
   if (kind.application != kSqliteApplication) {
     throw StorageError("cannot use " + place.shown + ": it is an SQLite database of another program; give another file", false);
   }
-  const auto versions = "its tables are of version " + std::to_string(kind.version) + ", and this cogwork knows version " +
-                        std::to_string(kSqliteSchema);
-  if (kind.version > kSqliteSchema) {
+  const auto versions =
+      "its tables are of version " + std::to_string(kind.version) + ", and this cogwork knows version " + std::to_string(version);
+  if (kind.version > version) {
     throw StorageError("cannot use " + place.shown + ": " + versions + "; use the newer cogwork that wrote it", false);
   }
-  if (kind.version < kSqliteSchema && !may_migrate) {
+  if (kind.version < version && !may_migrate) {
     throw StorageError("cannot read " + place.shown + ": " + versions + "; open it once with an engine, which brings it up to date",
                        false);
   }
 }
 
-void migrate_schema(SqliteConnection& writer) {
-  writer.execute("BEGIN IMMEDIATE", "make tables in");
+namespace {
+
+constexpr const char* kMigrating = "bring up to date the tables of";
+
+/// One step, in one transaction. False: there is none left to do.
+bool migrate_once(SqliteConnection& writer, std::span<const Migration> migrations) {
+  writer.execute("BEGIN IMMEDIATE", kMigrating);
   try {
-    // Looked at again under the lock: another process may have been here first.
+    // Looked at under the lock: another process may have been here first.
     const auto kind = look_at(writer);
-    check_schema(kind, writer.place(), true, true);
-    for (const auto& migration : kMigrations) {
-      if (migration.to > kind.version) writer.execute(migration.sql, "make tables in");
+    check_schema(kind, writer.place(), true, true, migrations.back().to);
+    const auto next =
+        std::find_if(migrations.begin(), migrations.end(), [&kind](const Migration& m) { return m.to > kind.version; });
+    if (next != migrations.end()) {
+      const auto dangling = [&writer] { return writer.number("SELECT count(*) FROM pragma_foreign_key_check"); };
+      const auto before = kind.empty ? 0 : dangling();
+      writer.execute(next->sql, kMigrating);
+      if (dangling() > before) {
+        throw StorageError("cannot bring up to date the tables of " + writer.place().shown +
+                               ": it would leave rows that refer to nothing; nothing is changed, and this is an error in cogwork",
+                           false);
+      }
+      writer.execute(("PRAGMA application_id = " + std::to_string(kSqliteApplication)).c_str(), kMigrating);
+      writer.execute(("PRAGMA user_version = " + std::to_string(next->to)).c_str(), kMigrating);
     }
-    writer.execute(("PRAGMA application_id = " + std::to_string(kSqliteApplication)).c_str(), "make tables in");
-    writer.execute(("PRAGMA user_version = " + std::to_string(kSqliteSchema)).c_str(), "make tables in");
-    writer.execute("COMMIT", "make tables in");
+    writer.execute("COMMIT", kMigrating);
+    return next != migrations.end() && next->to < migrations.back().to;
   } catch (...) {
     if (writer.in_transaction()) sqlite3_exec(writer.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
     throw;
   }
+}
+
+}  // namespace
+
+void migrate_schema(SqliteConnection& writer, std::span<const Migration> migrations) {
+  // A migration may make a table anew, which drops the old one: references are looked at when it is done.
+  writer.execute("PRAGMA foreign_keys = OFF", kMigrating);
+  while (migrate_once(writer, migrations)) {
+  }
+  writer.execute("PRAGMA foreign_keys = ON", kMigrating);
 }
 
 }  // namespace cogwork

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include <span>
+
 #include "cogwork/storage/sqlite_connection.h"
 
 namespace cogwork {
@@ -19,11 +21,22 @@ struct SqliteFileKind {
 };
 SqliteFileKind look_at(SqliteConnection& connection);
 
-/// Throws StorageError, naming both versions and the remedy, where this cogwork cannot work with the file. An empty file passes
-/// with `may_make`, and an older version passes with `may_migrate`.
-void check_schema(const SqliteFileKind& kind, const SqlitePlace& place, bool may_make, bool may_migrate);
+/// Brings the tables from the version before `to` to it. A released one never changes: files that it made exist.
+struct Migration {
+  std::int64_t to;
+  const char* sql;
+};
+/// All there are, in order, from an empty file to kSqliteSchema.
+std::span<const Migration> sqlite_migrations();
 
-/// Brings an empty file, or one of an older version, to this version. All of it, or nothing.
-void migrate_schema(SqliteConnection& writer);
+/// Throws StorageError, naming both versions and the remedy, where this cogwork cannot work with the file. An empty file passes
+/// with `may_make`, and an older version passes with `may_migrate`. `version`: the one that is known.
+void check_schema(const SqliteFileKind& kind, const SqlitePlace& place, bool may_make, bool may_migrate,
+                  std::int64_t version = kSqliteSchema);
+
+/// Brings an empty file, or one of an older version, to the version of the last migration. Each is one transaction: whenever the process or
+/// the machine dies, the file is whole and of a version that one of them made, and the next opening goes on from there. What is there keeps its
+/// references, or the migration fails. Two that do this at once do it once.
+void migrate_schema(SqliteConnection& writer, std::span<const Migration> migrations = sqlite_migrations());
 
 }  // namespace cogwork

@@ -14,6 +14,7 @@
 #include "cogwork/base/error.h"
 #include "cogwork/storage/owner_lock.h"
 #include "cogwork/storage/sqlite_connection.h"
+#include "cogwork/storage/sqlite_exam.h"
 #include "cogwork/storage/sqlite_reader.h"
 #include "cogwork/storage/sqlite_schema.h"
 #include "cogwork/storage/sqlite_writer.h"
@@ -139,6 +140,12 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
   std::array<std::uint8_t, 16> last_link(const Id& labor) override {
     return reading([&](SqliteReader& reader) { return reader.last_link(labor); });
   }
+  Account read_account(const Id& labor) override {
+    return reading([&](SqliteReader& reader) { return reader.read_account(labor); });
+  }
+  std::vector<Id> labor_ids(std::string_view prefix, std::size_t most) override {
+    return reading([&](SqliteReader& reader) { return reader.labor_ids(prefix, most); });
+  }
   std::vector<Record> records(RecordKind kind) override {
     return reading([&](SqliteReader& reader) { return reader.records(kind); });
   }
@@ -155,6 +162,10 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
     struct stat about {};
     if (stat(place_.real.c_str(), &about) != 0) return {};
     return "sqlite " + std::to_string(about.st_dev) + " " + std::to_string(about.st_ino);
+  }
+
+  FileExam examine() {
+    return reading([](SqliteReader& reader) { return reader.examine(); });
   }
 
  private:
@@ -314,6 +325,17 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
 };
 
 }  // namespace
+
+FileExam examine_sqlite(const std::string& path) {
+  const auto place = look_at_file(path, OpenMode::READER);
+  try {
+    return std::make_shared<SqliteStore>(place, OpenMode::READER)->examine();
+  } catch (const DamagedStore& error) {  // even its first page
+    FileExam exam;
+    exam.troubles.push_back({error.what(), "restore a copy"});
+    return exam;
+  }
+}
 
 std::shared_ptr<Storage> open_sqlite_store(const std::string& path, OpenMode mode) {
   return std::make_shared<SqliteStore>(look_at_file(path, mode), mode);

@@ -125,6 +125,12 @@ class StoreLock {
   virtual ~StoreLock() = default;
 };
 
+/// A Labor with the whole of its history, both as of one moment.
+struct Account {
+  Labor labor;                      ///< With all below it.
+  std::vector<HistoryRow> history;  ///< In order.
+};
+
 class Storage : public Reader, public Writer, public Searcher {
  public:
   /// T5. One atomic commit; durable when it returns.
@@ -138,6 +144,12 @@ class Storage : public Reader, public Writer, public Searcher {
   virtual std::uint64_t last_change() = 0;
   /// The link of a Labor's last row; zeros where it has none.
   virtual std::array<std::uint8_t, 16> last_link(const Id& labor) = 0;
+
+  /// A Labor with the whole of its history (D7). Throws NotFound. By itself it reads both again until nothing was added meanwhile; a store
+  /// that can read them in one view overrides it.
+  virtual Account read_account(const Id& labor);
+  /// The ids of Labors whose text begins with `prefix`, in their order, at most `most`. By itself it looks at all Labors.
+  virtual std::vector<Id> labor_ids(std::string_view prefix, std::size_t most);
 
   /// All records of a kind, by key.
   virtual std::vector<Record> records(RecordKind kind) = 0;

@@ -49,7 +49,9 @@ class Refused(CogworkError):
     """What the shell itself has to object: to what was typed, or to the script that was named."""
 
 
-_ORDER = ("run", "serve", "ls", "show", "watch", "history", "start", "pause", "resume", "stop", "decide", "crisis")
+_ORDER = (
+    "run", "serve", "ls", "show", "watch", "history", "doctor", "start", "pause", "resume", "stop", "decide", "crisis",
+)  # fmt: skip
 
 
 class _Commands(TyperGroup):

@@ -37,6 +37,32 @@ def put_rows(
         console.print(line(row, widths, indent, right, unicode_on(console)), soft_wrap=True)
 
 
+class Lines:
+    """Many lines, each of parts with their styles: what a style looks like on this console is asked for once, where `Console.print` works
+    it out for each part anew."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._write = console.file.write
+        self._marks: dict[str, tuple[str, str]] = {}
+
+    def put(self, parts: list[tuple[str, str]]) -> None:
+        line: list[str] = []
+        for text, style in parts:
+            if text:
+                before, after = self._marks.get(style) or self._mark(style)
+                line += (before, text, after)
+        line.append("\n")
+        self._write("".join(line))
+
+    def _mark(self, style: str) -> tuple[str, str]:
+        with self._console.capture() as capture:
+            self._console.print(Text("-", style=style), end="")
+        before, _, after = capture.get().partition("-")
+        self._marks[style] = before, after
+        return before, after
+
+
 def headers(*words: str) -> list[Text]:
     return [Text(word, style="dim") for word in words]
 
@@ -56,7 +82,7 @@ def state_text(part: Any) -> Text:
     return Text("-" if part.state == State.NOT_STARTED else part.state.name, style=style_of(part.state))
 
 
-def took_text(part: Any) -> Text:
+def took_text(part: Any, now: datetime | None = None) -> Text:
     if not part.started:
         return Text("")
-    return Text(format_span((part.ended or datetime.now(timezone.utc)) - part.started), style="dim")
+    return Text(format_span((part.ended or now or datetime.now(timezone.utc)) - part.started), style="dim")

@@ -18,10 +18,11 @@ from ._app import Refused
 _LENGTH = 36  # of a whole id
 _OF_LABOR = "00000000"  # how a Labor's id ends; what is below it has its place in the tree there
 _MOST = 5
+_PROPOSED = 1000
 
 
 class Reads(Protocol):
-    """A store, or a client of the engine that owns one."""
+    """A store, or somebody who has one: a client of the engine that owns it."""
 
     def search(self, filter: LaborFilter | None = None) -> Iterator[Labor]: ...
     def read_labor(self, id: str, full: bool = True) -> Labor: ...
@@ -80,14 +81,22 @@ def _labor(reads: Reads, head: str, db: str) -> Labor:
     if len(head) == _LENGTH:
         with contextlib.suppress(NotFound):
             return reads.read_labor(head, False)
-    found = [labor for labor in reads.search(LaborFilter()) if head and labor.id.startswith(head)]
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    ids = _ids(reads, head) if head else []
+    if len(ids) == 1:
+        return reads.read_labor(ids[0], False)
+    if not ids:
         raise Refused(f"no Labor in {db} has an id that begins with {head!r}; `cogwork ls` lists them")
-    lines = [f"\n  {labor.id}  {labor.state.name}  {shown(labor.name)}" for labor in found[:_MOST]]
-    more = f"\n  and {len(found) - _MOST} more" if len(found) > _MOST else ""
-    raise Refused(f"{head!r} is the beginning of {len(found)} ids; type more of it:{''.join(lines)}{more}")
+    found = [reads.read_labor(id, False) for id in ids[:_MOST]]
+    lines = [f"\n  {labor.id}  {labor.state.name}  {shown(labor.name)}" for labor in found]
+    more = f"\n  and {len(ids) - _MOST} more" if len(ids) > _MOST else ""
+    raise Refused(f"{head!r} is the beginning of {len(ids)} ids; type more of it:{''.join(lines)}{more}")
+
+
+def _ids(reads: Reads, prefix: str) -> list[str]:
+    """Ids that begin so. A store has an index of them: none of its Labors is read."""
+    store: Any = getattr(reads, "store", reads)
+    found: list[str] = store.ids(prefix)
+    return found
 
 
 def _by_whole_id(reads: Reads, id: str) -> Address:
@@ -159,8 +168,10 @@ def complete(ctx: Any, incomplete: str) -> list[tuple[str, str]]:
 
 def _completions(store: BuiltinStorage, incomplete: str) -> Iterator[tuple[str, str]]:
     head, slash, rest = incomplete.partition("/")
-    found = store.search(LaborFilter(newest_first=True))
-    labors = [labor for labor in found if labor.id.startswith(head.lower())]
+    if not head:
+        labors = list(store.search(LaborFilter(newest_first=True, limit=_PROPOSED)))
+    else:
+        labors = [store.read_labor(id, False) for id in store.ids(head, _PROPOSED)]
     if not slash:
         for labor in labors:
             yield labor.id, f"{labor.state.name} {shown(labor.name)}"

@@ -19,7 +19,7 @@ from .._model import Change, ChangeKind, Labor, LaborFilter, Sequence, Signal, S
 from .._screen import held_by
 from .._text import clock, shortest, shown
 from ._app import DB, Db, Json, Refused, app, status_of
-from ._console import headers, make_console, put_rows, style_of, took_text
+from ._console import Lines, headers, make_console, put_rows, style_of, took_text
 from ._ids import Address, Id, LaborId, find, open_existing
 from ._json import plain, put
 from ._steer import nobody
@@ -175,8 +175,10 @@ def history(
         console.print(
             Text.assemble((str(address), "bold"), "  ", (address.object.state.name, style_of(address.object.state)))
         )
+        lines = Lines(console)
+        told = Told(names)
         for change in changes:
-            console.print(_told(change, names), soft_wrap=True)
+            lines.put(told.parts(change))
 
 
 def _below(address: Address) -> set[str] | None:
@@ -194,14 +196,30 @@ def _below(address: Address) -> set[str] | None:
 _WORD = max(len(word.name) for word in (*State, *Signal))
 
 
-def _told(change: Change, names: Names) -> Text:
-    """When, what, whose, and who did it and why. What comes first has one width, so that it can be read down."""
-    signal = change.kind != ChangeKind.STATE  # or a decision
-    word, _, more = what(change).partition(" ")
-    line = Text(f"{clock(change.at)}.{change.at.microsecond // 1000:03}  ", style="dim")
-    line = Text.assemble(line, (f"{word:{_WORD}}  ", "bold yellow" if signal else style_of(change.to_state)))
-    line.append(names.of(change.object_id))
-    return line.append(f"  {more}" if more else "", style="yellow" if signal else "dim")
+class Told:
+    """Changes in words: when, what, whose, and who did it and why. What comes first has one width, so that it can be read down."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._second: datetime | None = None
+        self._clock = ""
+
+    def parts(self, change: Change) -> list[tuple[str, str]]:
+        """Each with its style."""
+        signal = change.kind != ChangeKind.STATE  # or a decision
+        word, _, more = what(change).partition(" ")
+        return [
+            (f"{self._when(change.at)}  ", "dim"),
+            (f"{word:{_WORD}}  ", "bold yellow" if signal else style_of(change.to_state)),
+            (self._names.of(change.object_id), ""),
+            (f"  {more}" if more else "", "yellow" if signal else "dim"),
+        ]
+
+    def _when(self, at: datetime) -> str:
+        second = at.replace(microsecond=0)
+        if second != self._second:  # thousands share one
+            self._second, self._clock = second, clock(second)
+        return f"{self._clock}.{at.microsecond // 1000:03}"
 
 
 def _as_json(change: Change, names: Names) -> dict[str, Any]:

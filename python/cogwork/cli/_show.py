@@ -11,6 +11,7 @@ from rich.text import Text
 from .._client import Client, connect
 from .._display import check_failed, failed_checks, unicode_on
 from .._errors import EngineClosed
+from .._history import Moment
 from .._model import Attempt, Job, Labor, Sequence, State, Task
 from .._recap import format_span
 from .._screen import Frame, held_by, picture
@@ -19,12 +20,16 @@ from ._app import DB, Db, Json, app, command
 from ._console import hang, headers, make_console, put_rows, state_text, style_of, took_text
 from ._ids import Address, Id, find, open_existing
 from ._json import put
+from ._past import At, Past, in_words, moment
 from ._steer import nobody
 
 
 @app.command()
-def show(id: Id, json: Json = False, db: Db = DB) -> None:
-    """Shows a Labor, a Task, or a Sequence with its Jobs, attempts, outputs and errors."""
+def show(id: Id, at: At = "", json: Json = False, db: Db = DB) -> None:
+    """Shows a Labor, a Task, or a Sequence with its Jobs, attempts, outputs and errors; now, or as it stood."""
+    if at:
+        show_past(id, moment(at), json, db)
+        return
     with open_existing(db) as store:
         address = find(store, id, db)
         if json:
@@ -41,6 +46,28 @@ def show(id: Id, json: Json = False, db: Db = DB) -> None:
     failed = failed_checks(labor) if check_failed(progress) else []
     frame = Frame(console.width, 10_000, unicode_on(console), flights=100, losses=100, checks=failed, notes=notes)
     console.print(picture(progress, frame))
+    console.print()
+    _facts(console, _of_labor(labor))
+
+
+def show_past(id: str, when: Moment, json: bool, db: str) -> None:
+    with open_existing(db) as store:
+        past = Past(store, when)
+        address = find(past, id, db)
+        labor = past.read_labor(address.labor.id)
+        if json:
+            put(address.object if address.path else labor)
+            return
+        now = past.time_of(labor)
+        if address.path:
+            _show_part(address, db, now)
+            return
+        progress = past.progress(labor)
+    console = make_console()
+    failed = failed_checks(labor) if check_failed(progress) else []
+    notes = [f"as it stood {in_words(when)}"]
+    frame = Frame(console.width, 10_000, unicode_on(console), flights=100, losses=100, checks=failed, notes=notes)
+    console.print(picture(progress, frame, now))
     console.print()
     _facts(console, _of_labor(labor))
 
@@ -70,33 +97,33 @@ def _facts(console: Console, facts: dict[str, str]) -> None:
             hang(console, Text(f" {name:{width}}  ", style="dim"), Text(shown(value)))
 
 
-def _show_part(address: Address, db: str) -> None:
+def _show_part(address: Address, db: str, now: datetime | None = None) -> None:
     console = make_console()
+    now = now or datetime.now(timezone.utc)
     part = address.object
     console.print(
         Text.assemble(
-            (str(address), "bold"), "  ", (part.state.name, style_of(part.state)), ("  " + _times(part), "dim")
+            (str(address), "bold"), "  ", (part.state.name, style_of(part.state)), ("  " + _times(part, now), "dim")
         )
     )
     if isinstance(part, Task):
-        _show_task(console, part)
+        _show_task(console, part, now)
     elif isinstance(part, Sequence):
         _facts(console, {"id": part.id, "desc": part.desc})
         for job in part.jobs:
-            _show_job(console, job, db)
+            _show_job(console, job, db, now)
     elif isinstance(part, Job):
-        _show_job(console, part, db)
+        _show_job(console, part, db, now)
 
 
-def _times(part: Any) -> str:
+def _times(part: Any, now: datetime) -> str:
     if not part.started:
         return ""
-    took = format_span((part.ended or datetime.now(timezone.utc)) - part.started)
+    took = format_span((part.ended or now) - part.started)
     return f"since {clock(part.started)}, {took}" if not part.ended else f"{clock(part.started)}, took {took}"
 
 
-def _show_task(console: Console, task: Task) -> None:
-    now = datetime.now(timezone.utc)
+def _show_task(console: Console, task: Task, now: datetime) -> None:
     _facts(
         console,
         {
@@ -113,10 +140,10 @@ def _show_task(console: Console, task: Task) -> None:
     for check in (*task.pre_checks, *task.cont_checks):
         told = first_line(check.error) if check.error else f"rounds passed: {check.rounds}" if check.rounds else ""
         name = Text(f"(check {shown(check.name or check.cog_path)})", style="dim")
-        rows.append([name, state_text(check), took_text(check), Text(told)])
+        rows.append([name, state_text(check), took_text(check, now), Text(told)])
     for sequence in task.sequences:
         rows.append(
-            [Text(shown(sequence.target)), state_text(sequence), took_text(sequence), Text(_last_word(sequence))]
+            [Text(shown(sequence.target)), state_text(sequence), took_text(sequence, now), Text(_last_word(sequence))]
         )
     put_rows(console, rows, right=(2,), indent=1)
 
@@ -131,7 +158,7 @@ def _last_word(sequence: Sequence) -> str:
     return ""
 
 
-def _show_job(console: Console, job: Job, db: str) -> None:
+def _show_job(console: Console, job: Job, db: str, now: datetime) -> None:
     title = shown(job.name or job.cog_path)
     cog = f" ({shown(job.cog_path)})" if job.name and job.name != job.cog_path else ""
     console.print()
@@ -153,16 +180,16 @@ def _show_job(console: Console, job: Job, db: str) -> None:
     if args:
         console.print(Text(f"    {shown(args)}", style="dim"))
     for attempt in job.attempts:
-        _show_attempt(console, attempt)
+        _show_attempt(console, attempt, now)
 
 
-def _show_attempt(console: Console, attempt: Attempt) -> None:
+def _show_attempt(console: Console, attempt: Attempt, now: datetime) -> None:
     status = "executing" if attempt.ended is None else attempt.status.name
     style = {"SUCCESS": "green", "executing": "cyan"}.get(status, "red")
     which = f"round {attempt.round}, attempt {attempt.number}" if attempt.round else f"attempt {attempt.number}"
     if attempt.decision is not None:
         status += f", decided {attempt.decision.value}"
-    line = Text.assemble("    ", which, "  ", (status, style), (f"  {_times(attempt)}", "dim"))
+    line = Text.assemble("    ", which, "  ", (status, style), (f"  {_times(attempt, now)}", "dim"))
     if attempt.still_running:
         line.append("  its call still goes on", style="yellow")
     console.print(line)

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdlib>
 
+#include "cogwork/history/replay.h"
 #include "support/machine_driver.h"
 #include "support/machine_world.h"
 
@@ -326,6 +327,84 @@ TEST(RandomWalk, TheSameSeedIsTheSameHistory) {
     ASSERT_EQ(walks[0].driver.durable.history, walks[1].driver.durable.history) << seed;
     ASSERT_EQ(walks[0].driver.labor(), walks[1].driver.labor()) << seed;
   }
+}
+
+// ---- D7: the tree as it stood ----
+
+/// The tree as it was when a commit became durable.
+struct Past {
+  Time made;
+  std::uint64_t number;  // of the last change by then
+  Labor tree;
+};
+
+std::vector<HistoryRow> as_rows(const Labor& labor, const std::vector<Change>& history) {
+  if (history.empty()) return {};
+  HistoryRow row;
+  row.first = 1;
+  row.count = static_cast<std::uint32_t>(history.size());
+  row.labor = labor.id;
+  row.at = history.back().at;
+  row.changes = pack_changes(history);
+  return {row};
+}
+
+/// X11: what a check does after its first round is not listed while its Task goes on.
+void except_rounds(Labor& rebuilt, const Labor& live) {
+  for (std::size_t i = 0; i < live.jobs.size(); ++i) {
+    const auto& job = live.jobs[i];
+    if (!job.is_check() || job.attempts.empty() || job.attempts.back().round < 2) continue;
+    if (is_under_way(live.tasks[job.task].state)) rebuilt.jobs[i] = job;
+  }
+}
+
+std::string difference(const Labor& a, const Labor& b) {
+  std::string found;
+  const auto say = [&](const std::string& what) { found += (found.empty() ? "" : ", ") + what; };
+  if (without_tables(a) != without_tables(b)) say("the Labor");
+  for (std::size_t i = 0; i < a.tasks.size(); ++i) {
+    if (a.tasks[i] != b.tasks[i]) say("Task " + std::to_string(i));
+  }
+  for (std::size_t i = 0; i < a.sequences.size(); ++i) {
+    if (a.sequences[i] != b.sequences[i]) say("Sequence " + std::to_string(i));
+  }
+  for (std::size_t i = 0; i < a.jobs.size(); ++i) {
+    if (a.jobs[i] != b.jobs[i]) say("Job " + std::to_string(i));
+  }
+  return found;
+}
+
+TEST(RandomWalk, D7_TheTreeAtEveryChangeIsTheOneThatWasRecorded) {
+  const auto first = from_environment("COGWORK_WALK_SEED", 1);
+  const auto walks = from_environment("COGWORK_WALKS", 400);
+  std::uint64_t compared = 0;
+  for (auto seed = first; seed < first + walks && !HasFailure(); ++seed) {
+    Walk w(seed);
+    auto& d = w.driver;
+    std::vector<Past> pasts = {{d.now, 0, d.labor()}};
+    d.lives_by_the_step = true;
+    d.on_durable = [&](Time made) { pasts.push_back({made, d.durable.history.size(), d.durable.labor}); };
+    w.go(400);
+    w.drain();
+    const auto rows = as_rows(d.durable.labor, d.durable.history);
+    for (const auto& what : d.faults) ADD_FAILURE() << "seed " << seed << ": " << what;
+    for (const auto& found : check_replay(d.durable.labor, rows, 5)) ADD_FAILURE() << found.what;
+    std::uint64_t number = UINT64_MAX;
+    for (const auto& past : pasts) {
+      SCOPED_TRACE("seed " + std::to_string(seed) + ", change " + std::to_string(past.number));
+      auto rebuilt = tree_at(d.durable.labor, rows, Moment::time(past.made));
+      except_rounds(rebuilt, past.tree);
+      ASSERT_EQ(difference(rebuilt, past.tree), "") << "at a time";
+      if (past.number != number) {
+        rebuilt = tree_at(d.durable.labor, rows, Moment::change(past.number));
+        except_rounds(rebuilt, past.tree);
+        ASSERT_EQ(difference(rebuilt, past.tree), "") << "at a change";
+        ++compared;
+      }
+      number = past.number;
+    }
+  }
+  EXPECT_GT(compared, walks * 20) << "walks that hardly change anything show nothing";
 }
 
 }  // namespace

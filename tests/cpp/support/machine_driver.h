@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -88,6 +89,8 @@ class MachineDriver {
   std::set<std::uint32_t> asked_to_end;  ///< Of these, those that were interrupted.
   std::map<Ticket, Effects::Acknowledged> acks;
   std::uint64_t steps = 0;
+  bool lives_by_the_step = false;             ///< Each step takes a microsecond, and is a commit of its own.
+  std::function<void(Time made)> on_durable;  ///< A commit that was made then is in `durable`.
 
   const Labor& labor() const { return machine.labor(); }
   std::size_t busy(bool check) const {
@@ -100,6 +103,7 @@ class MachineDriver {
 
   void step(const Input& input) {
     ++steps;
+    if (lives_by_the_step) now += Duration(1);
     inputs.push_back(std::to_string(steps) + " at " + std::to_string((now - from_micros(1'700'000'000'000'000)).count()) +
                      " us: " + describe(input));
     if (inputs.size() > 30) inputs.pop_front();
@@ -118,7 +122,11 @@ class MachineDriver {
     if (effects_.labor_ended != (has_ended(labor().state) && !has_ended(before)))
       fault("X1: labor_ended is not said when it is so");
     for (auto& broken : broken_invariants(machine)) faults.push_back(std::move(broken));
+    if (lives_by_the_step) {
+      for (auto& broken : broken_at_rest(machine.labor())) faults.push_back("at rest: " + std::move(broken));
+    }
     gather();
+    if (lives_by_the_step) make_commit();
   }
 
   /// The first Job of that lane gets a worker.
@@ -138,6 +146,7 @@ class MachineDriver {
   void make_commit() {
     if (!dirty_) return;
     dirty_ = false;
+    gathering_.made = now;
     std::sort(gathering_.refs.begin(), gathering_.refs.end());
     gathering_.refs.erase(std::unique(gathering_.refs.begin(), gathering_.refs.end()), gathering_.refs.end());
     for (const auto ref : gathering_.refs) {
@@ -218,6 +227,7 @@ class MachineDriver {
 
  private:
   struct Commit {
+    Time made = never;
     std::vector<ObjectRef> refs;
     std::optional<Labor> labor;
     std::vector<std::pair<std::uint32_t, Task>> tasks;
@@ -250,6 +260,7 @@ class MachineDriver {
     for (const auto& [i, row] : commit.sequences) durable.labor.sequences[i] = row;
     for (const auto& [i, row] : commit.jobs) durable.labor.jobs[i] = row;
     durable.history.insert(durable.history.end(), commit.changes.begin(), commit.changes.end());
+    if (on_durable) on_durable(commit.made);
   }
 
   void gather() {

@@ -1,0 +1,95 @@
+"""Makes schema-1.db, and schema-1.json with what is in it: a store as the cogwork of the tables' version 1 wrote it.
+
+usage, with that cogwork: python tests/data/make_schema_1.py
+
+It was run once. Later versions open the file in their tests (tests/python/test_migrations.py); it is not made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import pathlib
+import threading
+
+import cogwork as cw
+from cogwork.cli._json import plain
+
+HERE = pathlib.Path(__file__).parent
+_tries = itertools.count(1)
+_gate = threading.Event()
+
+
+@cw.cog(idempotent=True)
+def upgrade(host: str, version: str) -> str:
+    return f"{host} runs {version}"
+
+
+@cw.cog(retries=1)
+def flaky(host: str) -> bool:
+    return next(_tries) % 2 == 0
+
+
+@cw.cog
+def broken(host: str) -> None:
+    raise RuntimeError(f"{host}: no space left")
+
+
+@cw.cog(idempotent=True)
+def probe() -> bool:
+    return True
+
+
+@cw.cog(idempotent=True)
+def gated(host: str) -> None:
+    _gate.wait()
+
+
+def steps(cog, count: int, **args) -> list[cw.Sequence]:
+    return [cw.Sequence(f"edge-{n}", desc="a step", jobs=[cog.job(host=f"edge-{n}", **args)]) for n in range(count)]
+
+
+def main() -> None:
+    path = HERE / "schema-1.db"
+    path.unlink(missing_ok=True)
+    with cw.Engine(path) as engine:
+        engine.run(
+            cw.Labor(
+                "completed",
+                desc="with checks",
+                tags=["edge", "night"],
+                client_id="CHG-1",
+                real_user="ann",
+                tasks=[
+                    cw.Task("canary", pre_checks=[probe.job()], cont_checks=[probe.job()], cont_check_interval=0.02, bake=0.1, sequences=steps(upgrade, 1, version="2.1")),
+                    cw.Task("rest", concurrency="50%", tolerated_failures="25%", sequences=steps(flaky, 4)),
+                ],
+            )
+        )  # fmt: skip
+        engine.run(cw.Labor("failed", tasks=[cw.Task("all", pass_failures=True, sequences=steps(broken, 3))]))
+        engine.submit(
+            cw.Labor("waits", tasks=[cw.Task("all", sequences=steps(upgrade, 2, version="2.2"))]), start=False
+        )
+        paused = engine.submit(cw.Labor("paused", tasks=[cw.Task("all", sequences=steps(gated, 3))]))
+        ack = paused.pause(by="bob", note="INC-12")
+        with contextlib.suppress(cw.SignalNotAllowed):
+            paused.admin_resume(by="eve", note="not hers")
+        _gate.set()
+        ack.wait(10)
+    with cw.connect(path) as client:
+        client.handle(paused.id).resume(by="cid", note="stored for the next engine")
+    client.store.close()
+    with cw.Engine(path, recover="none"):  # closing moves the log into the file
+        pass
+    with cw.open_store(path) as store:
+        held = {
+            "labors": [plain(store.read_labor(labor.id)) for labor in store.search()],
+            "changes": [plain(change) for change in store.changes()],
+            "records": {kind.name: {key: value.hex() for key, value in store.records(kind).items()} for kind in cw.RecordKind},
+        }  # fmt: skip
+    (HERE / "schema-1.json").write_text(json.dumps(held, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()
