@@ -229,8 +229,8 @@ void bind_engine(py::module_& m) {
       py::arg("program"), Released(), "R1: leaves a signal (none: a start) for the next engine. False: ignored.");
   m.def(
       "store_decision",
-      [](Storage& store, const std::string& id, const AnyText& decision, const AnyText& by, const AnyText& note, const AnyText& user,
-         const AnyText& program) {
+      [](Storage& store, const std::string& id, const AnyText& decision, const AnyText& by, const AnyText& note,
+         const AnyText& user, const AnyText& program) {
         const auto clock = make_system_clock();
         StoredSignal stored;
         stored.order = {to_id(id), Signal::RESUME, false, by.text, note.text};

@@ -92,8 +92,9 @@ void LaborMachine::hold_undecided() {
   if (held_.empty() || find_hold(labor_.holds, Rank::ADMIN)) return;
   const auto who = held_.size() == 1 ? "an attempt was executing when the engine ended"
                                      : std::to_string(held_.size()) + " attempts were executing when the engine ended";
-  const Hold own{Rank::ADMIN, now_, "the engine",
-                 Text(who + ": " + held_names() + "; decide rerun, completed or failed (cogwork decide), then resume at admin rank")};
+  const Hold own{
+      Rank::ADMIN, now_, "the engine",
+      Text(who + ": " + held_names() + "; decide rerun, completed or failed (cogwork decide), then resume at admin rank")};
   labor_.holds.insert(std::upper_bound(labor_.holds.begin(), labor_.holds.end(), own, by_rank), own);
   write({});
   show_below({});

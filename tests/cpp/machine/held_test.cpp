@@ -29,7 +29,8 @@ Labor holding(LaborBuilder& b) {
 }
 /// Two Sequences side by side, of two Jobs each; their first ones executed when the engine died.
 MachineWorld two_held() {
-  MachineWorld w(holding(LaborBuilder().task(3, 2).with([](Task& t) { t.concurrency.number = 2, t.tolerated_failures.number = 1; })));
+  MachineWorld w(
+      holding(LaborBuilder().task(3, 2).with([](Task& t) { t.concurrency.number = 2, t.tolerated_failures.number = 1; })));
   w.start();
   return taken_up(w, 5s);
 }
@@ -68,7 +69,8 @@ TEST(Held, R2AdminResumeIsRefusedUntilEachIsDecidedAndIsNeededThen) {
   ASSERT_EQ(w.refusals.size(), 1u);
   EXPECT_EQ(w.refusals[0].state, S::ADMIN_PAUSED);
   const auto why = w.refusals[0].message;
-  EXPECT_EQ(why.rfind("cannot ADMIN_RESUME a Labor that is ADMIN_PAUSED while 2 Jobs of it are held: 'task0/host0 cog' (", 0), 0u) << why;
+  EXPECT_EQ(why.rfind("cannot ADMIN_RESUME a Labor that is ADMIN_PAUSED while 2 Jobs of it are held: 'task0/host0 cog' (", 0), 0u)
+      << why;
   EXPECT_NE(why.find("'task0/host1 cog'"), std::string::npos) << why;
   EXPECT_NE(why.find("engine.decide("), std::string::npos) << why;
   EXPECT_TRUE(w.history.back().refused) << "G9";
@@ -154,7 +156,8 @@ TEST(Held, R2OnlyAHeldJobIsDecided) {
   const struct {
     std::uint32_t job;
     const char* says;
-  } rows[] = {{0, "is RUNNING and not held: 'rerun' was decided"}, {1, "is NOT_STARTED and not held"}, {4, "is NOT_STARTED and not held"}};
+  } rows[] = {
+      {0, "is RUNNING and not held: 'rerun' was decided"}, {1, "is NOT_STARTED and not held"}, {4, "is NOT_STARTED and not held"}};
   for (const auto& row : rows) {
     const auto before = w.labor();
     w.refusals.clear();
@@ -189,8 +192,9 @@ TEST(Held, R2StopEndsThemStopped) {
 
 TEST(Held, R2NobodyIsAskedAboutWhatIsBeingStopped) {
   const auto running = [] {
-    MachineWorld w(holding(LaborBuilder().task(2, 1, 0, 1).with(
-        [](Task& t) { t.concurrency.number = 2, t.tolerated_failures.number = -1, t.cont_check_interval = 10s; })));
+    MachineWorld w(holding(LaborBuilder().task(2, 1, 0, 1).with([](Task& t) {
+      t.concurrency.number = 2, t.tolerated_failures.number = -1, t.cont_check_interval = 10s;
+    })));
     w.start();
     w.finish(0);
     return w;
