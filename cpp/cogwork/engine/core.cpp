@@ -335,9 +335,9 @@ void Core::carry_out(const std::shared_ptr<LaborRun>& run) {
   for (auto& refusal : e.refusals) {
     auto node = signals_.extract(refusal.ticket);
     if (node.empty()) continue;
-    node.mapped().reply(nullptr, std::make_exception_ptr(SignalNotAllowed(
-                                     refusal.message, refusal.signal ? static_cast<int>(*refusal.signal) : -1,
-                                     static_cast<int>(refusal.state))));
+    node.mapped().reply(
+        nullptr, std::make_exception_ptr(SignalNotAllowed(refusal.message, refusal.signal ? static_cast<int>(*refusal.signal) : -1,
+                                                          static_cast<int>(refusal.state))));
   }
   for (const auto ticket : e.taken) {
     const auto found = signals_.find(ticket);

@@ -465,7 +465,8 @@ void Engine::decide_async(const DecisionOrder& order, std::function<void(std::ex
   impl_->require_open();
   impl_->loop.post([order, done = std::move(done)](Core& core) {
     core.decide(order, [done](const std::shared_ptr<Ack>& ack, std::exception_ptr error) {
-      if (!ack && !error) error = std::make_exception_ptr(SignalNotAllowed("cannot decide about a Job of a Labor that has ended", -1, 0));
+      if (!ack && !error)
+        error = std::make_exception_ptr(SignalNotAllowed("cannot decide about a Job of a Labor that has ended", -1, 0));
       done(error);
     });
   });

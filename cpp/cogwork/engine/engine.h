@@ -164,7 +164,7 @@ struct Progress {
   std::vector<TaskProgress> tasks;
   std::vector<Flight> in_flight;  ///< At most 100.
   std::uint64_t in_flight_count = 0;
-  std::vector<Loss> losses;  ///< The latest, at most 100.
+  std::vector<Loss> losses;   ///< The latest, at most 100.
   std::vector<HeldJob> held;  ///< R2: at most 100, in the order of the tree.
   std::uint64_t held_count = 0;
 };

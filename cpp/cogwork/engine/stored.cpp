@@ -10,7 +10,8 @@ namespace {
 /// It will not be asked about: it ends with what it belongs to.
 bool is_stopping(const Labor& labor, const Job& job) {
   const auto stops = [](State state) { return state == State::STOPPING; };
-  return stops(labor.state) || stops(labor.tasks[job.task].state) || (!job.is_check() && stops(labor.sequences[job.sequence].state));
+  return stops(labor.state) || stops(labor.tasks[job.task].state) ||
+         (!job.is_check() && stops(labor.sequences[job.sequence].state));
 }
 
 }  // namespace

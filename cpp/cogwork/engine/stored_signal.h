@@ -10,11 +10,11 @@ namespace cogwork {
 /// A signal - or a start, or a decision (R2) - that was sent while no engine ran the Labor (R1). It lies in the store as a record until the Labor is taken
 /// up, is applied before anything of the Labor begins, and goes in the same commit as what it did.
 struct StoredSignal {
-  SignalOrder order;   ///< Of a start: the Labor, by and note. Of a decision: the Job, by and note.
-  bool start = false;  ///< S6
+  SignalOrder order;                   ///< Of a start: the Labor, by and note. Of a decision: the Job, by and note.
+  bool start = false;                  ///< S6
   Decision decision = Decision::NONE;  ///< R2; NONE: it is none.
-  Time at = never;     ///< When it was sent.
-  Text key;            ///< Of its record. Keys are in the order of sending.
+  Time at = never;                     ///< When it was sent.
+  Text key;                            ///< Of its record. Keys are in the order of sending.
 };
 
 /// The record of a signal that is sent now; its key is made here.

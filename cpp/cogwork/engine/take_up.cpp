@@ -47,7 +47,8 @@ void refuse(Core& core, Storage& store, const StoredSignal& signal) {
     if (signal.decision != Decision::NONE) {
       const auto state = store.read_job(signal.order.object, false).state;
       core.record_refused(id, refused_decision(decision_order(signal), state, never), store.last_link(id));
-    } else if (!signal.start) core.record_refused(id, refused_change(signal.order, labor.state, never), store.last_link(id));
+    } else if (!signal.start)
+      core.record_refused(id, refused_change(signal.order, labor.state, never), store.last_link(id));
   } catch (const NotFound&) {
   }
   core.drop_stored(signal);

@@ -192,7 +192,8 @@ class Checker {
         expect(&a == &j.attempts.back() && j.state == State::RUNNING, "X8", ref, "has an open attempt");
       }
       if (a.decision != Decision::NONE) {
-        expect(a.status == AttemptStatus::INTERRUPTED && holds_on_interrupt(j), "R2", ref, "has a decision about what was never held");
+        expect(a.status == AttemptStatus::INTERRUPTED && holds_on_interrupt(j), "R2", ref,
+               "has a decision about what was never held");
         const bool last = &a == &j.attempts.back() || (&a)[1].round > a.round;
         expect(a.decision == Decision::RERUN || last, "R5", ref, "goes on after it was decided");
       }
@@ -230,7 +231,8 @@ class Checker {
   void held(ObjectRef ref, const Job& j) {
     const auto* run = m_.run_of(ref.index);
     const bool waits = run && run->phase == RunPhase::HELD;
-    expect(waits == j.held && m_.held().contains(ref.index) == j.held, "R2", ref, "is held, and its run is not, or the other way round");
+    expect(waits == j.held && m_.held().contains(ref.index) == j.held, "R2", ref,
+           "is held, and its run is not, or the other way round");
     if (j.state == State::RUNNING && holds_on_interrupt(j) && j.attempts.back().status == AttemptStatus::INTERRUPTED)
       expect(j.held == (j.attempts.back().decision == Decision::NONE), "R2", ref, "is held and decided, or neither");
     if (!j.held) return;

@@ -198,7 +198,8 @@ std::string LaborMachine::waiting_for(Time now) const {
   if (labor_.state == State::NOT_STARTED || labor_.state == State::ADMIN_NOT_STARTED) return "it has not been started";
   if (labor_.state == State::STOPPING) return "it is being stopped; what executes may end";
   if (!held_.empty()) {
-    return held_.size() == 1 ? "1 Job is held, and must be decided" : std::to_string(held_.size()) + " Jobs are held, and must be decided";
+    return held_.size() == 1 ? "1 Job is held, and must be decided"
+                             : std::to_string(held_.size()) + " Jobs are held, and must be decided";
   }
   const ObjectRef top = current_ ? ObjectRef{ObjectKind::TASK, *current_} : ObjectRef{};
   if (const auto* hold = hold_in_force(top)) {

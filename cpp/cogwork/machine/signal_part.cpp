@@ -79,9 +79,9 @@ void LaborMachine::signalled(const input::Signalled& in) {
       const Hold* cause = nullptr;
       if (before == State::PAUSING || is_paused(before)) cause = hold_in_force(in.object);
       if ((before == State::STOPPING || before == State::STOPPED) && is_set(stop_.since)) cause = &stopped;
-      out_->refusals.push_back({in.ticket, in.signal, before,
-                                undecided ? undecided_refusal(before, held_.size(), held_names())
-                                          : refusal(in.signal, before, cause)});
+      out_->refusals.push_back(
+          {in.ticket, in.signal, before,
+           undecided ? undecided_refusal(before, held_.size(), held_names()) : refusal(in.signal, before, cause)});
     } else {
       out_->taken.push_back(in.ticket);
       out_->acks.push_back({in.ticket, before, false});

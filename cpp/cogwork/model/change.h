@@ -23,12 +23,12 @@ struct Change {
   State from = State::UNKNOWN;  ///< Of a signal or a decision: the state that it met.
   State to = State::UNKNOWN;    ///< Of a signal or a decision: the state right after it was taken.
   Reason reason = Reason::NO_FAILURE;
-  Signal signal = Signal::STOP;  ///< Of a signal.
+  Signal signal = Signal::STOP;        ///< Of a signal.
   Decision decision = Decision::NONE;  ///< Of a decision.
-  bool refused = false;          ///< Of a signal or a decision: not allowed, or ignored (G2).
-  bool interrupt = false;        ///< Of a STOP: executing attempts were to be ended too (G3a).
-  std::uint32_t rounds = 0;      ///< Of a check: the rounds that it has passed by now.
-  Text by;                       ///< Who sent the signal, or decided, or sent the signal that caused the change. May be empty.
+  bool refused = false;                ///< Of a signal or a decision: not allowed, or ignored (G2).
+  bool interrupt = false;              ///< Of a STOP: executing attempts were to be ended too (G3a).
+  std::uint32_t rounds = 0;            ///< Of a check: the rounds that it has passed by now.
+  Text by;  ///< Who sent the signal, or decided, or sent the signal that caused the change. May be empty.
   Text note;
 
   bool operator==(const Change&) const = default;

@@ -100,9 +100,9 @@ constexpr KnownField kJobFields[] = {
     {"output", Field::OUTPUT},
 };
 constexpr KnownField kAttemptFields[] = {
-    {"number", Field::NUMBER},   {"round", Field::ROUND},   {"started", Field::STARTED}, {"ended", Field::ENDED},
-    {"status", Field::STATUS},   {"output", Field::OUTPUT}, {"error", Field::ERROR},     {"log", Field::LOG},
-    {"version", Field::VERSION}, {"cut", Field::CUT},       {"repr", Field::REPR},       {"still_running", Field::STILL_RUNNING},
+    {"number", Field::NUMBER},     {"round", Field::ROUND},   {"started", Field::STARTED}, {"ended", Field::ENDED},
+    {"status", Field::STATUS},     {"output", Field::OUTPUT}, {"error", Field::ERROR},     {"log", Field::LOG},
+    {"version", Field::VERSION},   {"cut", Field::CUT},       {"repr", Field::REPR},       {"still_running", Field::STILL_RUNNING},
     {"decision", Field::DECISION},
 };
 constexpr KnownField kHoldFields[] = {{"rank", Field::RANK}, {"since", Field::SINCE}, {"by", Field::BY}, {"note", Field::NOTE}};

@@ -213,7 +213,7 @@ class Lives {
       job.options.retries = static_cast<std::int32_t>(random_.below(3));
       job.options.retry_delay = std::chrono::seconds(random_.below(3));
       job.options.timeout = std::chrono::seconds(1 + random_.below(30));
-      job.options.on_interrupt = static_cast<std::int8_t>(random_.chance(0.2)  ? OnInterrupt::HOLD
+      job.options.on_interrupt = static_cast<std::int8_t>(random_.chance(0.2)   ? OnInterrupt::HOLD
                                                           : random_.chance(0.5) ? OnInterrupt::RETRY
                                                                                 : OnInterrupt::FAIL);
     }

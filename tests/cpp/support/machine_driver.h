@@ -267,14 +267,16 @@ class MachineDriver {
       if (e.refusals.size() != 1 || !e.taken.empty() || !e.writes.empty()) fault("R2: decided about a Job that is not held");
       return;
     }
-    const bool acked = std::any_of(e.acks.begin(), e.acks.end(), [&](const auto& ack) { return ack.ticket == in.ticket && ack.applied; });
+    const bool acked =
+        std::any_of(e.acks.begin(), e.acks.end(), [&](const auto& ack) { return ack.ticket == in.ticket && ack.applied; });
     if (!e.refusals.empty() || e.taken != std::vector<Ticket>{in.ticket} || !acked) fault("R2: a decision is not taken at once");
     const auto& job = labor().jobs[in.job];
     constexpr State kEnds[] = {State::UNKNOWN, State::RUNNING, State::COMPLETED, State::FAILED};
     if (job.held || job.state != kEnds[static_cast<int>(in.decision)] || job.attempts.back().decision != in.decision)
       fault("R2: a decision did not do what it says");
     const auto& c = e.changes.front();
-    if (c.kind != Change::Kind::DECISION || c.decision != in.decision || c.by != in.by || c.refused) fault("D7: a decision is not recorded");
+    if (c.kind != Change::Kind::DECISION || c.decision != in.decision || c.by != in.by || c.refused)
+      fault("D7: a decision is not recorded");
   }
 
   // ---- G1, G2: each signal is taken or refused at once; what is taken is acknowledged once, when its object has come so far ----
