@@ -306,7 +306,7 @@ def _undecided(jobs: list[tuple[str, str]], count: int) -> Html | None:
     if not jobs:
         return None
     rows = [[clip(name), mono(id)] for name, id in jobs]
-    why = "executing when the engine ended; engine.decide(id, ...) each: rerun, completed or failed. Then admin_resume"
+    why = "executing when the engine ended; each waits for a decision: rerun, completed or failed (engine.decide). Then admin_resume"
     return block(note("hold", why), table(("job", "id"), rows, count, "held"))
 
 

@@ -185,16 +185,16 @@ def _why(progress: Progress) -> list[str]:
 
 
 def _undecided(progress: Progress) -> list[str]:
-    """The held Jobs (R2), and what to do about them. `JOB` is what is behind each."""
+    """The held Jobs (R2), and what to do about them."""
     if not progress.held or progress.state.ended:
         return []
     labor = progress.id[:8]
-    lines = [f"cogwork decide JOB rerun|completed|failed, then cogwork resume --admin {labor}"]
+    lines = ["cogwork decide JOB rerun|completed|failed, of each JOB:"]
     for held in progress.held[:_MOST_HELD]:
         where = shlex.quote(f"{labor}/{held.task}/{held.target}") if held.target else held.job_id
         lines.append(f"  {shown(str(held))}: {shown(where)}")
     more = progress.held_count - min(len(progress.held), _MOST_HELD)
-    return [*lines, f"  and {more} more"] if more else lines
+    return [*lines, *[f"  and {more} more"] * bool(more), f"then cogwork resume --admin {labor}"]
 
 
 def held_by(holds: list[Hold], now: datetime) -> str:

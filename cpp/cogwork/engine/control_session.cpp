@@ -374,7 +374,9 @@ void ControlSession::submit(ControlRequest request) {
   ++in_flight_;
   SubmitDesk::Call call{0, std::move(request.document), std::move(request.faults), request.start, std::move(request.by)};
   if (server_.submits()->put(std::move(call), back)) return;
-  finish(error_reply(id, write_error("CogworkError", "this engine takes no Labors from other processes")));
+  finish(error_reply(id, server_.engine().options().takes_submits
+                             ? write_error("EngineClosed", "the engine is closing; submit it to the next one that opens the store")
+                             : write_error("CogworkError", "this engine takes no Labors from other processes")));
 }
 
 void ControlSession::changes(const ControlRequest& request) {
