@@ -554,7 +554,7 @@ class _Unattended:
         return done
 
     def decide(self, id: str, decision: str, by: str, note: str) -> Any:
-        def store(store: _core.Storage, user: str, program: str) -> bool:
+        def store(store: _core.Store, user: str, program: str) -> bool:
             _core.store_decision(store, id, decision, by, note, user, program)
             return True
 
@@ -592,12 +592,12 @@ class _Unattended:
     def _store_signal(self, id: str, signal: int | None, interrupt: bool, by: str, note: str) -> bool | None:
         """Whether it is stored. None: an engine has opened in this moment, and is the one to ask."""
 
-        def store(store: _core.Storage, user: str, program: str) -> bool:
+        def store(store: _core.Store, user: str, program: str) -> bool:
             return _core.store_signal(store, id, signal, interrupt, by, note, user, program)
 
         return self._while_free(store)
 
-    def _while_free(self, act: Callable[[_core.Storage, str, str], bool]) -> bool | None:
+    def _while_free(self, act: Callable[[_core.Store, str, str], bool]) -> bool | None:
         """Does it to the store, which no engine may own. None: an engine has opened in this moment, and is the one to ask."""
         store = _storage.core_store(_storage.resolve(self._client._spec))
         program = os.path.basename(sys.argv[0]) if sys.argv else ""

@@ -333,36 +333,6 @@ def test_r1_r2_killed_and_taken_up(tmp_path):
     assert len(done) <= 60 + interrupted, "nothing ran twice unnoticed"
 
 
-def test_r2_what_is_not_idempotent_is_not_taken_up_and_stats_say_so(tmp_path):
-    script = Script(
-        tmp_path,
-        """
-        @cw.cog
-        def risky() -> None:
-            print("begun", flush=True)
-            time.sleep(60)
-        with cw.Engine("l.db") as engine:
-            engine.submit(labor(risky.job())).wait()
-        """,
-    )
-    script.wait_for_line("begun")
-    script.send(signal.SIGKILL)
-    script.end()
-    code, out, err = Script(
-        tmp_path,
-        """
-        @cw.cog
-        def risky() -> None: ...
-        with cw.Engine("l.db") as engine:
-            print([(w.name, w.why) for w in engine.stats().waiting], engine.taken_up)
-        """,
-    ).end()
-    assert code == 0, err
-    assert "'rollout'" in out
-    assert "idempotent" in out
-    assert out.strip().endswith("[]")
-
-
 def test_r4_a_labor_waits_for_its_cogs_and_goes_on_when_they_come(tmp_path):
     first = Script(
         tmp_path,

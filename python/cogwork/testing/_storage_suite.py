@@ -15,6 +15,7 @@ from .._errors import NotFound, StoreInUse
 from .._model import (
     Attempt,
     AttemptStatus,
+    Decision,
     Hold,
     Job,
     Labor,
@@ -215,7 +216,15 @@ def t2_write_job_never_touches_args(make: Make) -> None:
         labor = sample_labor()
         store.write_labor(labor)
         job = labor.tasks[0].sequences[0].jobs[0]
-        first = Attempt(1, _START, _START, AttemptStatus.FAILURE, error="Traceback\nboom ☃", log="one\ntwo")
+        first = Attempt(
+            1,
+            _START,
+            _START,
+            AttemptStatus.INTERRUPTED,
+            error="Traceback\nboom ☃",
+            log="one\ntwo",
+            decision=Decision.RERUN,
+        )
         second = Attempt(2, _START, None, AttemptStatus.OPEN)
         store.write_job(
             msgspec.structs.replace(job, args={}, state=State.RUNNING, started=_START, attempts=[first, second])

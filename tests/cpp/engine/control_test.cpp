@@ -134,6 +134,20 @@ TEST(StoredSignal, R1ComesBackFromItsRecord) {
   EXPECT_FALSE(back->start);
 }
 
+TEST(StoredSignal, R2ADecisionComesBackFromItsRecord) {
+  Random random(5);
+  StoredSignal stored;
+  stored.order = {Id::make(random).with_ordinal(4), Signal::RESUME, false, "ann", "looked"};
+  for (const auto decision : {Decision::RERUN, Decision::COMPLETED, Decision::FAILED}) {
+    stored.decision = decision;
+    const auto back = from_record(to_record(stored, random));
+    ASSERT_TRUE(back);
+    EXPECT_EQ(back->decision, decision);
+    EXPECT_EQ(decision_order(*back).job, stored.order.object);
+    EXPECT_EQ(decision_order(*back).note, "looked");
+  }
+}
+
 TEST(StoredSignal, KeysAreInTheOrderOfSending) {
   Random random(5);
   StoredSignal first, second;

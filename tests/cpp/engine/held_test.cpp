@@ -240,6 +240,41 @@ TEST_P(Held, R2KilledWhileHeldAndBetweenDecisions) {
   expect_sound_history(*store);
 }
 
+TEST_P(Held, R2WhatACloseEndedIsInterruptedToo) {
+  for (const bool grace : {false, true}) {
+    auto store = another();
+    Id id;
+    {
+      Gate gate;
+      EngineOptions options;
+      options.grace = 1ms;
+      EngineWorld w(store, options, {{"work", [&](const Call&) { return gate.enter(), Outcome{}; }}});
+      auto labor = tree_of(3, "work", 3);
+      labor.tasks[0].tolerated_failures.number = -1;
+      constexpr OnInterrupt kEach[] = {OnInterrupt::RETRY, OnInterrupt::FAIL, OnInterrupt::HOLD};
+      for (int j = 0; j < 3; ++j) labor.jobs[static_cast<std::size_t>(j)].options.on_interrupt = static_cast<std::int8_t>(kEach[j]);
+      id = w.submit(labor);
+      gate.wait_for(3);
+      const auto report = grace ? w.engine->close(Duration(1ms), false) : w.engine->close({}, true);
+      ASSERT_EQ(report.left.size(), 1u);
+      EXPECT_EQ(report.left[0].interrupted, 3u);
+      gate.open();
+    }
+    EngineWorld w(store, {}, works());
+    const auto held = store->read_labor(id, true);
+    for (const auto& one : held.jobs) EXPECT_TRUE(one.attempts[0].open() || one.attempts[0].status == A::INTERRUPTED);
+    w.engine->decide({job(id, 2, 1), Decision::RERUN, "ann", ""});
+    w.signal(id, Signal::ADMIN_RESUME);
+    const auto done = w.wait(id);
+    for (const auto& one : done.jobs) EXPECT_EQ(one.attempts[0].status, A::INTERRUPTED);
+    EXPECT_EQ(done.jobs[0].state, S::COMPLETED) << "RETRY";
+    EXPECT_EQ(done.jobs[1].state, S::FAILED) << "FAIL";
+    EXPECT_EQ(done.jobs[2].state, S::COMPLETED) << "HOLD, and rerun";
+    EXPECT_EQ(w.workers.calls("work"), 2);
+    expect_sound_history(*store);
+  }
+}
+
 // ---- R4: a Labor that waits for its Cogs ----
 
 class Waits : public Held {};

@@ -526,7 +526,7 @@ TEST_P(Conformance, T5_values_of_many_megabytes) {
   labor.jobs[0].args = std::string(20'000'000, 'a');
   store->write_labor(labor);
   for (std::uint32_t i = 1; i <= 3; ++i) {
-    labor.jobs[1].attempts.push_back({i, 0, kNoon, kNoon, AttemptStatus::FAILURE, Attempt::CUT,
+    labor.jobs[1].attempts.push_back({i, 0, kNoon, kNoon, AttemptStatus::FAILURE, Attempt::CUT, Decision::NONE,
                                       std::string("\xc6\x00\x98\x96\x80", 5) + std::string(10'000'000, 'o'),
                                       std::string(100'000, 'e'), "log"});
     store->write_job(labor.id, labor.jobs[1]);
