@@ -9,6 +9,7 @@ import pathlib
 import select
 import signal
 import traceback
+import warnings
 from collections.abc import Callable
 
 PATIENCE = 60.0
@@ -21,7 +22,9 @@ class Failure(Exception):
 
 def fork(what: Callable[[], object], errors: pathlib.Path) -> int:
     """Does it in a process of its own, which leads a process group, and exits with 0; or with 1, and what was raised is in the file `errors`."""
-    pid = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads in the parent: those of pytest, if any
+        pid = os.fork()
     if pid:
         return pid
     status = 1

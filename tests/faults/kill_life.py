@@ -7,6 +7,7 @@ import os
 import pathlib
 import random
 import time
+import warnings
 
 from judge import ENDED, jobs_of, note, objects_of
 from kill_cogs import probe, work_async, work_command, work_plain
@@ -98,6 +99,7 @@ class Life:
         self.r = random.Random(f"{world.seed} life {life}")
         os.environ[_MARK] = world.mark(life)
         os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+        warnings.simplefilter("ignore", cw.CogworkWarning)  # of held Jobs, each time
         self.engine = cw.Engine(world.store, grace=0.3, workers=8)
         self.known = {labor.client_id: labor.id for labor in self.engine.search()}
         self.open = {labor.id for labor in self.engine.search() if labor.state not in ENDED}
