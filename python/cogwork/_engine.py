@@ -124,7 +124,7 @@ class Engine(Steering):
         if problem := self._core.control_problem:
             log.warning(problem)
         if (desk := self._core.submits()) is not None:
-            start_submit_thread(desk, self._core, self._async.start)
+            self._closer.submits = start_submit_thread(desk, self._core, self._async.start)
         _live.add(self._closer)
         _cog.engines.add(self)
         if any(cog.is_async for cog in _cog._cogs.values()):
@@ -226,8 +226,8 @@ class _Foreign:
 _FOREIGN: Any = _Foreign()
 
 
-_LEAVING = 2.0
-"""Seconds that closing waits for idle workers to end; those that hang in a Cog are not waited for."""
+_LEAVING = 10.0
+"""Seconds that closing waits for idle threads to end, as a loaded machine may wake them late; those that hang in a Cog are not waited for."""
 
 
 class _Closer:
@@ -237,6 +237,7 @@ class _Closer:
         self._core = core
         self._runner = runner
         self.store = store
+        self.submits: threading.Thread | None = None
         self._lock = threading.Lock()
         self._done = False
 
@@ -256,6 +257,8 @@ class _Closer:
         for queue in (self._core.jobs(), self._core.checks()):
             # A thread that comes back into the core while Python ends cannot take the GIL any more, and would bring the process down.
             queue.wait_for_leavers(_LEAVING)
+        if self.submits is not None and self.submits is not threading.current_thread():
+            self.submits.join(_LEAVING)
         with self._lock:
             first, self._done = not self._done, True
         _live.discard(self)
