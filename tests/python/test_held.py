@@ -252,7 +252,8 @@ def test_decide_with_an_engine(engine, left, db):
     assert engine.handle(left).wait(10).state is State.COMPLETED
 
 
-def test_show_and_ls_say_what_is_held(engine, left, db):
+def test_show_and_ls_say_what_is_held(engine, left, db, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     assert "were executing when the engine ended" in call("ls", "--db", db)
     ids = job_ids(engine.read_labor(left))
     assert f"cogwork decide {ids[0]}" in call("show", f"{left[:6]}/task/host-0", "--db", db)
