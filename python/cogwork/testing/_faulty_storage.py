@@ -66,9 +66,9 @@ class FaultyStorage(Storage):
         return self._failed
 
     def fail(self, at: int | None = None, times: int | None = 1, error: Exception | None = None) -> None:
-        """That many writes, from the `at`-th on, raise `error`, and nothing of them is stored. times: None for all until `mend`.
+        """That many writes, from number `at` on, raise the error, and nothing of them is stored. times: None is all, until `mend`.
 
-        error: OSError and StorageError(temporary=True) are such that waiting may mend: the engine holds everything up and tries again. All others
+        error: an OSError, or a StorageError that is temporary, may mend by waiting: the engine holds everything up and tries again. All others
         hinder only the Labors that are in the write (D6). Not given: an OSError that says that the disk is full.
         """
         raised = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) if error is None else error
@@ -80,11 +80,11 @@ class FaultyStorage(Storage):
         self._add(at, times, before=fail)
 
     def delay(self, seconds: float, at: int | None = None, times: int | None = 1) -> None:
-        """That many writes, from the `at`-th on, take that much longer."""
+        """That many writes, from number `at` on, take that much longer."""
         self._add(at, times, before=lambda: time.sleep(seconds))
 
     def die(self, at: int | None = None, *, after: bool = False, status: int | None = None) -> None:
-        """The process ends exactly before the `at`-th write, or exactly after it: it is stored, and nobody has learnt of it.
+        """The process ends exactly before write number `at`, or exactly after it: it is stored, and nobody has learnt of it.
 
         status: by os._exit(status); else by SIGKILL. Neither lets anything clean up.
         """
