@@ -16,13 +16,17 @@ bool is_stopping(const Labor& labor, const Job& job) {
 
 }  // namespace
 
-Progress stored_progress(Storage& store, const Id& labor) { return progress_of(store.read_labor(labor, true)); }
+Progress stored_progress(Storage& store, const Id& id) {
+  const auto labor = store.read_labor(id, true);
+  auto p = progress_of(labor);
+  for (const auto& latch : read_latches(store)) {
+    if (!has_ended(labor.state) && !is_set(latch.lifted) && matches(latch, labor)) p.latches.push_back(latch);
+  }
+  return p;
+}
 
 Progress progress_of(const Labor& stored) {
   auto p = outline_of(stored);
-  for (const auto& latch : read_latches(store)) {
-    if (!has_ended(stored.state) && !is_set(latch.lifted) && matches(latch, stored)) p.latches.push_back(latch);
-  }
   for (const auto& sequence : stored.sequences) {
     auto& t = p.tasks[sequence.task];
     if (sequence.state == State::COMPLETED) ++t.completed;

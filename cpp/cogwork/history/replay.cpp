@@ -1,6 +1,7 @@
 #include "cogwork/history/replay.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "cogwork/base/error.h"
 
@@ -116,16 +117,21 @@ class Replay {
       for (const auto& change : unpack_changes(row)) {
         if (change.number > when_.number) return;
         const auto object = find(change);
-        const bool is_state = change.kind == Change::Kind::STATE;
         const bool late = object.kind == ObjectKind::JOB && labor_.jobs[object.index].is_check();
         if (!late && change.at > when_.at) passed = true;
         if (change.at > when_.at || (passed && !late)) continue;
         now_ = std::max(now_, change.at);
-        if (is_state) {
-          check(change, object);
-          take_state(change, object);
-        } else if (!change.refused) {
-          take_signal(change, object);
+        switch (change.kind) {
+          case Change::Kind::STATE:
+            check(change, object);
+            take_state(change, object);
+            break;
+          case Change::Kind::SIGNAL:
+            if (!change.refused) take_signal(change, object);
+            break;
+          case Change::Kind::DECISION:
+            if (!change.refused && object.kind == ObjectKind::JOB) ++decisions_[object.index];
+            break;
         }
       }
     }
@@ -163,10 +169,6 @@ class Replay {
     switch (object.kind) {
       case ObjectKind::LABOR:
         move_to(labor_, change);
-        // R2: a hold that no signal brought shows in the state that it leads to.
-        if (change.to == State::ADMIN_PAUSED && !holds_rank(labor_.holds, Rank::ADMIN)) {
-          take_hold(labor_.holds, {Rank::ADMIN, change.at, change.by, change.note});
-        }
         labor_.reason = change.reason;
         return;
       case ObjectKind::TASK: {
@@ -244,10 +246,29 @@ class Replay {
         open.started = attempt.started;
         attempt = std::move(open);
       }
-      const bool interrupted = !job.attempts.empty() && job.attempts.back().status == AttemptStatus::INTERRUPTED;
-      job.held = job.held && job.state == State::RUNNING && interrupted;
+      const auto index = static_cast<std::uint32_t>(&job - labor_.jobs.data());
+      const auto decisions = decisions_.find(index);
+      forget_decisions(job, decisions == decisions_.end() ? 0 : decisions->second);
       if (job.is_check()) restore_round(job);
     }
+  }
+
+  /// R2: which of the decisions about its attempts were made by then, and whether it waits for one. Their words end the error of the
+  /// attempt, which is one line without them.
+  static void forget_decisions(Job& job, std::uint32_t made) {
+    for (auto& attempt : job.attempts) {
+      if (attempt.decision == Decision::NONE) continue;
+      if (made > 0) {
+        --made;
+        continue;
+      }
+      attempt.decision = Decision::NONE;
+      const auto error = attempt.error.view();
+      attempt.error = Text(error.substr(0, error.find('\n')));
+    }
+    const bool asked = !job.attempts.empty() && job.attempts.back().status == AttemptStatus::INTERRUPTED &&
+                       job.attempts.back().decision == Decision::NONE;
+    job.held = asked && job.state == State::RUNNING && job.options.on_interrupt == static_cast<std::int8_t>(OnInterrupt::HOLD);
   }
 
   /// Later rounds of a check show in the attempts that are kept of them (X11).
@@ -273,8 +294,9 @@ class Replay {
   const Moment when_;
   std::vector<Finding>* const findings_;
   const std::size_t most_;
-  std::vector<ObjectRef> objects_;  // by ordinal
-  Time now_ = never;                // of the latest change that was taken
+  std::vector<ObjectRef> objects_;                              // by ordinal
+  std::unordered_map<std::uint32_t, std::uint32_t> decisions_;  // by Job
+  Time now_ = never;                                            // of the latest change that was taken
 };
 
 /// Says where two trees of one Labor differ in what a history tells.

@@ -97,7 +97,17 @@ void LaborMachine::hold_undecided() {
       Text(who + ": " + held_names() + "; decide rerun, completed or failed (cogwork decide), then resume at admin rank")};
   labor_.holds.insert(std::upper_bound(labor_.holds.begin(), labor_.holds.end(), own, by_rank), own);
   write({});
+  Change record;  // as of any pause: the history alone says what holds a Labor (D7)
+  record.kind = Change::Kind::SIGNAL;
+  record.signal = Signal::ADMIN_PAUSE;
+  record.at = now_;
+  record.from = record.to = labor_.state;
+  record.by = own.by;
+  record.note = own.note;
+  out_->changes.push_back(record);
+  const auto place = out_->changes.size() - 1;
   show_below({});
+  out_->changes[place].to = labor_.state;
 }
 
 void LaborMachine::release_held(Job& job, std::uint32_t index) {
