@@ -200,8 +200,7 @@ def _last_change(db: str) -> int:
 
 def _say_what_there_is(engine: Engine, db: str) -> None:
     for latch in engine.crises():
-        held = f"holds {latch.labors} {'Labor' if latch.labors == 1 else 'Labors'}"
-        say(f"a crisis is on: {latch}; {held}")
+        say(f"a crisis is on: {latch}; holds {latch.labors} {'Labor' if latch.labors == 1 else 'Labors'}")
     stats = engine.stats()
     waiting = {waits.labor_id: waits for waits in stats.waiting}
     for id in engine.taken_up:
