@@ -1,6 +1,7 @@
 #include "cogwork/storage/owner_lock.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,7 +19,7 @@
 namespace cogwork {
 namespace {
 
-constexpr auto kLongestBriefOwner = std::chrono::seconds(10);
+constexpr auto kLongestWait = std::chrono::seconds(10);
 
 class OwnerLock final : public StoreLock {
  public:
@@ -48,6 +49,10 @@ std::string read_all(int fd) {
   const auto size = pread(fd, text.data(), text.size(), 0);
   text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
   return text;
+}
+
+bool is_dead(const Owner& owner, const std::string& host) {
+  return owner.pid > 0 && owner.host == host && kill(static_cast<pid_t>(owner.pid), 0) != 0 && errno == ESRCH;
 }
 
 bool still_named(const std::string& path, int fd) {
@@ -102,7 +107,7 @@ Owner read_owner(std::string_view text) {
 
 std::unique_ptr<StoreLock> lock_owner_file(const std::string& path, const std::string& shown, const Owner& owner) {
   const std::string side = path + "-owner";
-  const auto give_up = std::chrono::steady_clock::now() + kLongestBriefOwner;
+  const auto give_up = std::chrono::steady_clock::now() + kLongestWait;
   for (;;) {
     const int fd = open(side.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
@@ -121,8 +126,9 @@ std::unique_ptr<StoreLock> lock_owner_file(const std::string& path, const std::s
       if (error == EINTR) continue;
       if (error != EWOULDBLOCK) fail(side, shown, error);
       const auto holder = read_owner(text);
-      if (holder.brief && std::chrono::steady_clock::now() < give_up) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(2));  // flock has no time-out; a brief owner takes a commit's time
+      // A brief owner takes a commit's time. One that is dead has left a child between its fork and its exec, or is still being taken apart.
+      if ((holder.brief || is_dead(holder, owner.host)) && std::chrono::steady_clock::now() < give_up) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));  // flock has no time-out
         continue;
       }
       throw StoreInUse(in_use_message(shown, holder));

@@ -25,7 +25,7 @@ class OwnerLockTest : public testing::Test {
   ScratchFolder folder;
   const std::string path = folder / "labors.db";
   const std::string side = path + "-owner";
-  const Owner owner{4711, "build-3", "alice", "rollout.py", kNoon};
+  const Owner owner{getpid(), "build-3", "alice", "rollout.py", kNoon};
 
   std::string refusal() {
     try {
@@ -52,7 +52,8 @@ TEST_F(OwnerLockTest, R1_the_owner_is_written_and_read) {
 TEST_F(OwnerLockTest, R1_excludes_within_a_process_and_goes_without_a_trace) {
   auto lock = lock_owner_file(path, "labors.db", owner);
   EXPECT_TRUE(fs::exists(side));
-  for (const char* part : {"labors.db", "4711", "build-3", "alice", "rollout.py"}) {
+  for (const std::string& part : {std::string("labors.db"), std::to_string(getpid()), std::string("build-3"), std::string("alice"),
+                                  std::string("rollout.py")}) {
     EXPECT_NE(refusal().find(part), std::string::npos) << refusal();
   }
   lock.reset();
@@ -63,7 +64,7 @@ TEST_F(OwnerLockTest, R1_excludes_within_a_process_and_goes_without_a_trace) {
 TEST_F(OwnerLockTest, R1_what_a_dead_owner_left_does_not_lock) {
   std::ofstream(side) << "pid: 1\nprogram: long gone, with a long line that must not show through\n";
   const auto lock = lock_owner_file(path, "labors.db", owner);
-  EXPECT_NE(refusal().find("4711"), std::string::npos);
+  EXPECT_NE(refusal().find(std::to_string(getpid())), std::string::npos);
   EXPECT_EQ(refusal().find("long gone"), std::string::npos);
 }
 
@@ -85,6 +86,24 @@ TEST_F(OwnerLockTest, R1_a_killed_process_leaves_no_lock) {
   EXPECT_NO_THROW(lock_owner_file(path, "labors.db", owner));
   close(pipe_ends[0]);
   close(pipe_ends[1]);
+}
+
+/// A child between its fork and its exec shares the lock, and may be there for a moment longer than its parent.
+TEST_F(OwnerLockTest, R1_a_dead_owner_whose_child_still_has_the_lock_is_waited_for) {
+  const pid_t dead = fork();
+  ASSERT_GE(dead, 0);
+  if (dead == 0) _exit(0);
+  waitpid(dead, nullptr, 0);
+  const int held = open(side.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  ASSERT_EQ(flock(held, LOCK_EX), 0);
+  const auto text = owner_text({dead, owner.host, "u", "killed", kNoon});
+  ASSERT_EQ(pwrite(held, text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
+  std::thread child([held] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    close(held);
+  });
+  EXPECT_EQ(refusal(), "");
+  child.join();
 }
 
 TEST_F(OwnerLockTest, R1_a_forked_child_neither_keeps_nor_drops_it) {
