@@ -92,9 +92,7 @@ void LaborMachine::hold_undecided() {
   if (held_.empty() || find_hold(labor_.holds, Rank::ADMIN)) return;
   const auto who = held_.size() == 1 ? "an attempt was executing when the engine ended"
                                      : std::to_string(held_.size()) + " attempts were executing when the engine ended";
-  const Hold own{
-      Rank::ADMIN, now_, "the engine",
-      Text(who + ": " + held_names() + "; decide rerun, completed or failed (cogwork decide), then resume at admin rank")};
+  const Hold own{Rank::ADMIN, now_, "the engine", Text(who + ": " + held_names(false) + "; cogwork decide")};
   labor_.holds.insert(std::upper_bound(labor_.holds.begin(), labor_.holds.end(), own, by_rank), own);
   write({});
   Change record;  // as of any pause: the history alone says what holds a Labor (D7)
@@ -115,13 +113,14 @@ void LaborMachine::release_held(Job& job, std::uint32_t index) {
   held_.erase(index);
 }
 
-std::string LaborMachine::held_names() const {
+std::string LaborMachine::held_names(bool with_ids) const {
   std::string names;
   std::size_t named = 0;
   for (const auto index : held_) {
     const auto& job = labor_.jobs[index];
     if (named == kMostNamed) return names + " and " + std::to_string(held_.size() - named) + " more";
-    names += (named++ > 0 ? ", '" : "'") + full_name(labor_, job) + "' (" + labor_.id.with_ordinal(job.ordinal).text() + ")";
+    names += (named++ > 0 ? ", '" : "'") + full_name(labor_, job) + "'";
+    if (with_ids) names += " (" + labor_.id.with_ordinal(job.ordinal).text() + ")";
   }
   return names;
 }

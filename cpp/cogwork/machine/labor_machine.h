@@ -188,7 +188,7 @@ class LaborMachine {
   void hold_undecided();
   void release_held(Job& job, std::uint32_t index);
   /// Who is held, for notes and refusals.
-  std::string held_names() const;
+  std::string held_names(bool with_ids) const;
 
   // ---- recovery_part.cpp ----
   void recover();

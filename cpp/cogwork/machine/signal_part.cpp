@@ -82,7 +82,7 @@ void LaborMachine::signalled(const input::Signalled& in) {
       const Text latch = cause == &weight_.hold ? weight_.latch : Text();
       out_->refusals.push_back(
           {in.ticket, in.signal, before,
-           undecided ? undecided_refusal(before, held_.size(), held_names()) : refusal(in.signal, before, cause, latch)});
+           undecided ? undecided_refusal(before, held_.size(), held_names(true)) : refusal(in.signal, before, cause, latch)});
     } else {
       out_->taken.push_back(in.ticket);
       out_->acks.push_back({in.ticket, before, false});

@@ -210,7 +210,7 @@ def _say_what_there_is(engine: Engine, db: str) -> None:
         say(f"waits: '{shown(waits.name)}' {waits.labor_id[:8]}: {shown(waits.why)}")
     for held in stats.held:
         say(
-            f"held: '{shown(held.labor_name)}' {held.labor_id[:8]}: {shown(str(held))}: {command('decide', held.job_id, 'rerun|completed|failed', db=db)}"
+            f"held: '{shown(held.labor_name)}' {held.labor_id[:8]}: {shown(str(held))}: {command('decide', held.job_id, db=db)} rerun|completed|failed"
         )
     if stats.held_count > len(stats.held):
         say(f"and {stats.held_count - len(stats.held)} more are held")

@@ -174,7 +174,7 @@ def _show_job(console: Console, job: Job, db: str, now: datetime) -> None:
     )
     if job.held:
         console.print(
-            Text(f"    {command('decide', job.id, 'rerun|completed|failed', db=db)}", style="yellow"), soft_wrap=True
+            Text(f"    {command('decide', job.id, db=db)} rerun|completed|failed", style="yellow"), soft_wrap=True
         )
     args = ", ".join(f"{key}={value!r}" for key, value in job.args.items())
     if args:
