@@ -393,6 +393,9 @@ TEST_F(Commands, RealUserIsThatUserOrAnErrorThatSaysWhy) {
 // ---- the engine dies ----
 
 TEST_F(Commands, NoOrphanSurvivesTheEngine) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "for it a vfork is a fork, whose child has lost the way to the guardian (close_on_fork)";
+#endif
   const pid_t engine = fork();
   if (engine == 0) {  // an engine's process, which is killed
     Sink theirs;
