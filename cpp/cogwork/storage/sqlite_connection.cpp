@@ -1,8 +1,10 @@
 #include "cogwork/storage/sqlite_connection.h"
 
 #include <SQLiteCpp/Exception.h>
+#include <pthread.h>
 
 #include <cstring>
+#include <iterator>
 
 #include "cogwork/base/error.h"
 #include "cogwork/storage/faulty_disk.h"
@@ -15,6 +17,24 @@ struct Verdict {
   const char* why;
   const char* remedy;
 };
+
+/// SQLite's locks that all connections share, outer ones first. A fork copies them as they are, and one that another thread held at that moment
+/// would never be given back in the child, where the first use of SQLite, with a file of its own, would wait for it.
+constexpr int kShared[] = {SQLITE_MUTEX_STATIC_MAIN, SQLITE_MUTEX_STATIC_OPEN, SQLITE_MUTEX_STATIC_VFS1,
+                           SQLITE_MUTEX_STATIC_VFS2, SQLITE_MUTEX_STATIC_VFS3, SQLITE_MUTEX_STATIC_LRU,
+                           SQLITE_MUTEX_STATIC_PMEM, SQLITE_MUTEX_STATIC_PRNG, SQLITE_MUTEX_STATIC_MEM};
+
+void take_shared() {
+  for (const int lock : kShared) sqlite3_mutex_enter(sqlite3_mutex_alloc(lock));
+}
+void give_shared_back() {
+  for (auto lock = std::rbegin(kShared); lock != std::rend(kShared); ++lock) sqlite3_mutex_leave(sqlite3_mutex_alloc(*lock));
+}
+
+/// Once; after SQLite has made its locks.
+bool prepare_for_forks() {
+  return sqlite3_initialize() == SQLITE_OK && pthread_atfork(take_shared, give_shared_back, give_shared_back) == 0;
+}
 
 Verdict judge(int extended_code) {
   switch (extended_code) {
@@ -90,6 +110,7 @@ void throw_sqlite(const SqlitePlace& place, std::string_view doing, int extended
 }
 
 SqliteConnection::SqliteConnection(const SqlitePlace& place, Kind kind) : place_(place) {
+  [[maybe_unused]] static const bool prepared = prepare_for_forks();
   try {
     const auto file = kind == Kind::SNAPSHOT ? uri_of(place.real) + "?immutable=1" : place.real;
     database_ = std::make_unique<SQLite::Database>(file.c_str(), open_flags(kind), 0, faulty_disk_vfs());
