@@ -231,7 +231,9 @@ def test_a_cog_that_says_much_waits_for_nobody(shared, tmp_path):
     result = shared.result(number)
     assert result["output"] == "done"
     said = texts(result)
-    marks = [line for line in said if line.endswith(" more lines were dropped")]  # one behind each batch that was too much
+    marks = [
+        line for line in said if line.endswith(" more lines were dropped")
+    ]  # one behind each batch that was too much
     lines = [line for line in said if line not in marks]
     assert "routers: line 0" in lines[0]
     assert said[-1] in marks
