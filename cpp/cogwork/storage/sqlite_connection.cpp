@@ -20,9 +20,9 @@ struct Verdict {
 
 /// SQLite's locks that all connections share, outer ones first. A fork copies them as they are, and one that another thread held at that moment
 /// would never be given back in the child, where the first use of SQLite, with a file of its own, would wait for it.
-constexpr int kShared[] = {SQLITE_MUTEX_STATIC_MAIN, SQLITE_MUTEX_STATIC_OPEN, SQLITE_MUTEX_STATIC_VFS1,
-                           SQLITE_MUTEX_STATIC_VFS2, SQLITE_MUTEX_STATIC_VFS3, SQLITE_MUTEX_STATIC_LRU,
-                           SQLITE_MUTEX_STATIC_PMEM, SQLITE_MUTEX_STATIC_PRNG, SQLITE_MUTEX_STATIC_MEM};
+constexpr int kShared[] = {SQLITE_MUTEX_STATIC_PRNG, SQLITE_MUTEX_STATIC_MAIN, SQLITE_MUTEX_STATIC_OPEN,
+                           SQLITE_MUTEX_STATIC_VFS1, SQLITE_MUTEX_STATIC_VFS2, SQLITE_MUTEX_STATIC_VFS3,
+                           SQLITE_MUTEX_STATIC_LRU,  SQLITE_MUTEX_STATIC_PMEM, SQLITE_MUTEX_STATIC_MEM};
 
 void take_shared() {
   for (const int lock : kShared) sqlite3_mutex_enter(sqlite3_mutex_alloc(lock));
