@@ -120,18 +120,22 @@ std::string who_lifted(const Latch& latch) {
   return text;
 }
 
-Record to_record(const Latch& latch) {
-  WireWriter w;
-  w.map(10).id("id", latch.id);
+WireWriter& write_fields(WireWriter& w, const Latch& latch) {
+  w.id("id", latch.id);
   put(w, "tags", latch.tags);
   w.text("name_prefix", latch.name_prefix);
   put(w, "cogs", latch.cogs);
-  w.text("by", latch.by)
+  return w.text("by", latch.by)
       .text("note", latch.note)
       .micros("since", latch.since)
       .micros("lifted", latch.lifted)
       .text("lifted_by", latch.lifted_by)
       .text("lifted_note", latch.lifted_note);
+}
+
+Record to_record(const Latch& latch) {
+  WireWriter w;
+  write_fields(w.map(kLatchFields), latch);
   return {RecordKind::LATCH, Text(latch.id.text()), Text(w.take())};
 }
 

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "cogwork/base/clock.h"
 #include "cogwork/machine/input.h"
 #include "cogwork/model/labor.h"
+#include "cogwork/model/wire_writer.h"
 #include "cogwork/storage/storage.h"
 
 namespace cogwork {
@@ -38,6 +40,10 @@ Weight weight_of(const Latch& latch);
 std::string describe(const Latch& latch);
 /// `by bob 2026-03-01 10:02 "INC-12"`, in UTC.
 std::string who_lifted(const Latch& latch);
+
+/// Its pairs in a map of so many, where more may follow.
+inline constexpr std::uint32_t kLatchFields = 10;
+WireWriter& write_fields(WireWriter& w, const Latch& latch);
 
 Record to_record(const Latch& latch);
 /// All of a store, in the order in which they were set. Throws StorageError where one cannot be read: nobody knows what it holds.

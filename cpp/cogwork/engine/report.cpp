@@ -52,26 +52,7 @@ void write(WireWriter& w, const Hold& h) {
   w.map(4).integer("rank", static_cast<int>(h.rank)).micros("since", h.since).text("by", h.by).text("note", h.note);
 }
 
-void write_texts(WireWriter& w, std::string_view key, const std::vector<std::string>& texts) {
-  w.text(key).array(texts.size());
-  for (const auto& text : texts) w.text(text);
-}
-
-/// Its ten pairs; more may follow in the same map.
-void write_fields(WireWriter& w, const Latch& l) {
-  w.id("id", l.id);
-  write_texts(w, "tags", l.tags);
-  w.text("name_prefix", l.name_prefix);
-  write_texts(w, "cogs", l.cogs);
-  w.text("by", l.by)
-      .text("note", l.note)
-      .micros("since", l.since)
-      .micros("lifted", l.lifted)
-      .text("lifted_by", l.lifted_by)
-      .text("lifted_note", l.lifted_note);
-}
-
-void write(WireWriter& w, const Latch& l) { write_fields(w.map(10), l); }
+void write(WireWriter& w, const Latch& l) { write_fields(w.map(kLatchFields), l); }
 
 void write(WireWriter& w, const LatchStatus::Executing& e) {
   w.map(4).id("labor_id", e.labor).text("name", e.name).integer("state", static_cast<int>(e.state)).count("attempts", e.attempts);
@@ -172,7 +153,7 @@ std::string write_crises(const std::vector<LatchStatus>& crises) {
   WireWriter w;
   w.array(crises.size());
   for (const auto& c : crises) {
-    write_fields(w.map(16), c.latch);
+    write_fields(w.map(kLatchFields + 6), c.latch);
     w.boolean("durable", c.durable)
         .boolean("lifting", c.lifting)
         .count("labors", c.labors)

@@ -10,31 +10,6 @@ namespace {
 
 bool is_unstarted(State s) { return s == State::NOT_STARTED || s == State::ADMIN_NOT_STARTED; }
 
-/// The rank that a signal takes or releases.
-Rank rank_of(Signal s) {
-  switch (s) {
-    case Signal::PAUSE:
-    case Signal::RESUME: return Rank::USER;
-    case Signal::ADMIN_PAUSE:
-    case Signal::ADMIN_RESUME: return Rank::ADMIN;
-    case Signal::CRISIS_PAUSE:
-    case Signal::CRISIS_RESUME: return Rank::CRISIS;
-    case Signal::STOP: break;
-  }
-  return Rank::NONE;
-}
-bool is_pause(Signal s) { return s == Signal::PAUSE || s == Signal::ADMIN_PAUSE || s == Signal::CRISIS_PAUSE; }
-
-void take_hold(Holds& holds, Hold own) {
-  const auto place =
-      std::upper_bound(holds.begin(), holds.end(), own, [](const Hold& a, const Hold& b) { return a.rank < b.rank; });
-  holds.insert(place, std::move(own));
-}
-
-bool holds_rank(const Holds& holds, Rank rank) {
-  return std::any_of(holds.begin(), holds.end(), [rank](const Hold& hold) { return hold.rank == rank; });
-}
-
 bool is_over_budget(const Task& task) {
   return task.tolerated_failures.number >= 0 && std::int64_t{task.failures} > task.tolerated_failures.number;
 }
@@ -199,8 +174,8 @@ class Replay {
   /// X5, X2a.
   void enter(Task& task, std::uint32_t index, Time at) {
     if (index > 0 && labor_.tasks[index - 1].pass_failures) task.failures = labor_.tasks[index - 1].failures;
-    if (task.pause_on_entry && !holds_rank(task.holds, Rank::ADMIN)) {
-      take_hold(task.holds, {Rank::ADMIN, at, "pause_on_entry", {}});
+    if (task.pause_on_entry && !find_hold(task.holds, Rank::ADMIN)) {
+      add_hold(task.holds, {Rank::ADMIN, at, "pause_on_entry", {}});
     }
   }
 
@@ -222,7 +197,7 @@ class Replay {
                   : object.kind == ObjectKind::TASK ? labor_.tasks[object.index].holds
                                                     : labor_.sequences[object.index].holds;
     if (is_pause(change.signal)) {
-      take_hold(holds, {rank, change.at, change.by, change.note});
+      add_hold(holds, {rank, change.at, change.by, change.note});
     } else {
       std::erase_if(holds, [rank](const Hold& hold) { return hold.rank == rank; });
     }

@@ -1,5 +1,4 @@
 // Held Jobs (R2): which attempts a person must decide about, and what follows from what was decided.
-#include <algorithm>
 
 #include "cogwork/machine/held.h"
 #include "cogwork/machine/labor_machine.h"
@@ -9,8 +8,6 @@ namespace cogwork {
 namespace {
 
 constexpr std::size_t kMostNamed = 3;
-
-bool by_rank(const Hold& a, const Hold& b) { return a.rank < b.rank; }
 
 std::string quoted(Decision decision) { return "'" + std::string(name_of(decision)) + "'"; }
 
@@ -93,7 +90,7 @@ void LaborMachine::hold_undecided() {
   const auto who = held_.size() == 1 ? "an attempt was executing when the engine ended"
                                      : std::to_string(held_.size()) + " attempts were executing when the engine ended";
   const Hold own{Rank::ADMIN, now_, "the engine", Text(who + ": " + held_names(false) + "; cogwork decide")};
-  labor_.holds.insert(std::upper_bound(labor_.holds.begin(), labor_.holds.end(), own, by_rank), own);
+  add_hold(labor_.holds, own);
   write({});
   Change record;  // as of any pause: the history alone says what holds a Labor (D7)
   record.kind = Change::Kind::SIGNAL;

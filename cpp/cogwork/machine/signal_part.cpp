@@ -6,12 +6,6 @@
 #include "cogwork/machine/signal_rules.h"
 
 namespace cogwork {
-namespace {
-
-bool by_rank(const Hold& a, const Hold& b) { return a.rank < b.rank; }
-
-}  // namespace
-
 Holds& LaborMachine::holds_of(ObjectRef object) {
   switch (object.kind) {
     case ObjectKind::TASK: return labor_.tasks[object.index].holds;
@@ -106,9 +100,7 @@ void LaborMachine::signalled(const input::Signalled& in) {
 }
 
 void LaborMachine::hold(const input::Signalled& in) {
-  auto& holds = holds_of(in.object);
-  const Hold own{rank_of(in.signal), now_, in.by, in.note};
-  holds.insert(std::upper_bound(holds.begin(), holds.end(), own, by_rank), own);
+  add_hold(holds_of(in.object), {rank_of(in.signal), now_, in.by, in.note});
   write(in.object);
   const State state = state_of(labor_, in.object);
   if (state == State::NOT_STARTED) {  // X2a: kept, and that is all there is to do now

@@ -110,32 +110,6 @@ SignalRule signal_rule(bool labor, State state, Signal signal, bool latched) {
   return rules[static_cast<std::size_t>(state)][static_cast<std::size_t>(signal)];
 }
 
-Rank rank_of(Signal signal) {
-  switch (signal) {
-    case Signal::PAUSE:
-    case Signal::RESUME: return Rank::USER;
-    case Signal::ADMIN_PAUSE:
-    case Signal::ADMIN_RESUME: return Rank::ADMIN;
-    case Signal::CRISIS_PAUSE:
-    case Signal::CRISIS_RESUME: return Rank::CRISIS;
-    case Signal::STOP: break;
-  }
-  return Rank::NONE;
-}
-
-bool is_pause(Signal signal) { return signal == Signal::PAUSE || signal == Signal::ADMIN_PAUSE || signal == Signal::CRISIS_PAUSE; }
-
-bool is_resume(Signal signal) {
-  return signal == Signal::RESUME || signal == Signal::ADMIN_RESUME || signal == Signal::CRISIS_RESUME;
-}
-
-const Hold* find_hold(const Holds& holds, Rank rank) {
-  for (const auto& hold : holds) {
-    if (hold.rank == rank) return &hold;
-  }
-  return nullptr;
-}
-
 Rank highest(const Holds& holds) { return holds.empty() ? Rank::NONE : holds.back().rank; }
 
 std::string refusal(Signal signal, State state, const Hold* in_force, const Text& latch) {

@@ -24,13 +24,6 @@ enum class SignalRule : std::uint8_t {
 /// `labor`: the object is a Labor; else a Task or a Sequence, which obey the same rules. `latched`: a latch holds the Labor (G8).
 SignalRule signal_rule(bool labor, State state, Signal signal, bool latched = false);
 
-/// The rank that a pause or a Resume is about; NONE for STOP.
-Rank rank_of(Signal signal);
-bool is_pause(Signal signal);
-bool is_resume(Signal signal);
-
-/// The own hold of that rank, if there is one.
-const Hold* find_hold(const Holds& holds, Rank rank);
 Rank highest(const Holds& holds);
 
 /// Why a Labor refuses a signal, and what would help:

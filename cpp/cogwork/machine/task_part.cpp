@@ -1,5 +1,4 @@
 // The phases of a Task (X2-X6b): how it is entered, what starts in it, its rounds of checks, and its end.
-#include <algorithm>
 
 #include "cogwork/machine/end_rules.h"
 #include "cogwork/machine/labor_machine.h"
@@ -20,11 +19,7 @@ void LaborMachine::enter_task(std::uint32_t index) {
 
   t.started = now_;
   if (index > 0 && labor_.tasks[index - 1].pass_failures) t.failures = labor_.tasks[index - 1].failures;  // X5
-  if (t.pause_on_entry && !std::any_of(t.holds.begin(), t.holds.end(), [](const Hold& h) { return h.rank == Rank::ADMIN; })) {
-    const Hold own{Rank::ADMIN, now_, "pause_on_entry", {}};
-    t.holds.insert(
-        std::upper_bound(t.holds.begin(), t.holds.end(), own, [](const Hold& a, const Hold& b) { return a.rank < b.rank; }), own);
-  }
+  if (t.pause_on_entry && !find_hold(t.holds, Rank::ADMIN)) add_hold(t.holds, {Rank::ADMIN, now_, "pause_on_entry", {}});
   entry_at_ = now_ + t.entry_delay;
   ++out_->counts.executing[static_cast<int>(ObjectKind::TASK)];
   const ObjectRef ref{ObjectKind::TASK, index};

@@ -1,6 +1,7 @@
 #include "cogwork/model/labor.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace cogwork {
 
@@ -15,6 +16,17 @@ void number_tree(Labor& labor) {
       for (std::uint32_t j = 0; j < sequence.job_count; ++j) labor.jobs[sequence.first_job + j].ordinal = next++;
     }
   }
+}
+
+const Hold* find_hold(const Holds& holds, Rank rank) {
+  const auto found = std::find_if(holds.begin(), holds.end(), [rank](const Hold& hold) { return hold.rank == rank; });
+  return found == holds.end() ? nullptr : &*found;
+}
+
+void add_hold(Holds& holds, Hold hold) {
+  const auto place =
+      std::upper_bound(holds.begin(), holds.end(), hold, [](const Hold& a, const Hold& b) { return a.rank < b.rank; });
+  holds.insert(place, std::move(hold));
 }
 
 namespace {

@@ -56,6 +56,10 @@ struct Hold {
 
 /// The own holds of one object: at most one of each rank, lowest first.
 using Holds = std::vector<Hold>;
+/// The hold of that rank; null where there is none.
+const Hold* find_hold(const Holds& holds, Rank rank);
+/// Adds one of a rank that is not there.
+void add_hold(Holds& holds, Hold hold);
 
 enum class JobKind : std::uint8_t { WORK = 0, PRE_CHECK = 1, CONT_CHECK = 2 };
 

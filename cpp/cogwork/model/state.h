@@ -76,6 +76,22 @@ constexpr State paused_state(Rank r) {
   return State::UNKNOWN;
 }
 
+/// The rank that a signal takes or releases; NONE: it is a STOP.
+constexpr Rank rank_of(Signal s) {
+  switch (s) {
+    case Signal::PAUSE:
+    case Signal::RESUME: return Rank::USER;
+    case Signal::ADMIN_PAUSE:
+    case Signal::ADMIN_RESUME: return Rank::ADMIN;
+    case Signal::CRISIS_PAUSE:
+    case Signal::CRISIS_RESUME: return Rank::CRISIS;
+    case Signal::STOP: break;
+  }
+  return Rank::NONE;
+}
+constexpr bool is_pause(Signal s) { return s == Signal::PAUSE || s == Signal::ADMIN_PAUSE || s == Signal::CRISIS_PAUSE; }
+constexpr bool is_resume(Signal s) { return s == Signal::RESUME || s == Signal::ADMIN_RESUME || s == Signal::CRISIS_RESUME; }
+
 /// The names as the contract spells them ("ADMIN_PAUSED"). Any thread.
 std::string_view name_of(State s);
 std::string_view name_of(Reason r);

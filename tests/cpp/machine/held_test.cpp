@@ -12,14 +12,6 @@ using namespace std::chrono_literals;
 using A = AttemptStatus;
 using S = State;
 
-/// The engine died with all of this stored, and another one takes it up after a while.
-MachineWorld taken_up(const MachineWorld& dead, Duration down = 0s) {
-  MachineWorld w{Labor(dead.labor())};
-  w.now = dead.now + down;
-  w.step(input::Recovered{});
-  w.settle();
-  return w;
-}
 void decide(MachineWorld& w, std::uint32_t job, Decision decision, Ticket ticket = 1000) {
   w.step(input::Decided{job, decision, ticket, "ann", "looked at it"});
   w.settle();

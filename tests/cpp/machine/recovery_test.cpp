@@ -12,14 +12,6 @@ using namespace std::chrono_literals;
 using A = AttemptStatus;
 using S = State;
 
-/// The engine died with all of this stored, and another one takes it up after a while.
-MachineWorld taken_up(const MachineWorld& dead, Duration down = 0s) {
-  MachineWorld w{Labor(dead.labor())};
-  w.now = dead.now + down;
-  w.step(input::Recovered{});
-  w.settle();
-  return w;
-}
 void on_interrupt(Labor& labor, std::initializer_list<std::uint32_t> jobs, OnInterrupt what) {
   for (const auto j : jobs) labor.jobs[j].options.on_interrupt = static_cast<std::int8_t>(what);
 }

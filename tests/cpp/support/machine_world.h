@@ -204,4 +204,13 @@ class MachineWorld {
 inline ObjectRef task_ref(std::uint32_t t) { return {ObjectKind::TASK, t}; }
 inline ObjectRef sequence_ref(std::uint32_t s) { return {ObjectKind::SEQUENCE, s}; }
 
+/// The engine died with all of this stored, and another one takes it up after a while.
+inline MachineWorld taken_up(const MachineWorld& dead, Duration down = {}) {
+  MachineWorld w{Labor(dead.labor())};
+  w.now = dead.now + down;
+  w.step(input::Recovered{});
+  w.settle();
+  return w;
+}
+
 }  // namespace cogwork::test
