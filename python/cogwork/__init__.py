@@ -13,7 +13,7 @@
 The docs have a quickstart: docs/quickstart.md.
 """
 
-from ._client import Client, EngineInfo, connect
+from ._client import Client, connect
 from ._cog import Cog, ContextCog, cog
 from ._command import CommandCog, command
 from ._context import Context
@@ -38,6 +38,7 @@ from ._frame import to_frame
 from ._handle import Ack, Changes, LaborHandle, SequenceHandle, TaskHandle
 from ._history import Finding
 from ._latch import Executing, Latch
+from ._line import EngineInfo
 from ._logs import LogLine, Logs
 from ._model import (
     Attempt,

@@ -8,9 +8,10 @@ import time
 import msgspec
 
 from . import _core
-from ._client import EngineInfo, connect
+from ._client import connect
 from ._errors import CogworkError, StorageError
 from ._history import Finding, check_labors
+from ._line import EngineInfo
 from ._storage import BuiltinStorage, open_store, stores
 
 _ANSWER = 2.0

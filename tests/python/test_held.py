@@ -68,6 +68,10 @@ def left(db, make_cog, gate):
 @pytest.fixture
 def engine(db, left):
     with pytest.warns(cw.CogworkWarning, match="held"), cw.Engine(db, grace=0.2) as opened:
+        give_up = time.monotonic() + 20  # what is read is what is stored (G1)
+        while opened.read_labor(left, False).state is not State.ADMIN_PAUSED:
+            assert time.monotonic() < give_up
+            time.sleep(0.005)
         yield opened
 
 

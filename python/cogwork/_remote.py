@@ -1,0 +1,205 @@
+"""The engine at the other end of a line, in the words of `_core.Engine`: so a Client steers as an Engine does."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import msgspec
+
+from . import _codec, _core
+from ._line import Line, Message, Request
+from ._logs import NO_LINES
+from ._model import State
+from ._waiting import wait_for
+
+_EMPTY = _codec.encoder.encode([])
+
+
+class Remote:
+    """The engine at the other end, in the words of `_core.Engine`."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def _ask(self, op: str, **fields: Any) -> Request:
+        request = self._line.request(op, **fields)
+        wait_for(request.completion)
+        return request
+
+    def state(self, id: str) -> int:
+        return int(self._ask("state", object=id).result())
+
+    def find_task(self, id: str, name: str) -> str:
+        return str(self._ask("find", object=id, name=name).result())
+
+    def progress(self, id: str) -> bytes:
+        return self._ask("progress", object=id).document()
+
+    def stats(self) -> bytes:
+        return self._ask("stats").document()
+
+    def start(self, id: str, by: str, note: str) -> Request:
+        return self._line.request("start", object=id, by=by, note=note)
+
+    def decide(self, id: str, decision: str, by: str, note: str) -> Request:
+        return self._line.request("decide", object=id, decision=decision, by=by, note=note)
+
+    def signal(self, id: str, signal: int, interrupt: bool, by: str, note: str) -> RemoteAck:
+        return self._ack("signal", object=id, signal=signal, interrupt=bool(interrupt), by=by, note=note)
+
+    def _ack(self, op: str, **fields: Any) -> RemoteAck:
+        ack = RemoteAck()
+        request = self._line.request(op, ack, **fields)
+        wait_for(request.completion)
+        if request.result() is True:  # its Labor waits there (R4): nothing more will be said of it
+            ack.stored = True
+            self._line.forget(ack.number)
+        return ack
+
+    def crisis_pause(self, tags: list[str], name_prefix: str, cogs: list[str], by: str, note: str) -> Request:
+        return self._line.request("crisis_pause", tags=tags, name=name_prefix, cogs=cogs, by=by, note=note)
+
+    def crisis_resume(self, id: str, by: str, note: str) -> RemoteAck:
+        return self._ack("crisis_resume", object=id, by=by, note=note)
+
+    def latch_settled(self, id: str) -> RemoteAck:
+        return self._ack("crisis_wait", object=id)
+
+    def crises(self, lifted: bool) -> bytes:
+        return self._ask("crises", lifted=lifted).document()
+
+    def end_of(self, id: str) -> RemoteEnd:
+        end = self._line.ends.get(id)
+        if end is not None and not end.completion.done:
+            return end
+        end = RemoteEnd()
+        request = self._line.request("end", end, object=id)
+        wait_for(request.completion)
+        request.document()
+        self._line.ends[id] = end
+        return end
+
+    def changes(self, id: str | None, since: int | None) -> RemoteFeed:
+        return self._feed("changes", id, since, _EMPTY)
+
+    def logs(self, id: str, since: int | None) -> RemoteFeed:
+        return self._feed("logs", id, since, NO_LINES)
+
+    def _feed(self, op: str, id: str | None, since: int | None, nothing: bytes) -> RemoteFeed:
+        pieces = _Pieces()
+        request = self._line.request(op, pieces, object=id, since=since)
+        wait_for(request.completion)
+        request.document()
+        return RemoteFeed(self._line, pieces, nothing)
+
+
+class RemoteAck:
+    """As `_core.Ack` is."""
+
+    stored = False
+
+    def __init__(self) -> None:
+        self.completion = _core.Completion()
+        self.number = 0
+        self.state = int(State.UNKNOWN)
+        self.applied = False
+        self.closed = False
+
+    @property
+    def done(self) -> bool:
+        return self.completion.done
+
+    def follow(self, message: Message) -> None:
+        if message.done is not msgspec.UNSET:
+            raw = msgspec.msgpack.decode(message.done)
+            self.state, self.applied, self.closed = raw["state"], raw["applied"], raw["closed"]
+            self.completion.set()
+
+    def hang_up(self) -> None:
+        if not self.completion.done:
+            self.closed = True
+            self.completion.set()
+
+
+class RemoteEnd:
+    """As `_core.LaborEnd` is."""
+
+    def __init__(self) -> None:
+        self.completion = _core.Completion()
+        self.number = 0
+        self.closed = False
+
+    def follow(self, message: Message) -> None:
+        if message.ended is not msgspec.UNSET:
+            self.closed = bool(message.ended)
+            self.completion.set()
+
+    def hang_up(self) -> None:
+        if not self.completion.done:
+            self.closed = True
+            self.completion.set()
+
+
+class _Pieces:
+    """Of a feed: what came last, and has not been taken. The line holds it; the feed that a user holds is another object, so that it
+    is seen when nobody holds that one any more."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.lock = threading.Lock()
+        self.piece: bytes | None = None
+        self.over = False
+        self.ready = _core.Completion()
+
+    def follow(self, message: Message) -> None:
+        with self.lock:
+            if (piece := message.piece) is not None:
+                self.piece = piece
+            else:
+                self.over = True
+            ready = self.ready
+        ready.set()
+
+    def hang_up(self) -> None:
+        with self.lock:
+            self.over = True
+            ready = self.ready
+        ready.set()
+
+
+class RemoteFeed:
+    """As `_core.ChangeFeed` and `_core.LogFeed` are. The engine sends one piece for each time that it is asked for more, so nothing
+    gathers here. nothing: an empty piece."""
+
+    def __init__(self, line: Line, pieces: _Pieces, nothing: bytes) -> None:
+        self._nothing = nothing
+        self._line = line
+        self._pieces = pieces
+        self._more()
+
+    def _more(self) -> None:
+        self._line.tell("more", self._pieces.number)
+
+    def ready(self) -> _core.Completion:
+        with self._pieces.lock:
+            return self._pieces.ready
+
+    def poll(self) -> bytes:
+        pieces = self._pieces
+        with pieces.lock:
+            piece, pieces.piece = pieces.piece, None
+            if piece is not None and not pieces.over:
+                pieces.ready = _core.Completion()
+        if piece is None:
+            return self._nothing
+        self._more()
+        return piece
+
+    def over(self) -> bool:
+        with self._pieces.lock:
+            return self._pieces.over and self._pieces.piece is None
+
+    def __del__(self) -> None:
+        # The engine is told when the next piece comes: nothing may be sent from here, as somebody may be in the middle of sending.
+        self._line.forget(self._pieces.number)
