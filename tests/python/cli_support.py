@@ -15,6 +15,8 @@ import subprocess
 import sys
 import termios
 import threading
+import time
+from collections.abc import Callable
 
 import pyte
 
@@ -74,6 +76,15 @@ def only_labor(db: pathlib.Path) -> cw.Labor:
     with cw.open_store(db) as store:
         (labor,) = store.search()
         return store.read_labor(labor.id)
+
+
+def settled(db: pathlib.Path, is_there: Callable[[cw.Labor], bool]) -> cw.Labor:
+    """The only Labor, once it is so: an engine tells what it has taken up before all that follows from that is stored."""
+    until = time.monotonic() + PATIENCE
+    while not is_there(labor := only_labor(db)):
+        assert time.monotonic() < until, f"it has not come to that:\n{labor}"
+        time.sleep(0.005)
+    return labor
 
 
 class Shell:

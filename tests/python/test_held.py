@@ -13,7 +13,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from cli_support import Shell, only_labor, shell, write_script
+from cli_support import Shell, only_labor, settled, shell, write_script
 from conftest import many, one
 from typer.testing import CliRunner
 
@@ -279,10 +279,7 @@ def test_r2_killed_decided_and_gone_on_with(tmp_path):
     assert "no engine runs on cogwork.db, so 'completed' is stored" in said
     with Shell(tmp_path, "serve", "rollout.py") as serve:
         serve.wait_for("held: 'flash' .* rest/h1 flash: cogwork decide")
-        give_up = time.monotonic() + 20  # it says what is held before what was decided is stored
-        while only_labor(tmp_path / "cogwork.db")["rest"]["h0"].state is not State.COMPLETED:
-            assert time.monotonic() < give_up
-            time.sleep(0.01)
+        settled(tmp_path / "cogwork.db", lambda tree: tree["rest"]["h0"].state is State.COMPLETED)
         code, said = shell(tmp_path, "resume", "--admin", labor.id[:8])
         assert code == 1
         assert "a Job of it is held" in said
@@ -340,8 +337,9 @@ def test_r4_other_signals_are_kept(waits):
     (folder / "go").touch()
     with Shell(folder, "serve", "rollout.py") as serve:
         serve.wait_for("took up 'flash'")
-        labor = only_labor(db)
-        assert labor["rest"]["h0"].state is State.FAILED
+        labor = settled(
+            db, lambda tree: tree["rest"]["h0"].state is State.FAILED and tree["rest"]["h1"]["flash"].decision
+        )
         assert labor["rest"]["h1"]["flash"].decision is Decision.RERUN
         assert labor.state is State.ADMIN_PAUSED, "it still needs its ADMIN_RESUME"
     assert cw.open_store(db).records(cw.RecordKind.SIGNAL) == {}
