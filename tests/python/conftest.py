@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -86,6 +87,14 @@ def gate() -> Iterator[Gate]:
     made = Gate()
     yield made
     made.open()
+
+
+def wait_until_alone(client: cw.Client) -> None:
+    """Until the client has heard that its engine is gone: that comes over a socket, a moment after the engine has closed."""
+    until = time.monotonic() + 30
+    while client.engine is not None:
+        assert time.monotonic() < until, "it never heard that the engine is gone"
+        time.sleep(0.005)
 
 
 def one(*jobs: cw.Job, target: str = "host", name: str = "labor", **task) -> cw.Labor:

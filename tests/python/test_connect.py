@@ -18,7 +18,7 @@ import threading
 
 import msgspec
 import pytest
-from conftest import many, one
+from conftest import many, one, wait_until_alone
 
 import cogwork as cw
 from cogwork import ChangeKind, Signal, State, _core
@@ -271,7 +271,7 @@ def test_closing_the_engine_ends_what_clients_wait_for(db, make_cog, gate):
             ack.wait(10)
         assert len(list(feed)) > 0
         # Without the engine the client goes on with the store, and finds the next engine by itself.
-        assert client.engine is None
+        wait_until_alone(client)
         assert handle.state in (State.PAUSING, State.PAUSED)
         gate.open()
         with cw.Engine(db) as next_engine:
@@ -601,7 +601,7 @@ def test_a_child_that_outlives_the_engine_does_not_hold_it(db, tmp_path, runtime
     with cw.connect(db) as client:
         assert client.engine is not None
         engine.close()
-        assert client.engine is None
+        wait_until_alone(client)
         with cw.Engine(db):
             assert client.engine is not None
     os.close(write)

@@ -12,7 +12,7 @@ import sys
 import threading
 
 import pytest
-from conftest import many, one
+from conftest import many, one, wait_until_alone
 
 import cogwork as cw
 from cogwork import State
@@ -209,6 +209,7 @@ def test_r1_without_an_engine_it_is_stored_and_obeyed(db, make_cog, caplog):
             assert f"a crisis is on, and what it holds does not run: latch {latch.id[:8]}" in caplog.text
             assert engine.handle(handle.id).state is State.CRISIS_PAUSED
             assert client.crises() == engine.crises()
+        wait_until_alone(client)
         ack = client.crisis_resume(latch.id, by="carl")
         assert ack.wait(0)
         assert ack.applied
