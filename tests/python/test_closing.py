@@ -112,17 +112,31 @@ def test_ctrl_c_twice_interrupts_a_close_that_waits(tmp_path):
     script = Script(
         tmp_path,
         """
+        begun = threading.Event()
+
+        @cw.cog(idempotent=True)
+        def sleeps() -> None:
+            begun.set()
+            time.sleep(60)
+
+        def say_when_it_closes():
+            try:
+                while True:
+                    engine.submit(labor(quick.job(n=1)), start=False)
+            except cw.EngineClosed:
+                print("closing", flush=True)
+
         engine = cw.Engine("l.db", grace=0.2)
-        engine.submit(labor(nap.job(seconds=60)))
-        time.sleep(0.3)
+        engine.submit(labor(sleeps.job()))
+        begun.wait()
+        threading.Thread(target=say_when_it_closes).start()
         try:
-            engine.close()       # waits for the nap
+            engine.close()       # waits for the sleeper
         except KeyboardInterrupt:
             print("closed", engine.closed, flush=True)
         """,
     )
-    script.wait_for_line("begun")
-    time.sleep(0.5)
+    script.wait_for_line("closing")
     script.send(signal.SIGINT)
     code, out, err = script.end()
     assert code == 0, err
@@ -301,6 +315,8 @@ def test_r1_r2_killed_and_taken_up(tmp_path):
             with open("effects", "a") as file:
                 file.write(f"{n}\\n")
             time.sleep(0.01)
+            while n >= 20 and not os.path.exists("again"):  # it is not through before it is killed
+                time.sleep(0.01)
 
         rollout = cw.Labor("rollout", client_id="once", tasks=[cw.Task("all", concurrency=4,
             sequences=[cw.Sequence(f"h{n}", jobs=[touch.job(n=n)]) for n in range(60)])])
@@ -315,6 +331,7 @@ def test_r1_r2_killed_and_taken_up(tmp_path):
         time.sleep(0.002)
     script.send(signal.SIGKILL)
     script.end()
+    (tmp_path / "again").touch()
     code, out, err = Script(tmp_path, body).end()
     assert code == 0, err
     assert "taken up 1" in out
