@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pathlib
 import signal
 import threading
 import time
@@ -20,9 +21,20 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def engine(request, tmp_path) -> Iterator[cw.Engine]:
-    spec = "memory:" if request.param == "memory" else tmp_path / "labors.db"
+def spec(request, tmp_path) -> str | pathlib.Path:
+    return "memory:" if request.param == "memory" else tmp_path / "labors.db"
+
+
+@pytest.fixture
+def engine(spec) -> Iterator[cw.Engine]:
     with cw.Engine(spec, grace=0.2) as opened:
+        yield opened
+
+
+@pytest.fixture
+def patient(spec) -> Iterator[cw.Engine]:
+    """Its grace is long: for calls that end when they are asked to, however late a loaded machine wakes them."""
+    with cw.Engine(spec, grace=30) as opened:
         yield opened
 
 

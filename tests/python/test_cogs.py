@@ -252,15 +252,15 @@ def test_a_flood_of_log_lines_is_bounded(engine, make_cog):
 # ---- X8a: time-outs ----
 
 
-def test_x8a_a_call_that_ends_within_the_grace_is_timed_out_and_tried_again(engine, make_cog):
+def test_x8a_a_call_that_ends_within_the_grace_is_timed_out_and_tried_again(patient, make_cog):
     def slow(ctx: cw.Context) -> str:
         if ctx.attempt == 1:
-            assert not ctx.sleep(20), "woken by the cancel"
+            assert not ctx.sleep(60), "woken by the cancel"
             assert ctx.cancelled
             return "too late, but here"
         return "quick"
 
-    job = run_one(engine, make_cog(slow, timeout=0.05, retries=1).job())
+    job = run_one(patient, make_cog(slow, timeout=1, retries=1).job())
     assert (job.state, statuses(job), job.output) == (State.COMPLETED, ["TIMED_OUT", "SUCCESS"], "quick")
     assert "timed out" in job.attempts[0].error
 
@@ -273,7 +273,7 @@ def test_x8a_a_call_that_does_not_end_is_left_and_its_thread_replaced(tmp_path, 
         return 1
 
     with cw.Engine(tmp_path / "l.db", workers=1, grace=0.05) as engine:
-        job = run_one(engine, make_cog(deaf, timeout=0.05, retries=3).job())
+        job = run_one(engine, make_cog(deaf, timeout=1, retries=3).job())
         assert (job.state, statuses(job)) == (State.FAILED, ["TIMED_OUT"]), "no second call beside the first"
         assert job.attempts[0].still_running
         assert job.output == "timed out, still running"
@@ -282,17 +282,17 @@ def test_x8a_a_call_that_does_not_end_is_left_and_its_thread_replaced(tmp_path, 
         gate.open()
 
 
-def test_x8a_async_calls_are_cancelled(engine, make_cog):
+def test_x8a_async_calls_are_cancelled(patient, make_cog):
     cancelled = []
 
     async def slow(ctx: cw.Context) -> None:
         try:
-            await asyncio.sleep(30)
+            await asyncio.sleep(60)
         except asyncio.CancelledError:
             cancelled.append(ctx.attempt)
             raise
 
-    job = run_one(engine, make_cog(slow, timeout=0.05, retries=1).job())
+    job = run_one(patient, make_cog(slow, timeout=1, retries=1).job())
     assert (job.state, statuses(job), cancelled) == (State.FAILED, ["TIMED_OUT", "TIMED_OUT"], [1, 2])
 
 
@@ -348,19 +348,19 @@ def test_x13_checks_have_room_of_their_own(tmp_path, make_cog, gate):
 
 
 def test_x13_a_thousand_async_calls_at_once(tmp_path, make_cog):
-    inside, most = 0, 0
+    inside = 0
+    all_inside = asyncio.Event()
 
     async def wait() -> None:
-        nonlocal inside, most
+        nonlocal inside
         inside += 1
-        most = max(most, inside)
-        await asyncio.sleep(0.3)
-        inside -= 1
+        if inside == 1000:
+            all_inside.set()
+        await all_inside.wait()
 
     cog = make_cog(wait)
     with cw.Engine(tmp_path / "l.db", workers=2) as engine:
         assert engine.run(many(lambda n: cog.job(), 1000, concurrency=1000), timeout=60).state == State.COMPLETED
-    assert most > 500
 
 
 def test_a_call_that_blocks_holds_up_no_other_even_of_a_cog_known_as_short(engine, make_cog, gate):

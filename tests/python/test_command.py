@@ -91,14 +91,14 @@ def test_x8_exit_codes_retries_and_errors(engine):
 
 
 def test_x8_a_time_out_ends_it_and_all_it_started(engine, tmp_path):
-    script = (
-        f"trap '' TERM; sh -c 'trap \"\" TERM; echo $$ > {tmp_path}/child; while :; do sleep 1; done' & wait; sleep 60"
-    )
-    done = engine.run(one(cw.command.job(shell=script).replace(timeout=0.5, retries=1)))
+    script = f"trap '' TERM; sh -c 'trap \"\" TERM; echo $$ >> {tmp_path}/children; while :; do sleep 1; done' & wait; sleep 60"
+    done = engine.run(one(cw.command.job(shell=script).replace(timeout=1, retries=1)))
     job = done["task"]["host"].jobs[0]
     assert [a.status for a in job.attempts] == [AttemptStatus.TIMED_OUT] * 2
     assert done.state is State.FAILED
-    assert not alive(int((tmp_path / "child").read_text()))
+    children = [int(line) for line in (tmp_path / "children").read_text().split()]
+    assert children
+    assert not any(map(alive, children))
     assert engine.stats().abandoned == 0
 
 

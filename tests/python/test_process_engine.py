@@ -249,7 +249,7 @@ def test_x8_a_cog_that_never_answers_is_timed_out(engine, tmp_path):
         tmp_path / "liar",
         LIAR + f"hello(); request(); open({str(tmp_path / 'in')!r}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep(600)",
     )
-    done = engine.run(one(cw.Job(liar, {}).replace(timeout=0.3)))
+    done = engine.run(one(cw.Job(liar, {}).replace(timeout=1)))
     [attempt] = attempts(done)
     assert (done.state, attempt.status) == (State.FAILED, AttemptStatus.TIMED_OUT)
     assert "timed out" in attempt.error
@@ -381,20 +381,20 @@ def test_processes_killed_at_random_lose_nothing(tmp_path, figure):
 # ---- stops (G3a, X8a) ----
 
 
-def test_g3a_a_cancelled_call_ends_and_its_process_goes_on(engine, cogs, tmp_path):
+def test_g3a_a_cancelled_call_ends_and_its_process_goes_on(patient, cogs, tmp_path):
     file = tmp_path / "in"
-    handle = engine.submit(one(cw.Job(f"{cogs}:waits", {"file": str(file)})))
+    handle = patient.submit(one(cw.Job(f"{cogs}:waits", {"file": str(file)})))
     [pid] = pids_in(file)
     assert handle.stop(interrupt=True).wait(30)
     assert attempts(handle.wait(10))[0].status is AttemptStatus.STOPPED
     assert alive(pid)
-    done = engine.run(one(cw.Job(f"{cogs}:work", {"host": "h"}))).raise_for_state()
+    done = patient.run(one(cw.Job(f"{cogs}:work", {"host": "h"}))).raise_for_state()
     assert str(pid) in outputs(done)[0]
 
 
 def test_g3a_a_deaf_call_costs_its_process_where_nothing_else_runs_in_it(engine, cogs, tmp_path):
     file = tmp_path / "in"
-    handle = engine.submit(one(cw.Job(f"{cogs}:deaf", {"file": str(file)}).replace(timeout=0.2)))
+    handle = engine.submit(one(cw.Job(f"{cogs}:deaf", {"file": str(file)}).replace(timeout=1)))
     [pid] = pids_in(file)
     [attempt] = attempts(handle.wait(30))
     assert attempt.status is AttemptStatus.TIMED_OUT
@@ -407,7 +407,7 @@ def test_x8a_a_deaf_call_among_others_is_closed_and_the_others_go_on(engine, cog
     file = tmp_path / "in"
     waits = engine.submit(one(cw.Job(f"{cogs}:waits", {"file": str(file)}), name="waits"))
     [pid] = pids_in(file)
-    deaf = engine.submit(one(cw.Job(f"{cogs}:deaf", {"file": str(tmp_path / "deaf")}).replace(timeout=0.2, retries=2)))
+    deaf = engine.submit(one(cw.Job(f"{cogs}:deaf", {"file": str(tmp_path / "deaf")}).replace(timeout=1, retries=2)))
     assert pids_in(tmp_path / "deaf") == [pid]
     [attempt] = attempts(deaf.wait(30))
     assert (attempt.status, attempt.still_running) == (AttemptStatus.TIMED_OUT, True)

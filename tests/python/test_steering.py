@@ -90,14 +90,14 @@ def test_g6_g7_stop(blocked, gate):
     assert [s.state.name for s in done.tasks[0].sequences] == ["COMPLETED"] * 3 + ["NOT_STARTED"] * 3
 
 
-def test_g3a_stop_interrupt(engine, make_cog):
+def test_g3a_stop_interrupt(patient, make_cog):
     begun = threading.Event()
 
     def sleeper(ctx: cw.Context) -> None:
         begun.set()
-        ctx.sleep(30)
+        ctx.sleep(60)
 
-    handle = engine.submit(one(make_cog(sleeper, retries=3).job()))
+    handle = patient.submit(one(make_cog(sleeper, retries=3).job()))
     assert begun.wait(20)
     ack = handle.stop(interrupt=True)
     assert ack.wait(20)
