@@ -505,7 +505,8 @@ def test_the_version():
 def test_d7_show_at_is_the_labor_as_it_stood(ran):
     short = ran.id[:8]
     first = ran["canary"].sequences[0]
-    at = (first.started + (first.ended - first.started) / 2).isoformat()
+    attempt = first[0].attempts[0]
+    at = (attempt.started + (attempt.ended - attempt.started) / 2).isoformat()
     said = call("show", short, "--at", at)
     assert "as it stood at" in said
     assert "RUNNING" in said

@@ -20,9 +20,10 @@ def folder(tmp_path):
 
 
 def begun(run: Shell) -> None:
-    """Both Sequences that may run are in their Cog."""
+    """Both Sequences that may run are in their Cog, and the shell answers Ctrl-C: it does before it says which Labor it is."""
     for target in ("h0", "h1"):
         run.wait_for(f"begun {target}")
+    run.wait_for("Labor 'slow one' is ")
 
 
 def go(folder) -> None:

@@ -9,6 +9,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import threading
 from datetime import datetime, timedelta, timezone
 
 import msgspec
@@ -230,9 +231,22 @@ def test_d7_a_store_of_ones_own_looks_back_too():
         assert engine.store.ids(done.id[:4]) == [done.id]
 
 
-def test_x11_checks_are_known_by_their_first_round_and_those_that_are_kept(engine):
-    labor = small(hosts=1, cont_checks=[probe.job()], cont_check_interval=0.01, bake=0.3)
-    done = engine.run(labor)
+def test_x11_checks_are_known_by_their_first_round_and_those_that_are_kept(engine, make_cog):
+    looks = itertools.count(1)
+    enough = threading.Event()
+
+    def look() -> None:
+        if next(looks) == 4:
+            enough.set()
+
+    def wait() -> None:
+        assert enough.wait(30)
+
+    sequences = [cw.Sequence("h0", jobs=[make_cog(wait).job()])]
+    checks = [make_cog(look).job()]
+    done = engine.run(
+        cw.Labor("checked", tasks=[cw.Task("all", sequences, cont_checks=checks, cont_check_interval=0.01)])
+    )
     check = done["all"].cont_checks[0]
     assert check.rounds > 3
     latest = check.attempts[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import select
 import signal
 import struct
 import subprocess
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
-from serve_harness import CogProgram, environment, execute, frame, texts
+from serve_harness import WAIT, CogProgram, environment, execute, frame, texts
 
 import cogwork as cw
 
@@ -225,6 +226,7 @@ def test_a_cog_that_says_much_waits_for_nobody(shared, tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     stuffing = shared.begin("large", size=8 << 20)  # more than the socket takes while nobody reads
+    assert select.select([shared.sock], [], [], WAIT)[0], "it is on its way: what is said from now on waits behind it"
     number = shared.begin("chatter", lines=50_000, fifo=str(fifo))
     assert fifo.read_text() == "said it all"
     assert len(shared.result(stuffing)["output"]) == 8 << 20
