@@ -31,7 +31,7 @@ from kill_life import _MARK, HOLD, Life, World
 import cogwork as cw
 from cogwork import AttemptStatus, OnInterrupt
 
-ORPHANS = 10.0
+ORPHANS = 30.0
 """Seconds that the processes of a life may take to follow it: the guardian's grace is 0.3."""
 KILLS_A_WORLD = 20
 

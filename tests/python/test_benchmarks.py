@@ -31,7 +31,7 @@ PROCESSES = {
 }
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_quick_run(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "figures.json"
     done = subprocess.run(
@@ -39,7 +39,7 @@ def test_quick_run(tmp_path: pathlib.Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

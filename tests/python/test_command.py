@@ -107,7 +107,7 @@ def test_g3a_an_interrupting_stop_ends_it(engine, tmp_path):
     pid = wait_for_pid(tmp_path / "pid")
     ack = handle.stop(interrupt=True)
     assert ack.wait(30)
-    done = handle.wait(10)
+    done = handle.wait(30)
     assert done.state is State.STOPPED
     assert done["task"]["host"].jobs[0].attempts[0].status is AttemptStatus.STOPPED
     assert not alive(pid)
@@ -128,7 +128,7 @@ def test_g3a_what_ignores_term_is_gone_with_its_grandchild_soon_after_the_grace(
         assert handle.stop(interrupt=True).wait(30)
         took = time.monotonic() - begin
         assert not any(alive(pid) for pid in pids)
-        assert handle.wait(10).state is State.STOPPED
+        assert handle.wait(30).state is State.STOPPED
     figure(
         f"a command and its grandchild that ignore TERM: gone {took * 1000:.0f} ms after the stop, grace {grace * 1000:.0f} ms"
     )

@@ -73,13 +73,13 @@ def test_g1_signals_and_acks(client, engine, make_cog, gate):
     assert not paused.stored
     assert handle.state is State.PAUSING
     gate.open()
-    assert paused.wait(10)
+    assert paused.wait(30)
     assert (paused.state, paused.applied) == (State.PAUSED, True)
     assert [(h.by, h.note) for h in handle.read().holds] == [("ann", "INC-12")]
     resumed = handle.resume()
-    assert resumed.wait(10)
+    assert resumed.wait(30)
     assert resumed.applied
-    assert handle.wait(10).state is State.COMPLETED
+    assert handle.wait(30).state is State.COMPLETED
 
 
 def test_g2_a_refusal_is_the_same_error(client, engine, make_cog):
@@ -103,19 +103,19 @@ def test_tasks_and_sequences_are_steered_too(client, engine, make_cog, gate):
     sequence = client.handle(labor.id).task("task").sequence("host-0")
     stop = sequence.stop()
     gate.open()
-    assert stop.wait(10)
+    assert stop.wait(30)
     with pytest.raises(cw.NotFound, match="there are 'task'"):
         client.handle(labor.id).task("tusk")
-    labor.wait(10)
+    labor.wait(30)
     ignored = sequence.stop()
-    assert ignored.wait(10)
+    assert ignored.wait(30)
     assert not ignored.applied
 
 
 def test_s6_start(client, engine, make_cog):
     quick = make_cog(lambda: None)
     labor = engine.submit(one(quick.job()), start=False)
-    assert client.handle(labor.id).start(by="ann").wait(10).state is State.COMPLETED
+    assert client.handle(labor.id).start(by="ann").wait(30).state is State.COMPLETED
     with pytest.raises(cw.SignalNotAllowed, match="COMPLETED"):
         client.handle(labor.id).start()
 
@@ -123,7 +123,7 @@ def test_s6_start(client, engine, make_cog):
 def test_s4_a_labor_is_submitted_from_outside(client, make_cog):
     double = make_cog(lambda n: n * 2)
     handle = client.submit(one(double.job(n=21)), by="ann")
-    done = handle.wait(10)
+    done = handle.wait(30)
     assert done.state is State.COMPLETED
     assert done["task"]["host"].jobs[0].output == 42
 
@@ -209,7 +209,7 @@ def test_progress_and_stats(client, engine, make_cog, gate):
     assert client.handle(labor.id).progress() == labor.progress()
     assert client.stats().jobs == engine.stats().jobs
     gate.open()
-    labor.wait(10)
+    labor.wait(30)
     assert client.handle(labor.id).progress() == labor.progress()
 
 
@@ -266,10 +266,10 @@ def test_closing_the_engine_ends_what_clients_wait_for(db, make_cog, gate):
         waiting.start()
         with pytest.warns(cw.CogworkWarning):
             engine.close(interrupt=True)
-        waiting.join(10)
+        waiting.join(30)
         assert raised
         with pytest.raises(cw.EngineClosed):
-            ack.wait(10)
+            ack.wait(30)
         assert len(list(feed)) > 0
         # Without the engine the client goes on with the store, and finds the next engine by itself.
         wait_until_alone(client)
@@ -277,8 +277,8 @@ def test_closing_the_engine_ends_what_clients_wait_for(db, make_cog, gate):
         gate.open()
         with cw.Engine(db) as next_engine:
             assert client.engine.pid == os.getpid()
-            handle.resume().wait(10)
-            assert handle.wait(10).state is State.COMPLETED
+            handle.resume().wait(30)
+            assert handle.wait(30).state is State.COMPLETED
             assert next_engine.taken_up == [labor.id]
 
 
@@ -339,7 +339,7 @@ def test_r1_a_signal_is_stored_and_applied_before_anything_begins(db, left, gate
         assert not ack.done
         assert not ack.applied
         with pytest.raises(cw.EngineClosed, match="stored"):
-            ack.wait(10)
+            ack.wait(30)
     assert gate.entered == 1
     with cw.Engine(db) as engine:
         assert engine.handle(left).state is State.PAUSED
@@ -347,7 +347,7 @@ def test_r1_a_signal_is_stored_and_applied_before_anything_begins(db, left, gate
         assert gate.entered == 1
         gate.open()
         engine.handle(left).resume()
-        assert engine.handle(left).wait(10).state is State.COMPLETED
+        assert engine.handle(left).wait(30).state is State.COMPLETED
     assert cw.open_store(db).records(cw.RecordKind.SIGNAL) == {}
 
 
@@ -360,7 +360,7 @@ def test_r1_stored_signals_are_applied_in_order_and_refusals_recorded(db, left, 
         handle.task("task").stop(by="cy")
     gate.open()
     with cw.Engine(db) as engine:
-        done = engine.handle(left).wait(10)
+        done = engine.handle(left).wait(30)
         assert done.state is State.STOPPED
         assert signals_of(engine, left) == [
             (Signal.RESUME, True, "early"),
@@ -380,7 +380,7 @@ def test_r1_a_start_is_stored_too(db, make_cog):
     with cw.connect(db) as client:
         client.handle(waiting).start(by="ann")
     with cw.Engine(db) as engine:
-        assert engine.handle(waiting).wait(10).state is State.COMPLETED
+        assert engine.handle(waiting).wait(30).state is State.COMPLETED
 
 
 def test_r1_a_signal_to_what_has_ended_is_refused_at_once_and_recorded(db, make_cog):
@@ -416,7 +416,7 @@ def test_r1_signals_stay_where_nobody_takes_up(db, left, gate):
         pass
     assert len(cw.open_store(db).records(cw.RecordKind.SIGNAL)) == 1
     with cw.Engine(db) as engine:
-        assert engine.handle(left).wait(10).state is State.STOPPED
+        assert engine.handle(left).wait(30).state is State.STOPPED
     assert gate.entered == 1
 
 
@@ -871,7 +871,7 @@ with cw.connect({str(db)!r}) as client:
     assert out == "interrupted\n"
     assert process.returncode == 0
     gate.open()
-    labor.wait(10)
+    labor.wait(30)
 
 
 def test_waits_that_run_out_leave_nothing_behind(client, engine, make_cog, gate):
@@ -882,4 +882,4 @@ def test_waits_that_run_out_leave_nothing_behind(client, engine, make_cog, gate)
             handle.wait(0)
     assert len(client._line._requests) == 1
     gate.open()
-    assert handle.wait(10).state is State.COMPLETED
+    assert handle.wait(30).state is State.COMPLETED

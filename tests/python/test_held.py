@@ -81,7 +81,7 @@ def job_ids(labor: cw.Labor) -> list[str]:
 
 def test_r1_opening_says_which_jobs_are_held(db, left, caplog):
     with pytest.warns(cw.CogworkWarning) as warned, cw.Engine(db) as engine:
-        engine.handle(left).stop().wait(10)
+        engine.handle(left).stop().wait(30)
     text = str(warned[0].message)
     for id in job_ids(cw.open_store(db).read_labor(left)):
         assert f"engine.decide('{id}', ...)" in text
@@ -107,8 +107,8 @@ def test_r2_held_jobs_are_decided_and_the_labor_resumed(engine, left):
     engine.decide(held[2].job_id, "failed", by="bob")
     assert handle.held() == []
     assert handle.state is State.ADMIN_PAUSED, "it still needs its ADMIN_RESUME"
-    assert handle.admin_resume().wait(10)
-    done = handle.wait(10)
+    assert handle.admin_resume().wait(30)
+    done = handle.wait(30)
     assert done.state is State.COMPLETED
     first, second, third = (sequence.jobs[0] for sequence in done.tasks[0].sequences)
     assert (first.decision, [a.status.name for a in first.attempts]) == (None, ["INTERRUPTED", "SUCCESS"])
@@ -142,7 +142,7 @@ def test_r2_only_a_held_job_is_decided(engine, left):
         engine.decide(left[:-1] + "f", "rerun")
     with pytest.raises(cw.NotFound):
         engine.decide("01234567-89ab-4def-8123-456700000003", "rerun")
-    assert engine.handle(left).stop().wait(10)
+    assert engine.handle(left).stop().wait(30)
     with pytest.raises(cw.SignalNotAllowed, match="is STOPPED and not held"):
         engine.decide(others[0].job_id, "rerun")
 
@@ -168,7 +168,7 @@ def test_r2_from_another_process(engine, left, db):
             client.decide(held.job_id, "completed", by="ann")
         with pytest.raises(cw.SignalNotAllowed, match="not held"):
             client.decide(job_ids(client.read_labor(left))[0], "rerun")
-        assert handle.wait(10).state is State.COMPLETED
+        assert handle.wait(30).state is State.COMPLETED
 
 
 def test_r1_without_an_engine_decisions_are_stored_and_applied_first(db, left):
@@ -184,7 +184,7 @@ def test_r1_without_an_engine_decisions_are_stored_and_applied_first(db, left):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # nothing is held any more
         with cw.Engine(db) as engine:
-            done = engine.handle(left).wait(10)
+            done = engine.handle(left).wait(30)
     assert done.state is State.COMPLETED
     assert [len(s.jobs[0].attempts) for s in done.tasks[0].sequences] == [1, 2, 2]
     with cw.connect(db) as client, pytest.raises(cw.SignalNotAllowed, match="is COMPLETED and not held"):
@@ -210,7 +210,7 @@ def test_r2_displays_say_what_is_held_and_what_to_do(engine, left):
     assert handle.held()[0].job_id in html
     assert "must be decided" in str(handle.read())
     assert handle.held()[0].job_id in handle.read()._repr_html_()
-    handle.stop().wait(10)
+    handle.stop().wait(30)
 
 
 def test_r2_the_decisions_of_many_threads_are_heard_once(engine, left):
@@ -225,7 +225,7 @@ def test_r2_the_decisions_of_many_threads_are_heard_once(engine, left):
 
     with ThreadPoolExecutor(12) as pool:
         assert sum(pool.map(decide, range(60))) == 3
-    assert engine.handle(left).wait(10).state is State.COMPLETED
+    assert engine.handle(left).wait(30).state is State.COMPLETED
 
 
 # ---- in the shell ----
@@ -254,7 +254,7 @@ def test_decide_with_an_engine(engine, left, db):
     assert re.search(r'DECIDED +task/host-0 .* completed by ann "INC-12"', history), history
     assert "decided completed" in call("show", f"{left[:6]}/task/host-0", "--db", db)
     call("resume", "--admin", left[:6], "--db", db)
-    assert engine.handle(left).wait(10).state is State.COMPLETED
+    assert engine.handle(left).wait(30).state is State.COMPLETED
 
 
 def test_show_and_ls_say_what_is_held(engine, left, db, monkeypatch):
@@ -264,7 +264,7 @@ def test_show_and_ls_say_what_is_held(engine, left, db, monkeypatch):
     assert f"cogwork decide {ids[0]}" in call("show", f"{left[:6]}/task/host-0", "--db", db)
     assert "held, and waits for a decision" in call("show", f"{left[:6]}/task", "--db", db)
     assert "cogwork decide JOB" in call("show", left[:6], "--db", db)
-    engine.handle(left).stop().wait(10)
+    engine.handle(left).stop().wait(30)
 
 
 def test_r2_killed_decided_and_gone_on_with(tmp_path):
@@ -313,10 +313,10 @@ def test_r4_a_labor_that_waits_is_stopped_without_its_cogs(waits):
         assert [w.labor_id for w in engine.stats().waiting] == [id]
         ack = client.handle(id).stop(by="ann")
         assert not ack.stored
-        assert ack.wait(10)
+        assert ack.wait(30)
         assert (ack.applied, ack.state) == (True, State.STOPPED)
         assert engine.stats().waiting == []
-        assert engine.handle(id).wait(10).state is State.STOPPED
+        assert engine.handle(id).wait(30).state is State.STOPPED
 
 
 def test_r4_other_signals_are_kept(waits):

@@ -88,14 +88,14 @@ def run_eventful(engine: cw.Engine, seed: int) -> tuple[str, dict[int, cw.Labor]
             return handle.id, seen
         try:
             if tree["rest"].state == cw.State.ADMIN_PAUSED and not released:
-                handle.task("rest").admin_resume(by="ann", note="go").wait(10)
+                handle.task("rest").admin_resume(by="ann", note="go").wait(30)
                 released = True
             elif rng.random() < 0.15:
-                handle.pause(by="bob", note="a look").wait(10)
+                handle.pause(by="bob", note="a look").wait(30)
                 tree = engine.read_labor(handle.id)
                 seen[engine.store.last_change()] = tree
                 if not tree.state.ended:
-                    handle.resume(by="bob").wait(10)
+                    handle.resume(by="bob").wait(30)
         except cw.SignalNotAllowed:
             pass  # it has ended meanwhile; that is recorded too
 
@@ -326,14 +326,14 @@ def test_g9_every_signal_says_who_when_and_why_refused_ones_too(tmp_path):
         task = handle.task("all")
         with pytest.raises(cw.SignalNotAllowed):
             handle.resume(by="eve", note="too early")
-        task.pause(by="bob", note="of a lower rank").wait(10)
-        handle.pause(by="ann", note="INC-12").wait(10)
-        handle.resume(by="ann", note="INC-12 closed").wait(10)
-        task.admin_resume(by="cid", note="go").wait(10)
+        task.pause(by="bob", note="of a lower rank").wait(30)
+        handle.pause(by="ann", note="INC-12").wait(30)
+        handle.resume(by="ann", note="INC-12 closed").wait(30)
+        task.admin_resume(by="cid", note="go").wait(30)
         done = handle.wait()
         with pytest.raises(cw.SignalNotAllowed):
             handle.stop(interrupt=True, by="dan", note="too late")
-        task.stop(by="dan", note="too late as well").wait(10)
+        task.stop(by="dan", note="too late as well").wait(30)
     # With no engine, one that is refused is recorded all the same.
     with cw.connect(path) as client, pytest.raises(cw.SignalNotAllowed):
         client.handle(done.id).pause(by="fay", note="nobody is there")

@@ -388,7 +388,7 @@ def test_g3a_a_cancelled_call_ends_and_its_process_goes_on(patient, cogs, tmp_pa
     handle = patient.submit(one(cw.Job(f"{cogs}:waits", {"file": str(file)})))
     [pid] = pids_in(file)
     assert handle.stop(interrupt=True).wait(30)
-    assert attempts(handle.wait(10))[0].status is AttemptStatus.STOPPED
+    assert attempts(handle.wait(30))[0].status is AttemptStatus.STOPPED
     assert alive(pid)
     done = patient.run(one(cw.Job(f"{cogs}:work", {"host": "h"}))).raise_for_state()
     assert str(pid) in outputs(done)[0]
