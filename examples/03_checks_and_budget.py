@@ -18,7 +18,7 @@ upgraded: list[str] = []
 
 @cw.cog
 def install(host: str) -> None:
-    time.sleep(0.02)
+    time.sleep(0.05)
     if host in BROKEN:
         raise RuntimeError(f"{host}: disk full")
     with lock:

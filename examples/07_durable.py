@@ -14,7 +14,7 @@ import time
 
 import cogwork as cw
 
-FLEET = [f"edge-{number}" for number in range(1, 31)]
+FLEET = [f"edge-{number}" for number in range(1, 61)]
 
 
 @cw.cog(idempotent=True)
