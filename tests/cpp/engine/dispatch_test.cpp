@@ -163,7 +163,8 @@ TEST_P(Dispatch, X8aX9ALateAnswerIsDropped) {
 
 TEST_P(Dispatch, X8aG3aAnInterruptingStopLeavesACallThatDoesNotEnd) {
   Gate gate;
-  EngineWorld w(reopened(), options_of(2, 10ms), {{"deaf", [&](const Call&) { return gate.enter(), Outcome{}; }}});
+  // So long a grace is enough for the polite one, however late it is woken.
+  EngineWorld w(reopened(), options_of(2, 1s), {{"deaf", [&](const Call&) { return gate.enter(), Outcome{}; }}});
   auto labor = tree_of(2, "deaf", 2);
   labor.jobs[1].cog_path = "polite";
   const auto id = w.submit(labor);
@@ -231,9 +232,9 @@ TEST_P(Dispatch, X13AsyncCallsAreNotLimitedByWorkers) {
 }
 
 TEST_P(Dispatch, X8AsyncCallsAreCancelledAndLeftLikeAnyOther) {
-  EngineWorld w(reopened(), options_of(1, 10ms), {}, {"coroutine"});
+  EngineWorld w(reopened(), options_of(1, 1s), {}, {"coroutine"});
   auto labor = tree_of(1, "coroutine");
-  labor.jobs[0].options.timeout = 10ms;
+  labor.jobs[0].options.timeout = 300ms;  // by then it has been taken, and within the grace its cancel is heard
   labor.jobs[0].options.retries = 1;
   auto done = w.wait(w.submit(labor));
   EXPECT_EQ(statuses(done.jobs[0]), (std::vector<A>{A::TIMED_OUT, A::TIMED_OUT}));

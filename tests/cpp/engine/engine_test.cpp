@@ -107,12 +107,14 @@ TEST_P(EngineDurability, D6AStoreThatFailsForAWhileHoldsWorkUpAndLosesNothing) {
   std::atomic<int> called{0};
   EngineWorld w(store, {}, {{"count", [&](const Call&) { return ++called, Outcome{}; }}});
   const auto id = w.submit(tree_of(20, "count", 4), false);
-  store->fail(store->applies() + 1, 4, true, "the disk is full");
+  store->fail(store->applies() + 1, 1'000'000, true, "the disk is full");
   std::thread starter([&] { w.engine->start(id, "tester", ""); });
   Stats stats;
-  while (!(stats = w.engine->stats()).store.degraded) std::this_thread::yield();
+  while ((stats = w.engine->stats()).store.failed_writes < 4) std::this_thread::yield();
+  EXPECT_TRUE(stats.store.degraded);
   EXPECT_NE(stats.store.reason.find("the disk is full"), std::string::npos);
   EXPECT_EQ(called, 0) << "nothing runs ahead of its record";
+  store->mend();
   starter.join();
   const auto done = w.wait(id);
   EXPECT_EQ(done.state, S::COMPLETED);
@@ -223,7 +225,7 @@ TEST_P(EngineDispatch, X8aACallThatDoesNotEndIsLeftAndItsWorkerReplaced) {
   options.grace = 20ms;
   EngineWorld w(another(), options, {{"deaf", [&](const Call&) { return gate.enter(), Outcome{}; }}});
   auto labor = tree_of(1, "deaf");
-  labor.jobs[0].options.timeout = 20ms;
+  labor.jobs[0].options.timeout = 500ms;  // one that nobody had taken by then would be tried again
   labor.jobs[0].options.retries = 3;
   const auto done = w.wait(w.submit(labor));
   EXPECT_EQ(done.jobs[0].state, S::FAILED);

@@ -174,11 +174,12 @@ TEST_P(Submitting, S3S5AStartAskedForWhileTheTreeIsBeingStoredIsDurableToo) {
   submit(true, second);
   w.engine->stats();  // the scheduler has it
   // The tree is stored at once; what comes after it has to wait.
-  store->fail(store->applies() + 2, 4, true, "the disk is full");
+  store->fail(store->applies() + 2, 1'000'000, true, "the disk is full");
   store->release();
   while (!w.engine->stats().store.degraded) std::this_thread::yield();
   EXPECT_TRUE(first.done.done());
   EXPECT_FALSE(second.done.done()) << "a crash now would leave it waiting, though its submitter had been told that it runs";
+  store->mend();
   second.done.wait();
   EXPECT_EQ(first.id, second.id);
   EXPECT_NE(second.stored, S::ADMIN_NOT_STARTED);
