@@ -446,7 +446,7 @@ def test_r1_storing_and_opening_at_once_lose_nothing(db, make_cog):
 
     def send() -> None:
         try:
-            with cw.connect(db) as client:
+            with cw.connect(db, timeout=30) as client:
                 for n in range(20):
                     try:
                         client.handle(waiting).pause(by=f"n{n}")
@@ -804,7 +804,7 @@ def test_two_hundred_clients_at_once(engine, db, make_cog):
 
     def honest(number: int) -> None:
         try:
-            with cw.connect(db) as client:
+            with cw.connect(db, timeout=60) as client:
                 handle = client.submit(one(quick.job(), name=f"l{number}"), start=False)
                 feed = handle.changes(since=0)
                 handle.start()

@@ -366,6 +366,7 @@ def test_s3_one_client_id_is_one_labor_whoever_submits_and_however_engines_come_
                 try:
                     id = client.submit(labor(n)).id
                 except cw.EngineClosed:  # between two engines, or in the middle: nobody knows whether it is stored
+                    time.sleep(0.01)
                     continue
                 with told:
                     ids[n].add(id)
@@ -379,7 +380,7 @@ def test_s3_one_client_id_is_one_labor_whoever_submits_and_however_engines_come_
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", cw.CogworkWarning)
             with cw.Engine(db) as engine:
-                clients += [cw.connect(db) for _ in range(2)]
+                clients += [cw.connect(db, timeout=30) for _ in range(2)]
                 new = [threading.Thread(target=submit, args=(client, n)) for client in clients for n in range(6)]
                 for thread in new:
                     thread.start()
