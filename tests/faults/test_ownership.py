@@ -86,7 +86,8 @@ def test_r1_a_second_engine_in_another_process_is_refused_and_a_kill_leaves_no_l
     assert not (tmp_path / "l.db-owner").exists()
 
 
-def test_r1_of_many_that_open_at_once_one_gets_it(tmp_path):
+@pytest.mark.parametrize("again", range(8))  # a new file each: they also meet while one makes its tables
+def test_r1_of_many_that_open_at_once_one_gets_it(tmp_path, again):
     go = tmp_path / "go"
 
     def opens() -> None:

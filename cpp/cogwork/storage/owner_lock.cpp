@@ -118,7 +118,7 @@ std::unique_ptr<StoreLock> lock_owner_file(const std::string& path, const std::s
       const int error = errno;
       // Whoever has just taken it may not have written its name yet.
       std::string text = read_all(fd);
-      for (int i = 0; i < 20 && text.empty() && error == EWOULDBLOCK; ++i) {
+      for (int i = 0; i < 1000 && text.empty() && error == EWOULDBLOCK; ++i) {
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
         text = read_all(fd);
       }

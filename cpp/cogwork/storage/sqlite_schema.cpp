@@ -140,9 +140,13 @@ std::span<const Migration> sqlite_migrations() { return kMigrations; }
 
 SqliteFileKind look_at(SqliteConnection& connection) {
   SqliteFileKind kind;
+  // At one moment: another process may just be making the tables.
+  const bool alone = !connection.in_transaction();
+  if (alone) connection.execute("BEGIN", "open");
   kind.application = connection.number("PRAGMA application_id");
   kind.version = connection.number("PRAGMA user_version");
   kind.empty = connection.number("SELECT count(*) FROM sqlite_schema") == 0;
+  if (alone) connection.execute("COMMIT", "open");
   return kind;
 }
 

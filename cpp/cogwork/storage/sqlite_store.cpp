@@ -231,23 +231,25 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
     SqliteConnection connection(place_, SqliteConnection::Kind::WRITER);
     if (sqlite3_db_readonly(connection.handle(), "main") == 1)
       refuse(place_.shown, "this user may not write the file; change its permissions");
-    const auto kind = look_at(connection);
+    auto kind = look_at(connection);
     check_schema(kind, place_, true, true);
+    std::unique_ptr<StoreLock> lock;
+    if (kind.version < kSqliteSchema) {
+      // Who makes or changes the tables is alone with the file. SQLite does not let others wait for the first change of its journal; and an
+      // engine of the version before may be at work on the file: what it knows of the tables must not change under it.
+      Owner owner;
+      owner.pid = getpid();
+      owner.program = kind.version == 0 ? "the making of its tables" : "a migration of its tables";
+      owner.brief = true;
+      lock = lock_owner_file(place_.real, place_.shown, owner);
+      kind = look_at(connection);  // somebody else may have done it meanwhile
+      check_schema(kind, place_, true, true);
+    }
     if (const auto mode = connection.word("PRAGMA journal_mode = WAL"); mode != "wal") {
       refuse(place_.shown, "its file system cannot hold SQLite's write-ahead log (" + mode + "); put the file on a local disk");
     }
-    if (kind.version < kSqliteSchema) {
-      // An engine of the version before may be at work on the file: what it knows of the tables must not change under it.
-      std::unique_ptr<StoreLock> lock;
-      if (kind.version != 0) {
-        Owner owner;
-        owner.pid = getpid();
-        owner.program = "a migration of its tables";
-        owner.brief = true;
-        lock = lock_owner_file(place_.real, place_.shown, owner);
-      }
-      migrate_schema(connection);
-    }
+    if (kind.version < kSqliteSchema) migrate_schema(connection);
+    lock.reset();
     // After a crash a PRAGMA quick_check belongs here: on a connection of its own, in the background where the file is large.
     writer_ = std::make_unique<SqliteWriter>(place_);
     writer_->connection().execute("PRAGMA synchronous = FULL", "open");
