@@ -361,8 +361,9 @@ double start_some(const Options& options, Guardian& guardian) {
   launch.environment = environment_with({});
   for (std::uint32_t i = 0; i < options.count; ++i) {
     const auto begin = SteadyClock::now();
-    const auto child = ChildProcess::start(io, guardian, launch, {[](std::string_view, bool) {}, [](ExitStatus, bool) {}});
+    const auto launched = cogwork::launch(io, guardian, launch);
     took.push_back(seconds_since(begin) * 1e6);
+    const auto child = ChildProcess::attend(io, guardian, *launched, {}, {[](std::string_view, bool) {}, [](ExitStatus, bool) {}});
     io.run();
     io.restart();
   }

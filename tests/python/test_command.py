@@ -137,7 +137,7 @@ def test_g3a_what_ignores_term_is_gone_with_its_grandchild_soon_after_the_grace(
 
 def test_commands_leave_no_descriptor_process_or_zombie(tmp_path):
     with cw.Engine("memory:") as engine:
-        engine.run(one(cw.command.job(["true"]))).raise_for_state()  # the guardian is there, and its socket
+        engine.run(one(cw.command.job(["true"]))).raise_for_state()  # the guardian is there, its pipe and its list
         before, children = descriptors(), children_of(os.getpid())
         word = str(tmp_path)
         jobs = [

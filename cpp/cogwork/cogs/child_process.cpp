@@ -13,15 +13,12 @@
 #include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/readable_pipe.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/writable_pipe.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/process/v2/environment.hpp>
 #include <boost/process/v2/posix/vfork_launcher.hpp>
 #include <boost/process/v2/process.hpp>
-#include <boost/process/v2/start_dir.hpp>
 #include <boost/process/v2/stdio.hpp>
 #include <cerrno>
 #include <cstring>
@@ -29,9 +26,7 @@
 #include <system_error>
 #include <utility>
 
-#include "cogwork/base/close_on_fork.h"
 #include "cogwork/base/error.h"
-#include "cogwork/cogs/guardian.h"
 #include "cogwork/cogs/process_group.h"
 
 extern char** environ;  // NOLINT: POSIX's name
@@ -57,13 +52,15 @@ std::string what(int error) { return std::system_category().message(error); }
 /// What is done in the child between vfork and exec. It shares this process's memory: nothing here may allocate, lock, or call what the C
 /// library does for all threads (its setuid would change the user of the whole process).
 struct InChild {
-  int guardian;
+  GroupPlace* place;
+  const char* folder;  // null: this process's
   int socket;
   const UserIdentity* user;
 
   boost::system::error_code on_exec_setup(bp::posix::default_launcher&, const bp::filesystem::path&, const char* const*) const {
+    if (folder && chdir(folder) != 0) return failure();
     setpgid(0, 0);
-    tell_guardian(guardian, +1, getpid());
+    *place = getpid();
     for (const int signal : {SIGPIPE, SIGINT, SIGQUIT, SIGTERM, SIGCHLD, SIGHUP}) {
       struct sigaction plain {};
       plain.sa_handler = SIG_DFL;
@@ -99,11 +96,11 @@ std::string find_executable(const Launch& launch) {
   };
   if (name.find('/') != name.npos) {
     auto path = name[0] == '/' ? name : (base / name).string();
+    if (usable(path)) return path;
     struct stat about {};
     if (stat(path.c_str(), &about) != 0) throw Error("cannot run " + path + ": " + what(errno));
     if (S_ISDIR(about.st_mode)) throw Error("cannot run " + path + ": it is a folder");
-    if (!usable(path)) throw Error("cannot run " + path + ": it is not executable for this user; chmod +x makes it so");
-    return path;
+    throw Error("cannot run " + path + ": it is not executable for this user; chmod +x makes it so");
   }
   std::string search = "/usr/local/bin:/usr/bin:/bin";
   for (const auto& variable : launch.environment) {
@@ -123,19 +120,23 @@ std::string find_executable(const Launch& launch) {
 
 class ChildProcess::Impl {
  public:
-  using Output = asio::readable_pipe;
+  using Output = asio::posix::stream_descriptor;
   using Input = asio::writable_pipe;
 
-  Impl(asio::io_context& io, Guardian& guardian_in, Events events_in)
-      : guardian(guardian_in), events(std::move(events_in)), out{Output(io), Output(io)}, input(io), timer(io), exit(io) {}
+  Impl(asio::io_context& io, Guardian& guardian_in, Launched& launched, Events events_in)
+      : guardian(guardian_in),
+        events(std::move(events_in)),
+        out{Output(io, launched.output.release()), Output(io, launched.errors.release())},
+        input(io),
+        timer(io),
+        exit(io, launched.exit.release()),
+        pid(std::exchange(launched.pid, -1)),
+        place(*launched.place) {}
   ~Impl() {
-    if (socket >= 0) ::close(socket);
-    if (ended) return;
-    // Nobody is left who would see its end: the guardian does, unless it is said to be gone.
-    if (pid > 0) kill(-pid, SIGKILL);
+    // Nobody is left who would see its end: the guardian does, for which it is still on the list.
+    if (!ended) kill(-pid, SIGKILL);
   }
 
-  void start(const Launch& launch);
   void read(std::size_t which);
   void feed();
   void wait_for_exit();
@@ -144,19 +145,19 @@ class ChildProcess::Impl {
   void look();
   void look_later(Steady::duration rest);
   void finish(bool left);
-  void drain(std::size_t which);
+  enum class Found : std::uint8_t { BYTES, NOTHING_YET, END };
+  Found take(std::size_t which);
 
   Guardian& guardian;
   Events events;
   std::array<Output, 2> out;
-  std::array<std::array<char, 16384>, 2> buffers;
   Input input;
   std::string input_bytes;
   asio::steady_timer timer;
   asio::posix::stream_descriptor exit;  // the kernel's handle of the process, readable when it has ended
   std::weak_ptr<ChildProcess> self;
-  int pid = -1;
-  int socket = -1;
+  const int pid;
+  GroupPlace& place;
   ExitStatus status;
   bool leader_gone = false;
   bool ended = false;
@@ -165,23 +166,16 @@ class ChildProcess::Impl {
   Steady::duration pause = kFirstLook;
 };
 
-std::vector<std::string> environment_with(const std::map<std::string, std::optional<std::string>>& changes) {
-  std::map<std::string, std::string, std::less<>> environment;
+std::vector<std::string> environment_with(const std::map<std::string, std::optional<std::string>, std::less<>>& changes) {
+  std::vector<std::string> variables;
   for (char** variable = environ; variable && *variable; ++variable) {
     const std::string_view text(*variable);
-    if (const auto equal = text.find('='); equal != text.npos)
-      environment[std::string(text.substr(0, equal))] = text.substr(equal + 1);
+    const auto equal = text.find('=');
+    if (equal != text.npos && !changes.contains(text.substr(0, equal))) variables.emplace_back(text);
   }
   for (const auto& [name, value] : changes) {
-    if (value) {
-      environment[name] = *value;
-    } else {
-      environment.erase(name);
-    }
+    if (value) variables.emplace_back(name).append("=").append(*value);
   }
-  std::vector<std::string> variables;
-  variables.reserve(environment.size());
-  for (const auto& [name, value] : environment) variables.emplace_back(name).append("=").append(value);
   return variables;
 }
 
@@ -208,29 +202,32 @@ std::string why_not_as(const std::string& name) {
   return "processes can be run as another user ('" + name + "') by root only; run the engine as root, or as that user";
 }
 
-std::shared_ptr<ChildProcess> ChildProcess::start(asio::io_context& io, Guardian& guardian, const Launch& launch, Events events) {
-  std::shared_ptr<ChildProcess> child(new ChildProcess(std::make_unique<Impl>(io, guardian, std::move(events))));
-  child->impl_->self = child;
-  child->impl_->start(launch);
-  return child;
+// ---- starting ----
+
+Launched::~Launched() {
+  if (pid > 0) kill(-pid, SIGKILL);
 }
 
-ChildProcess::ChildProcess(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-ChildProcess::~ChildProcess() = default;
-int ChildProcess::pid() const { return impl_->pid; }
-void ChildProcess::end(Duration grace) { impl_->end(grace); }
-int ChildProcess::take_socket() { return std::exchange(impl_->socket, -1); }
-
-void ChildProcess::Impl::start(const Launch& launch) {
+std::shared_ptr<Launched> launch(asio::io_context& io, Guardian& guardian, const Launch& launch) {
   const auto executable = find_executable(launch);
   if (!launch.cwd.empty() && access(launch.cwd.c_str(), X_OK) != 0) {
     throw Error("cannot run " + executable + " in " + launch.cwd + ": " + what(errno));
   }
-  int ends[2] = {-1, -1};
+  auto launched = std::make_shared<Launched>();
+  Descriptor its_output, its_errors, its_input, its_socket;  // closed here when it has them
+  const auto connect = [&](Descriptor& read, Descriptor& write, auto make) {
+    int ends[2];
+    if (make(ends) != 0) throw Error("cannot run " + executable + ": " + what(errno));
+    read.reset(ends[0]);
+    write.reset(ends[1]);
+  };
+  const auto pipe = [](int* ends) { return pipe2(ends, O_CLOEXEC); };
+  connect(launched->output, its_output, pipe);
+  connect(launched->errors, its_errors, pipe);
+  for (const auto* ours : {&launched->output, &launched->errors}) fcntl(ours->get(), F_SETFL, O_NONBLOCK);
+  if (!launch.input.empty()) connect(its_input, launched->input, pipe);
   if (launch.wants_socket) {
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) throw Error("cannot run " + executable + ": " + what(errno));
-    for (const int end : ends) fcntl(end, F_SETFD, FD_CLOEXEC);
-    socket = ends[0];
+    connect(launched->socket, its_socket, [](int* ends) { return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends); });
   }
   std::vector<const char*> environment;
   for (const auto& variable : launch.environment) environment.push_back(variable.c_str());
@@ -239,54 +236,63 @@ void ChildProcess::Impl::start(const Launch& launch) {
   bp::posix::vfork_launcher launcher;
   launcher.env = environment.data();
   if (launch.wants_socket) launcher.fd_whitelist.push_back(kSocket);
-  const InChild in_child{guardian.ready(), ends[1], launch.user ? &*launch.user : nullptr};
-  bp::process_start_dir folder(launch.cwd.empty() ? "." : launch.cwd);
-  const auto executor = timer.get_executor();
+  auto& place = guardian.place();
+  const InChild in_child{&place, launch.cwd.empty() ? nullptr : launch.cwd.c_str(), its_socket.get(),
+                         launch.user ? &*launch.user : nullptr};
   boost::system::error_code error;
   try {
-    bp::process process(executor);
-    if (launch.input.empty()) {
-      bp::process_stdio stdio{nullptr, out[0], out[1]};
-      process = launcher(executor, error, executable, launch.args, stdio, folder, in_child);
-    } else {
-      bp::process_stdio stdio{input, out[0], out[1]};
-      process = launcher(executor, error, executable, launch.args, stdio, folder, in_child);
-    }
-    process.detach();
+    const auto run = [&](auto input) {
+      bp::process_stdio stdio{input, its_output.get(), its_errors.get()};
+      launcher(io.get_executor(), error, executable, launch.args, stdio, in_child).detach();
+    };
+    its_input ? run(its_input.get()) : run(nullptr);
     if (!error) {
-      pid = launcher.pid;
-      const auto handle = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-      if (handle < 0) throw boost::system::system_error(errno, boost::system::system_category());
-      exit.assign(handle);
+      launched->exit.reset(static_cast<int>(syscall(SYS_pidfd_open, launcher.pid, 0)));
+      if (!launched->exit) throw boost::system::system_error(errno, boost::system::system_category());
     }
   } catch (const boost::system::system_error& failed) {
     error = failed.code();
   }
-  if (ends[1] >= 0) ::close(ends[1]);
   if (error) {
     if (launcher.pid > 0) {  // the launchers leave a zombie behind where exec fails
       kill(launcher.pid, SIGKILL);
       waitpid(launcher.pid, nullptr, 0);
-      guardian.began(launcher.pid);
-      guardian.gone(launcher.pid);
     }
-    ended = true;
-    pid = -1;
+    guardian.gone(place);
     std::string text = "cannot run " + executable + ": " + error.message();
     if (error.value() == ENOENT) text += " (the interpreter in its first line?)";
     if (error.value() == EAGAIN || error.value() == ENOMEM) text += "; too many processes, or too little memory";
     if (launch.user && error.value() == EPERM) text += "; it may not be run as " + launch.user->name;
     throw Error(text);
   }
-  guardian.began(pid);
-  const auto owner = self.lock();
-  for (const std::size_t which : {0u, 1u}) read(which);
-  if (!launch.input.empty()) {
-    input_bytes = launch.input;
-    feed();
-  }
-  wait_for_exit();
+  launched->pid = launcher.pid;
+  launched->place = &place;
+  return launched;
 }
+
+// ---- attending ----
+
+std::shared_ptr<ChildProcess> ChildProcess::attend(asio::io_context& io, Guardian& guardian, Launched& launched, std::string input,
+                                                   Events events) {
+  const bool reads = static_cast<bool>(launched.input);
+  auto impl = std::make_unique<Impl>(io, guardian, launched, std::move(events));
+  if (reads) impl->input.assign(launched.input.release());
+  std::shared_ptr<ChildProcess> child(new ChildProcess(std::move(impl)));
+  auto& me = *child->impl_;
+  me.self = child;
+  for (const std::size_t which : {0u, 1u}) me.read(which);
+  if (reads) {
+    me.input_bytes = std::move(input);
+    me.feed();
+  }
+  me.wait_for_exit();
+  return child;
+}
+
+ChildProcess::ChildProcess(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ChildProcess::~ChildProcess() = default;
+int ChildProcess::pid() const { return impl_->pid; }
+void ChildProcess::end(Duration grace) { impl_->end(grace); }
 
 /// Boost's own wait believes the first wake-up, and then blocks in waitpid. But one may be left of a descriptor that was closed in the same turn
 /// of the loop and had the same number, and then the whole thread would wait for a process that waits for it.
@@ -308,12 +314,29 @@ void ChildProcess::Impl::feed() {
 }
 
 void ChildProcess::Impl::read(std::size_t which) {
-  out[which].async_read_some(asio::buffer(buffers[which]),
-                             [owner = self.lock(), which](const boost::system::error_code& error, std::size_t size) {
-                               auto& me = *owner->impl_;
-                               if (size) me.events.printed({me.buffers[which].data(), size}, which == 1);
-                               if (!error && !me.ended) me.read(which);
-                             });
+  out[which].async_wait(Output::wait_read, [owner = self.lock(), which](const boost::system::error_code& error) {
+    auto& me = *owner->impl_;
+    if (!error && !me.ended && me.take(which) != Found::END) me.read(which);
+  });
+}
+
+/// Tells of what is there, up to one buffer.
+ChildProcess::Impl::Found ChildProcess::Impl::take(std::size_t which) {
+  auto& pipe = out[which];
+  if (!pipe.is_open()) return Found::END;
+  std::array<char, 16384> bytes;
+  ssize_t size = 0;
+  do {
+    size = ::read(pipe.native_handle(), bytes.data(), bytes.size());
+  } while (size < 0 && errno == EINTR);
+  if (size < 0 && errno == EAGAIN) return Found::NOTHING_YET;
+  if (size > 0) {
+    events.printed({bytes.data(), static_cast<std::size_t>(size)}, which == 1);
+    return Found::BYTES;
+  }
+  boost::system::error_code ignored;
+  pipe.close(ignored);
+  return Found::END;
 }
 
 /// The leader has ended. What it left of its group is ended too; then, when nobody can print any more, what was printed is taken.
@@ -342,7 +365,10 @@ void ChildProcess::Impl::end(Duration grace) {
     kill(-pid, SIGCONT);  // a stopped one could not end
   }
   if (!kill_at || at < *kill_at) kill_at = at;
-  if (leader_gone) return look();
+  if (leader_gone) {
+    pause = kFirstLook;
+    return look_later({});  // not here: what ends is told of from the loop
+  }
   timer.expires_at(*kill_at);
   timer.async_wait([owner = self.lock()](const boost::system::error_code& error) {
     auto& me = *owner->impl_;
@@ -383,34 +409,17 @@ void ChildProcess::Impl::look_later(Steady::duration rest) {
 
 void ChildProcess::Impl::finish(bool left) {
   if (std::exchange(ended, true)) return;
-  if (!left) guardian.gone(pid);
+  if (!left) guardian.gone(place);
   boost::system::error_code ignored;
   timer.cancel();
-  for (auto& pipe : out) pipe.cancel(ignored);
   input.close(ignored);
-  // Behind what has been read already and waits to be told.
-  asio::post(timer.get_executor(), [owner = self.lock(), left] {
-    auto& me = *owner->impl_;
-    for (const std::size_t which : {0u, 1u}) me.drain(which);
-    const auto tell = std::exchange(me.events.ended, nullptr);
-    tell(me.status, left);
-  });
-}
-
-/// What is still in the pipe. Somebody who left the group may hold its other end, so its end is not waited for.
-void ChildProcess::Impl::drain(std::size_t which) {
-  auto& pipe = out[which];
-  if (!pipe.is_open()) return;
-  boost::system::error_code ignored;
-  fcntl(pipe.native_handle(), F_SETFL, fcntl(pipe.native_handle(), F_GETFL) | O_NONBLOCK);
-  std::array<char, 16384> bytes;
-  while (true) {
-    const auto size = ::read(pipe.native_handle(), bytes.data(), bytes.size());
-    if (size < 0 && errno == EINTR) continue;
-    if (size <= 0) break;
-    events.printed({bytes.data(), static_cast<std::size_t>(size)}, which == 1);
+  for (const std::size_t which : {0u, 1u}) {
+    while (take(which) ==
+           Found::BYTES) {  // somebody who left the group may hold the other end, so the pipe's end is not waited for
+    }
+    out[which].close(ignored);
   }
-  pipe.close(ignored);
+  std::exchange(events.ended, nullptr)(status, left);
 }
 
 }  // namespace cogwork

@@ -10,11 +10,11 @@
 #include <string_view>
 #include <vector>
 
+#include "cogwork/base/descriptor.h"
 #include "cogwork/base/time.h"
+#include "cogwork/cogs/guardian.h"
 
 namespace cogwork {
-
-class Guardian;
 
 /// Another user, whom a process is to run as.
 struct UserIdentity {
@@ -30,7 +30,7 @@ std::optional<UserIdentity> find_user(const std::string& name);
 std::string why_not_as(const std::string& user);
 
 /// This process's environment with these added; nothing takes a variable away.
-std::vector<std::string> environment_with(const std::map<std::string, std::optional<std::string>>& changes);
+std::vector<std::string> environment_with(const std::map<std::string, std::optional<std::string>, std::less<>>& changes);
 
 /// What is to be started, and how.
 struct Launch {
@@ -40,8 +40,27 @@ struct Launch {
   std::string cwd;                       ///< Empty: this process's.
   std::optional<UserIdentity> user;      ///< Nothing: this process's.
   std::string input;                     ///< What it reads on its standard input; then that ends.
-  bool wants_socket = false;             ///< Descriptor 3 is one end of a socket pair; ChildProcess::socket() is the other.
+  bool wants_socket = false;             ///< Descriptor 3 is one end of a socket pair; Launched::socket is the other.
 };
+
+/// A process that was started, and the ways to it. Where nobody attends to it, its group is killed.
+struct Launched {
+  Launched() = default;
+  Launched(const Launched&) = delete;
+  ~Launched();
+
+  int pid = -1;
+  GroupPlace* place = nullptr;
+  Descriptor exit;            ///< The kernel's handle of it, readable when it has ended.
+  Descriptor output, errors;  ///< What it prints.
+  Descriptor input;           ///< Where it reads, if it has anything to.
+  Descriptor socket;          ///< The other end of its descriptor 3, if it wanted one.
+};
+
+/// Starts a process, as the leader of a group that the guardian knows. Blocks until the program is loaded, so it is called on a thread that
+/// does nothing else, and that lives as long as the engine: a process can be made to die with the thread that started it. io: that
+/// thread's. Throws Error where it cannot be started: no such program, not executable, no right to, no more processes.
+std::shared_ptr<Launched> launch(boost::asio::io_context& io, Guardian& guardian, const Launch& launch);
 
 /// How a process ended.
 struct ExitStatus {
@@ -50,8 +69,8 @@ struct ExitStatus {
   int number = 0;  ///< The exit code, or the signal.
 };
 
-/// A process of its own, with all it starts: it leads a process group, which the guardian knows, and ends with it. All of it on the
-/// thread of its io_context, which lives as long as the engine. (The only file that knows Boost.Process.)
+/// A process that was started, with all that it starts: its group ends with it. All on the thread of the io_context. (The only file that
+/// knows Boost.Process.)
 class ChildProcess : public std::enable_shared_from_this<ChildProcess> {
  public:
   struct Events {
@@ -61,16 +80,15 @@ class ChildProcess : public std::enable_shared_from_this<ChildProcess> {
     std::function<void(ExitStatus status, bool left)> ended;
   };
 
-  /// Throws Error where it cannot be started: no such program, not executable, no right to, no more processes.
-  static std::shared_ptr<ChildProcess> start(boost::asio::io_context& io, Guardian& guardian, const Launch& launch, Events events);
+  /// input: what it reads on its standard input; then that ends.
+  static std::shared_ptr<ChildProcess> attend(boost::asio::io_context& io, Guardian& guardian, Launched& launched,
+                                              std::string input, Events events);
   ~ChildProcess();
   ChildProcess(const ChildProcess&) = delete;
 
   int pid() const;
   /// Asks all of its group to end: TERM now, KILL when `grace` is over. Again with a shorter grace: the shorter one counts.
   void end(Duration grace);
-  /// The other end of descriptor 3. To be taken once.
-  int take_socket();
 
  private:
   class Impl;

@@ -9,6 +9,7 @@
 
 #include "cogwork/base/close_on_fork.h"
 #include "cogwork/base/error.h"
+#include "cogwork/cogs/process_loop.h"
 
 namespace cogwork {
 namespace {
@@ -25,25 +26,54 @@ std::string in_words(ExitStatus status) {
 
 }  // namespace
 
-std::shared_ptr<CogProcess> CogProcess::start(asio::io_context& io, Guardian& guardian, const Launch& launch, std::string version,
-                                              Duration grace, Events events) {
-  std::shared_ptr<CogProcess> process(new CogProcess(io, std::move(version), grace, std::move(events)));
-  ChildProcess::Events child;
-  child.printed = [weak = std::weak_ptr(process)](std::string_view bytes, bool error) {
-    if (const auto self = weak.lock()) self->printed(bytes, error);
+std::shared_ptr<CogProcess> CogProcess::start(ProcessLoop& loop, Launch launch, std::string version, Duration grace,
+                                              Events events) {
+  std::shared_ptr<CogProcess> process(new CogProcess(loop.io(), std::move(version), grace, std::move(events)));
+  loop.post_start([&loop, process, launch = std::move(launch)] {
+    try {
+      auto launched = cogwork::launch(loop.launcher_io(), loop.guardian(), launch);
+      loop.post([&loop, process, launched = std::move(launched)] { process->started(loop, *launched); });
+    } catch (const std::exception& error) {
+      loop.post([process, why = std::string(error.what())] { process->not_started(why); });
+    }
+  });
+  return process;
+}
+
+void CogProcess::started(ProcessLoop& loop, Launched& launched) {
+  const auto self = shared_from_this();
+  ChildProcess::Events events;
+  events.printed = [weak = weak_from_this()](std::string_view bytes, bool error) {
+    if (const auto still = weak.lock()) still->printed(bytes, error);
   };
   // The child holds its process, not the other way round, until it has ended: who let go of it is told all the same.
-  child.ended = [process](ExitStatus status, bool left) { process->exited(status, left); };
-  process->child_ = ChildProcess::start(io, guardian, launch, std::move(child));
-  const int fd = process->child_->take_socket();
+  events.ended = [self](ExitStatus status, bool left) { self->exited(status, left); };
+  const int fd = launched.socket.release();
+  child_ = ChildProcess::attend(loop.io(), loop.guardian(), launched, {}, std::move(events));
   close_on_fork(fd);
-  process->socket_.assign(asio::local::stream_protocol(), fd);
-  process->hello_timer_.expires_after(kHelloTime);
-  process->hello_timer_.async_wait([process](const boost::system::error_code& error) {
-    if (!error && !process->hello_) process->broken("it has not said hello within 30 s");
+  socket_.assign(asio::local::stream_protocol(), fd);
+  hello_timer_.expires_after(kHelloTime);
+  hello_timer_.async_wait([self](const boost::system::error_code& error) {
+    if (!error && !self->hello_) self->broken("it has not said hello within 30 s");
   });
-  process->read();
-  return process;
+  read();
+  if (!out_.empty()) write();
+  if (to_end_) child_->end(grace_);
+}
+
+void CogProcess::not_started(const std::string& why) {
+  gone_ = retired_ = true;
+  const auto failed = std::exchange(events_.failed, nullptr);
+  events_ = {};
+  failed(why);
+}
+
+void CogProcess::end_child() {
+  if (child_) {
+    child_->end(grace_);
+  } else {
+    to_end_ = true;
+  }
 }
 
 CogProcess::CogProcess(asio::io_context& io, std::string version, Duration grace, Events events)
@@ -103,7 +133,7 @@ void CogProcess::end(const std::string& why) {
   retired_ = true;
   caused_ = true;
   why_ = why;
-  child_->end(grace_);
+  end_child();
 }
 
 /// A process that takes nothing new and has nothing to do is asked to go, and if it does not, ended.
@@ -114,16 +144,16 @@ void CogProcess::look_whether_done() {
   send(write_shutdown());
   end_timer_.expires_after(grace_);
   end_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
-    if (!error && !self->gone_) self->child_->end(self->grace_);
+    if (!error && !self->gone_) self->end_child();
   });
 }
 
 // ---- bytes ----
 
 void CogProcess::send(std::string body) {
-  if (!socket_.is_open()) return;
+  if (child_ && !socket_.is_open()) return;
   out_.push_back(make_frame(body));
-  if (out_.size() == 1) write();
+  if (child_ && out_.size() == 1) write();
 }
 
 void CogProcess::write() {

@@ -20,10 +20,10 @@
 
 namespace cogwork {
 
-class Guardian;
+class ProcessLoop;
 
 /// One process of a process Cog, from its start to its end. Requests may be sent at once; they wait for the hello. All on the thread of
-/// the io_context. Whatever the process does - hang, lie, print, die - becomes an end of its requests, never an error here.
+/// the loop. Whatever the process does - hang, lie, print, die - becomes an end of its requests, never an error here.
 class CogProcess : public std::enable_shared_from_this<CogProcess> {
  public:
   /// How a request ended: with the process's answer, or with the process.
@@ -36,6 +36,8 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
   };
   struct Events {
     std::function<void(const Hello&)> ready;
+    /// It could not be started: the only event then. `why` is for people.
+    std::function<void(const std::string& why)> failed;
     /// It is gone, and all its requests have ended. `why` is for people; `caused`: by the engine.
     std::function<void(const std::string& why, bool caused)> gone;
     /// A request has ended: there is room.
@@ -44,9 +46,8 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
   using Ended = std::function<void(End)>;
   using Progress = std::function<void(double, std::string)>;
 
-  /// version: of the file, as it is at the start. Throws Error where it cannot be started.
-  static std::shared_ptr<CogProcess> start(boost::asio::io_context& io, Guardian& guardian, const Launch& launch,
-                                           std::string version, Duration grace, Events events);
+  /// version: of the file, as it is at the start.
+  static std::shared_ptr<CogProcess> start(ProcessLoop& loop, Launch launch, std::string version, Duration grace, Events events);
   ~CogProcess();
 
   std::int64_t validate(std::string_view cog, std::string_view args, Ended ended);
@@ -78,6 +79,9 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
   };
 
   CogProcess(boost::asio::io_context& io, std::string version, Duration grace, Events events);
+  void started(ProcessLoop& loop, Launched& launched);
+  void not_started(const std::string& why);
+  void end_child();
   void printed(std::string_view bytes, bool error);
   void say(std::string_view line, std::size_t left_out);
   void finish_lines();
@@ -97,7 +101,7 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
   const std::string version_;
   const Duration grace_;
   Events events_;
-  std::shared_ptr<ChildProcess> child_;
+  std::shared_ptr<ChildProcess> child_;  // null until it is started
   FrameReader frames_{kLargestCogFrame};
   std::array<char, 65536> buffer_;
   std::deque<std::string> out_;
@@ -110,6 +114,7 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
   bool caused_ = false;
   bool retired_ = false;
   bool ending_ = false;
+  bool to_end_ = false;      // as soon as it is started
   bool deaf_ = false;        // a call has ignored its cancel for the grace
   bool ended_here_ = false;  // for not keeping the protocol
   bool gone_ = false;

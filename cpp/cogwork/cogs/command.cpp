@@ -41,7 +41,7 @@ class ArgsReader {
   }
   bool texts(std::vector<std::string>& into);
   bool codes(std::vector<std::int64_t>& into);
-  bool environment(std::map<std::string, std::optional<std::string>>& into);
+  bool environment(std::map<std::string, std::optional<std::string>, std::less<>>& into);
 
   WireReader reader_;
   std::string& problem_;
@@ -68,7 +68,7 @@ bool ArgsReader::codes(std::vector<std::int64_t>& into) {
   return true;
 }
 
-bool ArgsReader::environment(std::map<std::string, std::optional<std::string>>& into) {
+bool ArgsReader::environment(std::map<std::string, std::optional<std::string>, std::less<>>& into) {
   const auto pairs = reader_.map();
   if (!pairs) return expect("names and texts");
   for (std::uint32_t i = 0; i < *pairs; ++i) {
@@ -235,10 +235,10 @@ Launch launch_of(const Command& command, const AttemptRequest& request) {
   }
   launch.cwd = command.cwd;
   launch.input = command.input;
-  std::map<std::string, std::optional<std::string>> variables = {{"COGWORK_LABOR", request.job.labor().text()},
-                                                                 {"COGWORK_JOB", request.job.text()},
-                                                                 {"COGWORK_TARGET", request.target.str()},
-                                                                 {"COGWORK_ATTEMPT", std::to_string(request.number)}};
+  std::map<std::string, std::optional<std::string>, std::less<>> variables = {{"COGWORK_LABOR", request.job.labor().text()},
+                                                                              {"COGWORK_JOB", request.job.text()},
+                                                                              {"COGWORK_TARGET", request.target.str()},
+                                                                              {"COGWORK_ATTEMPT", std::to_string(request.number)}};
   if (!request.real_user.empty()) {
     launch.user = find_user(request.real_user.str());
     if (launch.user) {

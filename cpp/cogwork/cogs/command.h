@@ -22,7 +22,7 @@ struct Command {
   std::vector<std::string> argv;  ///< Or `shell`.
   std::string shell;              ///< Text for /bin/sh.
   std::string cwd;
-  std::map<std::string, std::optional<std::string>> env;  ///< Added to this process's; nothing: taken away.
+  std::map<std::string, std::optional<std::string>, std::less<>> env;  ///< Added to this process's; nothing: taken away.
   std::string input;
   std::vector<std::int64_t> ok_codes{0};
   std::vector<std::int64_t> no_retry_codes;

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <atomic>
 #include <memory>
+#include <mutex>
 #include <unordered_map>
 
 #include "cogwork/cogs/cog.h"
@@ -11,7 +11,7 @@
 
 namespace cogwork {
 
-/// Carries out attempts of the command Cog: one process each, on the process loop.
+/// Carries out attempts of the command Cog: one process each. It is started on the thread that starts processes, and then the loop's affair.
 class CommandExecutor final : public Executor {
  public:
   /// grace: between TERM and KILL of what is asked to end. The sink and the loop outlive it; the loop is stopped before it goes.
@@ -24,25 +24,24 @@ class CommandExecutor final : public Executor {
   Duration patience(Duration grace) const override { return grace + std::chrono::milliseconds(1500); }
   void abandon(AttemptKey key) override;
 
-  /// How many commands run now. Any thread.
-  int running() const { return running_count_.load(std::memory_order_relaxed); }
+  /// How many commands run now, or are about to be started. Any thread.
+  int running() {
+    const std::lock_guard lock(mutex_);
+    return static_cast<int>(runs_.size());
+  }
 
  private:
-  struct Run {
-    AttemptKey key = 0;
-    Command command;
-    std::shared_ptr<ChildProcess> process;
-    Kept output, errors;
-    bool interrupted = false;
-    LineSplitter lines{};  // of the error output, for those who watch
-  };
-  void begin(const AttemptRequest& request);
+  struct Run;
+  void begin(const std::shared_ptr<Run>& run);
+  void attend(const std::shared_ptr<Run>& run, Launched& launched);
+  void ended(const std::shared_ptr<Run>& run, Outcome outcome);
+  std::shared_ptr<Run> find(AttemptKey key);
 
   OutcomeSink& sink_;
   ProcessLoop& loop_;
   const Duration grace_;
-  std::unordered_map<AttemptKey, std::shared_ptr<Run>> running_;  // the loop's thread
-  std::atomic<int> running_count_{0};
+  std::mutex mutex_;
+  std::unordered_map<AttemptKey, std::shared_ptr<Run>> runs_;  // guarded by mutex_; without those that were abandoned
 };
 
 }  // namespace cogwork

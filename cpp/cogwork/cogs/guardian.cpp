@@ -1,16 +1,16 @@
 #include "cogwork/cogs/guardian.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/socket.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
-#include <cstdint>
 #include <system_error>
 #include <thread>
 
@@ -19,15 +19,20 @@
 #include "cogwork/cogs/process_group.h"
 
 namespace cogwork {
-namespace {
 
-struct Record {
-  std::int32_t sign = 0;
-  std::int32_t group = 0;
+/// A million places would be four megabytes, of which only what is used takes memory.
+struct Guardian::List {
+  static constexpr std::uint32_t kMost = 1u << 18;
+  std::atomic<std::uint32_t> used;  // places that were ever taken: none is beyond
+  std::array<GroupPlace, kMost> places;
 };
 
+namespace {
+
+constexpr int kListInGuardian = 3;
+
 /// Until all are gone, or the time is up.
-void wait_until_gone(std::unordered_set<int>& groups, std::chrono::milliseconds most) {
+void wait_until_gone(std::vector<int>& groups, std::chrono::milliseconds most) {
   const auto until = std::chrono::steady_clock::now() + most;
   while (!groups.empty()) {
     std::erase_if(groups, [](int group) { return !group_runs(group); });
@@ -38,31 +43,20 @@ void wait_until_gone(std::unordered_set<int>& groups, std::chrono::milliseconds 
 
 }  // namespace
 
-void tell_guardian(int fd, int sign, int group) {
-  const Record record{sign, group};
-  while (send(fd, &record, sizeof record, MSG_NOSIGNAL) < 0 && errno == EINTR) {
-  }
-}
-
-int guard(int fd, int grace_ms) {
+int guard(int pipe, int list_fd, int grace_ms) {
   setsid();  // Ctrl-C in the engine's terminal is not for it
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE}) ::signal(signal, SIG_IGN);
-  std::unordered_set<int> groups;
-  Record record;
-  std::size_t have = 0;
+  const auto* list = Guardian::map_list(list_fd);
+  if (!list) return 2;
+  char byte = 0;
   while (true) {
-    const auto size = read(fd, reinterpret_cast<char*>(&record) + have, sizeof record - have);
-    if (size < 0 && errno == EINTR) continue;
-    if (size <= 0) break;
-    have += static_cast<std::size_t>(size);
-    if (have < sizeof record) continue;
-    have = 0;
-    if (record.group <= 1) continue;  // a group of 1, or 0, is never one that an engine started
-    if (record.sign > 0) {
-      groups.insert(record.group);
-    } else {
-      groups.erase(record.group);
-    }
+    const auto size = read(pipe, &byte, 1);
+    if (size == 0 || (size < 0 && errno != EINTR)) break;
+  }
+  std::vector<int> groups;
+  for (std::uint32_t i = 0; i < std::min(list->used.load(), Guardian::List::kMost); ++i) {
+    const int group = list->places[i].load();
+    if (group > 1) groups.push_back(group);  // 0 and 1 are never groups that an engine started
   }
   for (const int group : groups) kill(-group, SIGTERM);
   wait_until_gone(groups, std::chrono::milliseconds(grace_ms));
@@ -72,10 +66,11 @@ int guard(int fd, int grace_ms) {
 }
 
 Guardian::~Guardian() {
-  if (fd_ < 0) return;
-  if (forget_close_on_fork(fd_)) {
-    close(fd_);
-    if (!groups_.empty()) return;  // it still has to do, with what could not be ended
+  if (list_) munmap(list_, sizeof(List));
+  if (pipe_ < 0) return;
+  if (forget_close_on_fork(pipe_)) {
+    close(pipe_);
+    if (taken_ > 0) return;  // it still has to do, with what could not be ended
     int status = 0;
     while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
     }
@@ -89,49 +84,76 @@ bool Guardian::running() {
   return found == 0 || (found < 0 && errno != ECHILD && kill(pid_, 0) == 0);
 }
 
-int Guardian::ready() {
+GroupPlace& Guardian::place() {
   if (program_.empty())
     throw Error("no process is started by an engine without a guardian, as nobody would end it with its engine");
+  if (!list_) make_list();
   if (!running()) start();
-  return fd_;
+  const std::lock_guard lock(mutex_);
+  if (free_.empty()) {
+    const auto next = list_->used.load();
+    if (next == List::kMost) throw Error("no process can be started: " + std::to_string(next) + " run already");
+    free_.push_back(&list_->places[next]);
+    list_->used = next + 1;
+  }
+  auto& place = *free_.back();
+  free_.pop_back();
+  ++taken_;
+  return place;
 }
 
-void Guardian::gone(int group) {
-  if (groups_.erase(group) && fd_ >= 0) tell_guardian(fd_, -1, group);
+void Guardian::gone(GroupPlace& place) {
+  place = 0;
+  const std::lock_guard lock(mutex_);
+  free_.push_back(&place);
+  --taken_;
+}
+
+Guardian::List* Guardian::map_list(int fd) {
+  void* memory = mmap(nullptr, sizeof(List), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  return memory == MAP_FAILED ? nullptr : static_cast<List*>(memory);
+}
+
+void Guardian::make_list() {
+  Descriptor made(memfd_create("cogwork groups", MFD_CLOEXEC));
+  if (made && ftruncate(made.get(), sizeof(List)) == 0) {
+    list_fd_.reset(fcntl(made.get(), F_DUPFD_CLOEXEC, kListInGuardian + 1));  // not in the way of the guardian's own
+    if (list_fd_) list_ = map_list(list_fd_.get());
+  }
+  if (!list_) throw Error("no process can be started: " + std::system_category().message(errno));
 }
 
 void Guardian::start() {
-  if (fd_ >= 0 && forget_close_on_fork(fd_)) close(fd_);
+  if (pipe_ >= 0 && forget_close_on_fork(pipe_)) close(pipe_);
+  pipe_ = -1;
   int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) {
-    throw Error("no process can be started: " + std::system_category().message(errno));
-  }
-  fcntl(ends[0], F_SETFD, FD_CLOEXEC);
-  fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+  if (pipe2(ends, O_CLOEXEC) != 0) throw Error("no process can be started: " + std::system_category().message(errno));
   const auto grace = std::to_string(grace_ms_);
   const char* argv[] = {program_.c_str(), grace.c_str(), nullptr};
   const char* environment[] = {nullptr};
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, ends[1], STDIN_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, ends[0], STDIN_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, list_fd_.get(), kListInGuardian);
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
 #if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 34)
-  posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+  posix_spawn_file_actions_addclosefrom_np(&actions, kListInGuardian + 1);
 #endif
+  pid_t pid = -1;
   const int failed =
-      posix_spawn(&pid_, program_.c_str(), &actions, nullptr, const_cast<char**>(argv), const_cast<char**>(environment));
+      posix_spawn(&pid, program_.c_str(), &actions, nullptr, const_cast<char**>(argv), const_cast<char**>(environment));
   posix_spawn_file_actions_destroy(&actions);
-  close(ends[1]);
+  close(ends[0]);
   if (failed) {
-    close(ends[0]);
-    pid_ = fd_ = -1;
+    close(ends[1]);
+    pid_ = -1;
     throw Error("the guardian " + program_ + " cannot be started: " + std::system_category().message(failed) +
                 "; without it no process is started, as nobody would end it with its engine");
   }
-  fd_ = ends[0];
-  close_on_fork(fd_);
-  for (const int group : groups_) tell_guardian(fd_, +1, group);
+  pid_ = pid;
+  pipe_ = ends[1];
+  close_on_fork(pipe_);
 }
 
 }  // namespace cogwork

@@ -108,52 +108,62 @@ std::shared_ptr<CogProcess> ProcessExecutor::choose(Pool& pool) {
 }
 
 void ProcessExecutor::start_process(Pool& pool) {
-  std::string why;
+  Launch launch;
   try {
     const auto program = find_program(pool.program, python_);
-    Launch launch;
     launch.executable = program.argv[0];
     launch.args.assign(program.argv.begin() + 1, program.argv.end());
     launch.wants_socket = true;
     launch.environment = environment_with({{"COGWORK_COG_FD", "3"}});
     if (!pool.user.empty()) {
-      if (why = why_not_as(pool.user); !why.empty()) throw Error(why);
+      if (const auto why = why_not_as(pool.user); !why.empty()) throw Error(why);
       launch.user = find_user(pool.user);
     }
-    struct Seen {
-      const CogProcess* process = nullptr;
-      bool ready = false;
-    };
-    const auto state = std::make_shared<Seen>();
-    CogProcess::Events events;
-    events.ready = [this, &pool, state](const Hello&) {
-      state->ready = true;
-      serve(pool);
-    };
-    events.room = [this, &pool] {
-      pool.pause.reset();
-      serve(pool);
-      rest(pool);
-    };
-    events.gone = [this, &pool, state](const std::string& reason, bool caused) {
-      gone(pool, state->process, reason, caused, state->ready);
-    };
-    auto process = CogProcess::start(loop_.io(), loop_.guardian(), launch, pool.version, grace_, std::move(events));
-    state->process = process.get();
-    pool.processes.push_back(std::move(process));
-    count_.fetch_add(1, std::memory_order_relaxed);
-    return;
   } catch (const std::exception& error) {
-    why = error.what();
+    return cannot_start(pool, error.what());
   }
+  struct Seen {
+    const CogProcess* process = nullptr;
+    bool ready = false;
+  };
+  const auto state = std::make_shared<Seen>();
+  CogProcess::Events events;
+  events.ready = [this, &pool, state](const Hello&) {
+    state->ready = true;
+    serve(pool);
+  };
+  events.failed = [this, &pool, state](const std::string& why) {
+    forget(pool, state->process);
+    cannot_start(pool, why);
+    if (count_ == 0 && all_gone_) std::exchange(all_gone_, nullptr)();
+  };
+  events.room = [this, &pool] {
+    pool.pause.reset();
+    serve(pool);
+    rest(pool);
+  };
+  events.gone = [this, &pool, state](const std::string& reason, bool caused) {
+    gone(pool, state->process, reason, caused, state->ready);
+  };
+  auto process = CogProcess::start(loop_, std::move(launch), pool.version, grace_, std::move(events));
+  state->process = process.get();
+  pool.processes.push_back(std::move(process));
+  count_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void ProcessExecutor::cannot_start(Pool& pool, const std::string& why) {
   const bool others = std::ranges::any_of(pool.processes, [](const auto& process) { return !process->retired(); });
   if (others) return;  // they will have room again
   for (auto& waiting : std::exchange(pool.waiting, {})) waiting.fail(why);
 }
 
-void ProcessExecutor::gone(Pool& pool, const CogProcess* process, const std::string& why, bool caused, bool was_ready) {
+void ProcessExecutor::forget(Pool& pool, const CogProcess* process) {
   count_.fetch_sub(1, std::memory_order_relaxed);
   std::erase_if(pool.processes, [&](const auto& one) { return one.get() == process; });
+}
+
+void ProcessExecutor::gone(Pool& pool, const CogProcess* process, const std::string& why, bool caused, bool was_ready) {
+  forget(pool, process);
   if (!caused) {
     cogs_.count_program_crash(pool.program);
     if (!was_ready) {

@@ -68,6 +68,8 @@ class ProcessExecutor final : public Executor {
   void serve(Pool& pool);
   std::shared_ptr<CogProcess> choose(Pool& pool);
   void start_process(Pool& pool);
+  static void cannot_start(Pool& pool, const std::string& why);
+  void forget(Pool& pool, const CogProcess* process);
   void gone(Pool& pool, const CogProcess* process, const std::string& why, bool caused, bool was_ready);
   void rest(Pool& pool);
   static void wait_idle(Pool& pool, std::chrono::steady_clock::duration time);

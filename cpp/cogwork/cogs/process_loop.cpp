@@ -7,7 +7,7 @@
 
 namespace cogwork {
 
-void ProcessLoop::post(std::function<void()> call) {
+void PostThread::post(std::function<void()> call) {
   const std::lock_guard lock(mutex_);
   if (stopped_) return;
   boost::asio::post(io_, std::move(call));
@@ -23,12 +23,12 @@ void ProcessLoop::post(std::function<void()> call) {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
-bool ProcessLoop::begun() {
+bool PostThread::begun() {
   const std::lock_guard lock(mutex_);
   return thread_.joinable();
 }
 
-void ProcessLoop::stop() {
+void PostThread::stop() {
   {
     const std::lock_guard lock(mutex_);
     if (std::exchange(stopped_, true) || !thread_.joinable()) return;
