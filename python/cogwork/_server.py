@@ -29,6 +29,7 @@ from ._cog_protocol import (
     Cancel,
     Describe,
     Execute,
+    Frames,
     Message,
     Outbox,
     Request,
@@ -38,12 +39,16 @@ from ._cog_protocol import (
     Validate,
     args_of,
     frame,
-    read_frame,
     read_request,
 )
 from ._context import install_logging
 from ._errors import CogError
 from ._model import did_you_mean
+from ._turns import Turns
+
+_MOST_READ = 64 * 1024
+Ready = tuple[Served, _Cog, bytes]
+"""A call that may begin, its Cog, and its args."""
 
 _VALIDATING = 16
 _FLUSHING = 0.5
@@ -51,7 +56,8 @@ _FLUSHING = 0.5
 
 
 class Server:
-    """Threads: the main one waits for the end; one reads, one sends; one more for each plain call, and one for all async ones."""
+    """Threads: the main one waits for the end; one reads, and others take over while it calls a plain Cog; one sends what the socket does
+    not take at once; one calls all async Cogs."""
 
     def __init__(
         self, sock: socket.socket, cogs: dict[str, _Cog], offers: dict[str, Message], concurrency: int | None
@@ -64,14 +70,19 @@ class Server:
         # Reentrant puts: a signal's handler may interrupt anything.
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._most = concurrency or MOST_CONCURRENCY
-        self._threads = concurrent.futures.ThreadPoolExecutor(self._most, "cogwork-call")
+        self._turns = Turns(sock, self._serve, self._most)
+        # Of the thread whose turn it is.
+        self._bytes = memoryview(bytearray(_MOST_READ))
+        self._frames = Frames()
         self._validating = concurrent.futures.ThreadPoolExecutor(_VALIDATING, "cogwork-validate")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread: threading.Thread | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._lock = threading.Lock()
         self._calls: dict[int, Served] = {}
-        self._waiting: collections.deque[tuple[Served, _Cog, bytes]] = collections.deque()
+        self._waiting: collections.deque[Ready] = (
+            collections.deque()
+        )  # for a place, of which there are _most, or a thread
         self._busy = 0
         self._ending = False
 
@@ -96,14 +107,13 @@ class Server:
         os.register_at_fork(before=forks.begin, after_in_parent=forks.end, after_in_child=forks.in_child)
         self._outbox.start()
         self._outbox.send(hello)
-        threading.Thread(target=self._read, name="cogwork-reader", daemon=True).start()
+        self._turns.start()
         while self._news.get() != "over":
             self._end()
             with self._lock:
                 running = list(self._calls)
             for id in running:
                 self._cancel(id)
-        self._threads.shutdown()
         self._validating.shutdown()
         if self._loop is not None and self._loop_thread is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -112,10 +122,27 @@ class Server:
 
     # ---- reading ----
 
-    def _read(self) -> None:
+    def _serve(self) -> None:
+        """Each of the threads that take turns."""
         try:
-            while (body := read_frame(self._sock)) is not None:
-                self._take(read_request(body))
+            my_turn = False
+            self._turns.wait()
+            while True:
+                if (ready := self._next()) is not None:
+                    if not self._turns.leave(my_turn):
+                        my_turn = True
+                        self._put_back(ready)  # it waits for one of the threads that there are
+                        self._read()
+                        continue
+                    my_turn = False
+                    if self._waiting:
+                        self._turns.wake()
+                    self._call(ready)
+                elif my_turn or self._turns.take():
+                    my_turn = True
+                    self._read()
+                else:
+                    self._turns.wait()
         except ConnectionError:
             pass
         except Broken as error:
@@ -123,6 +150,13 @@ class Server:
         except BaseException:
             _leave(1, traceback.format_exc())
         _leave(0)
+
+    def _read(self) -> None:
+        size = self._sock.recv_into(self._bytes)
+        if not size:
+            raise ConnectionError
+        for body in self._frames.feed(self._bytes[:size].tobytes()):
+            self._take(read_request(body))
 
     def _take(self, request: Request) -> None:
         if isinstance(request, Execute):
@@ -184,23 +218,41 @@ class Server:
             if request.id in self._calls:
                 raise Broken(f"the id {request.id} is in flight already")
             self._calls[request.id] = call
-            refused = cog is None or self._ending
-            waits = not refused and self._busy >= self._most
-            if waits and cog is not None:
+            if cog is not None and not self._ending:
                 self._waiting.append((call, cog, args_of(request)))
-            elif not refused:
-                self._busy += 1
+                return
         if cog is None:
-            self._settle(call, (NO_RETRIES, None, self._unknown(request.cog), 0), began=False)
-        elif refused:
-            self._settle(call, (FAILURE, None, "the process is ending", 0), began=False)
-        elif not waits:
-            self._begin(call, cog, args_of(request))
+            self._settle(call, (NO_RETRIES, None, self._unknown(request.cog), 0))
+        else:
+            self._settle(call, (FAILURE, None, "the process is ending", 0))
 
-    def _begin(self, call: Served, cog: _Cog, args: bytes) -> None:
-        if not cog.is_async:
-            self._submit(self._threads, self._call, call, cog, args)
-            return
+    def _next(self) -> Ready | None:
+        """The plain call that is next, if there is a place for it. Async ones before it are begun."""
+        while self._waiting:
+            with self._lock:
+                if not self._waiting or self._busy >= self._most:
+                    return None
+                self._busy += 1
+                ready = self._waiting.popleft()
+            if not ready[1].is_async:
+                return ready
+            self._begin_async(ready)
+        return None
+
+    def _put_back(self, ready: Ready) -> None:
+        with self._lock:
+            self._busy -= 1
+            self._waiting.appendleft(ready)
+
+    def _call(self, ready: Ready) -> None:
+        call, cog, args = ready
+        self._settle(call, self._caller.call(cog, call, args), began=True)
+
+    def _submit(self, threads: concurrent.futures.ThreadPoolExecutor, function: Any, *args: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # no thread to be had: it waits for one of those that there are
+            threads.submit(function, *args)
+
+    def _begin_async(self, ready: Ready) -> None:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -208,41 +260,33 @@ class Server:
                     target=run_loop, args=(self._loop,), name="cogwork-async", daemon=True
                 )
                 self._loop_thread.start()
-        self._loop.call_soon_threadsafe(self._begin_async, call, cog, args)
+        self._loop.call_soon_threadsafe(self._begin_task, *ready)
 
-    def _submit(self, threads: concurrent.futures.ThreadPoolExecutor, function: Any, *args: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # no thread to be had: it waits for one of those that there are
-            threads.submit(function, *args)
-
-    def _call(self, call: Served, cog: _Cog, args: bytes) -> None:
-        self._settle(call, self._caller.call(cog, call, args))
-
-    def _begin_async(self, call: Served, cog: _Cog, args: bytes) -> None:
+    def _begin_task(self, call: Served, cog: _Cog, args: bytes) -> None:
         assert self._loop is not None
         task = self._tasks[call.id] = self._loop.create_task(self._call_async(call, cog, args))
         task.add_done_callback(lambda _: self._ended_async(call))
 
     async def _call_async(self, call: Served, cog: _Cog, args: bytes) -> None:
-        self._settle(call, await self._caller.call_async(cog, call, args))
+        self._settle(call, await self._caller.call_async(cog, call, args), began=True)
 
     def _ended_async(self, call: Served) -> None:
         del self._tasks[call.id]
-        self._settle(call, CANCELLED)  # before it began; else it is settled
+        self._settle(call, CANCELLED, began=True)  # before it began; else it is settled
+        if self._waiting:
+            self._turns.wake()
 
-    def _settle(self, call: Served, answer: Answer, began: bool = True) -> None:
-        """The first answer of a call is its result."""
+    def _settle(self, call: Served, answer: Answer, began: bool = False) -> None:
+        """The first answer of a call is its result. began: it has had a place, which is free now."""
         with self._lock:
             if self._calls.pop(call.id, None) is None:
                 return
-            follower = None
-            if began and self._waiting:
-                follower = self._waiting.popleft()
-            elif began:
+            if began:
                 self._busy -= 1
             self._outbox.finish(call, answer)  # before anybody may find that nothing runs any more
-        if follower is not None:
-            self._begin(*follower)
-        self._look_whether_over()
+            over = self._ending and not self._calls
+        if over:
+            self._news.put("over")
 
     # ---- ends ----
 
@@ -256,7 +300,7 @@ class Server:
             return  # it has ended meanwhile
         call.ask_to_end()
         if waiting is not None:
-            self._settle(call, CANCELLED, began=False)
+            self._settle(call, CANCELLED)
         elif call.is_async and self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended, and so has the call
                 self._loop.call_soon_threadsafe(self._cancel_task, id)

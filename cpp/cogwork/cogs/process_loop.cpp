@@ -1,5 +1,7 @@
 #include "cogwork/cogs/process_loop.h"
 
+#include <pthread.h>
+
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <csignal>
@@ -17,6 +19,9 @@ void PostThread::post(std::function<void()> call) {
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   thread_ = std::thread([this] {
+#ifdef __linux__
+    pthread_setname_np(pthread_self(), name_);
+#endif
     const auto work = boost::asio::make_work_guard(io_);
     io_.run();
   });

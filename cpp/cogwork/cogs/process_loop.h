@@ -13,6 +13,8 @@ namespace cogwork {
 /// A thread that does what is posted to it, in that order. It begins with the first post.
 class PostThread {
  public:
+  /// name: what the system calls the thread; at most 15 characters.
+  explicit PostThread(const char* name) : name_(name) {}
   /// Nothing that was posted may still wait for anything.
   ~PostThread() { stop(); }
 
@@ -26,6 +28,7 @@ class PostThread {
   boost::asio::io_context& io() { return io_; }
 
  private:
+  const char* const name_;
   boost::asio::io_context io_{1};
   std::mutex mutex_;
   std::thread thread_;  // guarded by mutex_
@@ -60,7 +63,7 @@ class ProcessLoop {
  private:
   // Here last to first is the order of the ends: what is left to the loop refers to the guardian.
   Guardian guardian_;
-  PostThread loop_, launcher_;
+  PostThread loop_{"cogwork-process"}, launcher_{"cogwork-launch"};
 };
 
 }  // namespace cogwork
