@@ -125,24 +125,22 @@ class Server:
     def _serve(self) -> None:
         """Each of the threads that take turns."""
         try:
-            my_turn = False
-            self._turns.wait()
+            my_turn = self._turns.wait()
             while True:
                 if (ready := self._next()) is not None:
-                    if not self._turns.leave(my_turn):
-                        my_turn = True
-                        self._put_back(ready)  # it waits for one of the threads that there are
-                        self._read()
-                        continue
-                    my_turn = False
                     if self._waiting:
                         self._turns.wake()
-                    self._call(ready)
+                    my_turn = not self._turns.leave(my_turn)
+                    if my_turn:
+                        self._put_back(ready)  # it waits for one of the threads that there are
+                        self._read()
+                    else:
+                        self._call(ready)
                 elif my_turn or self._turns.take():
                     my_turn = True
                     self._read()
                 else:
-                    self._turns.wait()
+                    my_turn = self._turns.wait()
         except ConnectionError:
             pass
         except Broken as error:

@@ -29,20 +29,33 @@ class Turns:
             self._epoll.register(fd, 0)
         self._lock = threading.Lock()
         self._taken = False
+        self._asked = False  # to tell of bytes
+        self._coming = False  # somebody was woken, and has not looked yet
         self._idle = 0  # that wait, or are about to
         self._threads = 0
 
     def start(self) -> None:
-        """Raises RuntimeError where there is no thread to be had."""
-        self._start_thread()
-        self._start_thread()  # or the first one could never give its turn up
+        """Raises RuntimeError where there are no threads to be had."""
+        with self._lock:
+            if not (self._start_thread() and self._start_thread()):  # or the first one could never give its turn up
+                raise RuntimeError("no thread can be started")
         self.wake()
 
-    def wait(self) -> None:
-        """Until there may be something to do."""
-        self._epoll.poll(-1, 1)
+    def wait(self) -> bool:
+        """Until there may be something to do. Whether that is to read, for which it is this thread's turn from now on."""
+        told = self._epoll.poll(-1, 1)
         with self._lock:
             self._idle -= 1
+            if told[0][0] != self._sock:
+                self._coming = False
+                return False
+            self._asked = False
+            if self._coming and self._idle <= 0:  # it was this thread that was to come
+                self._coming = self._start_thread()
+            if self._taken:
+                return False
+            self._taken = True
+            return True
 
     def take(self) -> bool:
         """Whether it is this thread's turn from now on. If not, it is to wait."""
@@ -51,57 +64,43 @@ class Turns:
                 self._idle += 1
                 return False
             self._taken = True
-            self._epoll.modify(self._sock, 0)
-        return True
+            if self._asked:
+                self._asked = False
+                self._epoll.modify(self._sock, 0)
+            return True
 
     def leave(self, my_turn: bool) -> bool:
-        """Before this thread does what may take long: sees to it that somebody reads, or will be told. False: there is nobody else, and no more
-        threads are to be had; it is this thread's turn now.
+        """Before this thread does what may take long: sees to it that somebody reads, or will. False: there is nobody else, and no more threads
+        are to be had; it is this thread's turn now.
         """
         with self._lock:
             if self._taken and not my_turn:
                 return True
-            if self._idle > 0:
-                self._ask()
-                return True
-        if self._start_another():
-            with self._lock:
-                if my_turn or not self._taken:
-                    self._ask()
+            if not self._coming:  # whoever comes will see to it
+                if self._idle <= 0 and not self._start_thread():
+                    self._taken = True
+                    return False
+                if not self._asked:
+                    self._asked = True
+                    self._epoll.modify(self._sock, select.EPOLLIN | select.EPOLLONESHOT)
+            self._taken = False
             return True
-        with self._lock:
-            if self._taken and not my_turn:
-                return True
-            self._taken = True
-        return False
-
-    def _ask(self) -> None:
-        """Also where it is nobody's turn already: who was told of bytes may have found something else to do."""
-        self._taken = False
-        self._epoll.modify(self._sock, select.EPOLLIN | select.EPOLLONESHOT)
 
     def wake(self) -> None:
-        """Somebody who waits is to look what there is to do, if anybody does."""
-        if self._idle > 0 or self._start_another():
-            self._epoll.modify(self._bell, select.EPOLLIN | select.EPOLLONESHOT)
-
-    def _start_another(self) -> bool:
-        try:
-            return self._start_thread()
-        except RuntimeError:
-            return False
+        """Somebody who waits is to look what there is to do, if anybody does and nobody is coming anyway."""
+        with self._lock:
+            if not self._coming and (self._idle > 0 or self._start_thread()):
+                self._coming = True
+                self._epoll.modify(self._bell, select.EPOLLIN | select.EPOLLONESHOT)
 
     def _start_thread(self) -> bool:
-        with self._lock:
-            if self._threads == self._most:
-                return False
-            self._threads += 1
-            self._idle += 1
+        """With the lock held."""
+        if self._threads == self._most:
+            return False
         try:
-            threading.Thread(target=self._work, name=f"cogwork-call-{self._threads}", daemon=True).start()
+            threading.Thread(target=self._work, name=f"cogwork-call-{self._threads + 1}", daemon=True).start()
         except RuntimeError:
-            with self._lock:
-                self._threads -= 1
-                self._idle -= 1
-            raise
+            return False
+        self._threads += 1
+        self._idle += 1
         return True
