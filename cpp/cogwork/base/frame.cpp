@@ -9,12 +9,16 @@ constexpr std::size_t kHead = 4;
 constexpr std::size_t kKept = std::size_t{64} << 10;  // capacity that an empty buffer may keep
 
 std::string make_frame(std::string_view body) {
-  if (body.size() > UINT32_MAX) throw std::length_error("a frame holds at most 4 GiB");
   std::string frame;
   frame.reserve(kHead + body.size());
-  for (int shift = 24; shift >= 0; shift -= 8) frame += static_cast<char>(body.size() >> shift & 0xff);
-  frame += body;
+  append_frame(frame, body);
   return frame;
+}
+
+void append_frame(std::string& to, std::string_view body) {
+  if (body.size() > UINT32_MAX) throw std::length_error("a frame holds at most 4 GiB");
+  for (int shift = 24; shift >= 0; shift -= 8) to += static_cast<char>(body.size() >> shift & 0xff);
+  to += body;
 }
 
 void FrameReader::feed(std::string_view bytes) {

@@ -15,6 +15,8 @@ namespace cogwork {
 
 /// One frame around `body`. Throws std::length_error beyond 4 GiB.
 std::string make_frame(std::string_view body);
+/// The same, behind what is there.
+void append_frame(std::string& to, std::string_view body);
 
 /// Takes a stream of bytes as it comes and gives back the bodies in it. What was promised but has not come takes no memory, so a
 /// length alone costs nothing. One thread.

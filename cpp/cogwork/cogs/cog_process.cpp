@@ -16,6 +16,7 @@ namespace {
 
 namespace asio = boost::asio;
 constexpr auto kHelloTime = std::chrono::seconds(30);
+constexpr std::size_t kKept = std::size_t{1} << 20;  // capacity that an empty buffer may keep
 
 std::string in_words(ExitStatus status) {
   if (!status.known) return "it ended";
@@ -150,17 +151,20 @@ void CogProcess::look_whether_done() {
 
 // ---- bytes ----
 
-void CogProcess::send(std::string body) {
+void CogProcess::send(std::string_view body) {
   if (child_ && !socket_.is_open()) return;
-  out_.push_back(make_frame(body));
-  if (child_ && out_.size() == 1) write();
+  append_frame(out_, body);
+  if (child_ && writing_.empty()) write();
 }
 
+/// What is sent meanwhile goes together.
 void CogProcess::write() {
-  asio::async_write(socket_, asio::buffer(out_.front()),
+  writing_.swap(out_);
+  asio::async_write(socket_, asio::buffer(writing_),
                     [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
+                      self->writing_.clear();
+                      if (self->writing_.capacity() > kKept) self->writing_ = {};
                       if (error || self->gone_) return;  // its end says why
-                      self->out_.pop_front();
                       if (!self->out_.empty()) self->write();
                     });
 }

@@ -5,7 +5,6 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -86,7 +85,7 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
   void say(std::string_view line, std::size_t left_out);
   void finish_lines();
   static void close_log(const Flight& flight);
-  void send(std::string body);
+  void send(std::string_view body);
   void write();
   void read();
   void received(const std::string& body);
@@ -104,7 +103,7 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
   std::shared_ptr<ChildProcess> child_;  // null until it is started
   FrameReader frames_{kLargestCogFrame};
   std::array<char, 65536> buffer_;
-  std::deque<std::string> out_;
+  std::string out_, writing_;  // frames
   std::optional<Hello> hello_;
   std::map<std::int64_t, Flight> flights_;
   Kept printed_{4096};  // before anything is in flight: what it says when it cannot start

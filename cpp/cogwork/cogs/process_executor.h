@@ -66,6 +66,7 @@ class ProcessExecutor final : public Executor {
   Pool& pool_of(const std::string& program, const std::string& real_user);
   void assign(Pool& pool, Waiting waiting);
   void serve(Pool& pool);
+  void look_at_file(Pool& pool);
   std::shared_ptr<CogProcess> choose(Pool& pool);
   void start_process(Pool& pool);
   static void cannot_start(Pool& pool, const std::string& why);
