@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import collections
 import dataclasses
 import datetime
 import ipaddress
@@ -19,6 +20,8 @@ import cogwork as cw
 
 log = logging.getLogger("routers")
 log.setLevel(logging.INFO)
+groups: collections.Counter[str] = collections.Counter()
+groups_changed = threading.Condition()
 barrier = threading.Barrier(40)
 arrived: set[str] = set()
 all_there = asyncio.Event()
@@ -137,6 +140,17 @@ def large(size: int) -> bytes:
 def meet() -> str:
     barrier.wait(30)
     return threading.current_thread().name
+
+
+@cw.cog
+def meet_of(group: str, count: int) -> int:
+    """Ends when so many of the group are there at once."""
+    with groups_changed:
+        groups[group] += 1
+        groups_changed.notify_all()
+        if not groups_changed.wait_for(lambda: groups[group] == count, 60):
+            raise RuntimeError(f"{groups[group]} of {count} came")
+    return count
 
 
 @cw.cog

@@ -10,7 +10,10 @@ import struct
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
+from random import Random
+from typing import Any
 
 import msgspec
 import pytest
@@ -257,6 +260,27 @@ def test_plain_calls_run_at_once(shared):
     numbers = [shared.begin("meet") for _ in range(40)]
     names = {shared.result(number)["output"] for number in reversed(numbers)}
     assert len(names) == 40, "each had a thread of its own"
+
+
+def test_whoever_reads_and_calls_each_call_finds_a_thread(shared):
+    """Threads take turns at reading, and wake each other: a call that nobody was woken for would leave its group waiting."""
+    random = Random(20261128)
+    for round in range(300):
+        expected: dict[int, Any] = {}
+        for group in range(random.randint(1, 3)):
+            count = random.choice((1, 2, 3, 10, 30))
+            for _ in range(count):
+                expected[shared.begin("meet_of", group=f"{round}.{group}", count=count)] = count
+                if random.random() < 0.3:
+                    expected[shared.begin("meet_of", group=f"{round}.{group}.{len(expected)}", count=1)] = 1
+                if random.random() < 0.2:
+                    expected[shared.begin("large", size=round)] = b"x" * round
+                if random.random() < 0.1:
+                    time.sleep(random.random() * 0.003)
+        if random.random() < 0.3:
+            assert shared.ask("describe", cog="ping")["ok"]["name"] == "ping"
+        for number, output in expected.items():
+            assert shared.result(number)["output"] == output, f"round {round}"
 
 
 def test_async_calls_run_at_once_beside_a_plain_one(program):
