@@ -15,7 +15,7 @@ constexpr auto kIdle = std::chrono::minutes(5);
 constexpr auto kFirstPause = std::chrono::milliseconds(50);
 constexpr auto kLongestPause = std::chrono::seconds(30);
 constexpr auto kLookAgain = std::chrono::microseconds(200);  // less than what is between a submit and its first attempt
-constexpr auto kLongestAsk = std::chrono::seconds(40);  // a start takes at most 30
+constexpr auto kLongestAsk = std::chrono::seconds(40);       // a start takes at most 30
 
 Backoff pauses() { return {kFirstPause, kLongestPause, Random::from_system()}; }
 
