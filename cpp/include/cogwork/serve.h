@@ -1,5 +1,5 @@
 // A process Cog in C++: a program that a cogwork engine starts, and that serves many attempts at once. This header is all that it takes
-// (C++17, POSIX):
+// (C++17, Linux):
 //
 //   #include <cogwork/serve.h>
 //
@@ -17,7 +17,8 @@
 #pragma once
 
 #include <fcntl.h>
-#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -529,7 +530,6 @@ class Call {
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   std::atomic<bool> cancelled_{false};
-  std::atomic<bool> taken_{false};  // by the thread that answers it
 };
 
 // ---- Cogs ----
@@ -662,67 +662,142 @@ class Cog {
 
 namespace detail {
 
-/// Threads that do what they are given, in its order; as many as are needed, up to a number.
-class Pool {
+/// Whose turn it is to read a socket, and who waits.
+///
+/// A thread that has read something that may take long gives its turn up while it does that, and takes it again afterwards. Only if something
+/// comes meanwhile, one of those that wait is woken, and takes it. So a short call costs no change of threads. Any thread.
+/// (epoll tells one thread, once, and only while it is asked to.)
+class Turns {
  public:
-  explicit Pool(std::size_t most) : most_(most) {}
-  ~Pool() {
+  /// most: how many threads there may be, beside one that reads. work: what each of them does; it begins with `wait`.
+  Turns(int socket, std::size_t most, std::function<void()> work)
+      : socket_(socket),
+        most_(most + 1),
+        work_(std::move(work)),
+        epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+        bell_(::eventfd(1, EFD_CLOEXEC)) {
+    if (epoll_ < 0 || bell_ < 0) throw std::system_error(errno, std::generic_category(), "epoll");
+    for (const int fd : {socket_, bell_}) ask(EPOLL_CTL_ADD, fd, 0);
+  }
+  ~Turns() {
+    ::close(epoll_);
+    ::close(bell_);
+  }
+  Turns(const Turns&) = delete;
+
+  /// Throws std::system_error where there are no threads to be had.
+  void start() {
+    bool started = false;
     {
       const std::lock_guard lock(mutex_);
-      closing_ = true;
+      started = start_thread() && start_thread();  // with one alone nobody could take over
     }
-    changed_.notify_all();
+    if (!started) {
+      end();
+      throw std::system_error(EAGAIN, std::generic_category(), "no thread can be started");
+    }
+    wake();
+  }
+  /// Ends what the threads do, as soon as they wait or read; and waits for them.
+  void end() {
+    {
+      const std::lock_guard lock(mutex_);
+      ending_ = true;
+      ask(EPOLL_CTL_MOD, bell_, EPOLLIN);
+    }
+    ::shutdown(socket_, SHUT_RD);
     for (auto& thread : threads_) thread.join();
   }
+  bool ending() const { return ending_; }
 
-  /// Throws std::system_error where there is no thread and none can be started.
-  void run(std::function<void()> work) {
-    {
-      const std::lock_guard lock(mutex_);
-      if (idle_ <= queue_.size() && threads_.size() < most_) {
-        try {
-          threads_.emplace_back([this] { serve(); });
-        } catch (const std::system_error&) {
-          if (threads_.empty()) throw;
-        }
-      }
-      queue_.push_back(std::move(work));
+  /// Until there may be something to do. Whether that is to read, for which it is this thread's turn from now on.
+  bool wait() {
+    epoll_event told{};
+    while (::epoll_wait(epoll_, &told, 1, -1) < 0 && errno == EINTR) {
     }
-    changed_.notify_one();  // without the lock, for which whom it wakes would wait again
+    const std::lock_guard lock(mutex_);
+    --idle_;
+    if (told.data.fd != socket_) {
+      coming_ = false;
+      return false;
+    }
+    asked_ = false;
+    if (coming_ && idle_ == 0) coming_ = start_thread();  // it was this thread that was to come
+    return !std::exchange(taken_, true);
+  }
+  /// Whether it is this thread's turn from now on. If not, it is to wait.
+  bool take() {
+    const std::lock_guard lock(mutex_);
+    if (taken_) {
+      ++idle_;
+      return false;
+    }
+    taken_ = true;
+    if (std::exchange(asked_, false)) ask(EPOLL_CTL_MOD, socket_, 0);
+    return true;
+  }
+  /// Before this thread does what may take long: sees to it that somebody reads, or will. False: there is nobody else, and no more threads are to
+  /// be had; it is this thread's turn now.
+  bool leave(bool my_turn) {
+    const std::lock_guard lock(mutex_);
+    if (taken_ && !my_turn) return true;
+    if (!coming_) {  // whoever comes will see to it
+      if (idle_ == 0 && !start_thread()) {
+        taken_ = true;
+        return false;
+      }
+      if (!std::exchange(asked_, true)) ask(EPOLL_CTL_MOD, socket_, EPOLLIN | EPOLLONESHOT);
+    }
+    taken_ = false;
+    return true;
+  }
+  /// Somebody who waits is to look what there is to do, if anybody does and nobody is coming anyway.
+  void wake() {
+    const std::lock_guard lock(mutex_);
+    if (ending_ || coming_ || (idle_ == 0 && !start_thread())) return;
+    coming_ = true;
+    ask(EPOLL_CTL_MOD, bell_, EPOLLIN | EPOLLONESHOT);
   }
 
  private:
-  void serve() {
-    std::unique_lock lock(mutex_);
-    while (true) {
-      ++idle_;
-      changed_.wait(lock, [this] { return closing_ || !queue_.empty(); });
-      --idle_;
-      if (queue_.empty()) return;
-      const auto work = std::move(queue_.front());
-      queue_.pop_front();
-      lock.unlock();
-      work();
-      lock.lock();
+  void ask(int what, int fd, std::uint32_t events) const {
+    epoll_event event{};
+    event.events = events;
+    event.data.fd = fd;
+    ::epoll_ctl(epoll_, what, fd, &event);
+  }
+  bool start_thread() {
+    if (ending_ || threads_.size() == most_) return false;
+    try {
+      threads_.emplace_back(work_);
+    } catch (const std::system_error&) {
+      return false;
     }
+    ++idle_;
+    return true;
   }
 
+  const int socket_;
   const std::size_t most_;
+  const std::function<void()> work_;
+  const int epoll_, bell_;  // the bell is never read: whoever asks for it is told at once
   std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::function<void()>> queue_;
   std::vector<std::thread> threads_;
-  std::size_t idle_ = 0;
-  bool closing_ = false;
+  std::size_t idle_ = 0;  // that wait, or are about to
+  bool taken_ = false;
+  bool asked_ = false;   // to tell of bytes
+  bool coming_ = false;  // somebody was woken, and has not looked yet
+  std::atomic<bool> ending_{false};
 };
 
 inline std::atomic<int> wake_on_term{-1};
 
-/// What the engine says, read in the thread that serves; attempts run in a pool, and one thread validates, so that no submit waits for attempts.
+/// What the engine says, and the calls that it asks for, in threads that take turns. One more validates, so that no submit waits for attempts;
+/// and the one that serves waits for the end.
 class Server {
  public:
   Server(int fd, const std::deque<Cog>& cogs, std::size_t concurrency)
-      : fd_(fd), cogs_(cogs), channel_(fd), runs_(concurrency), checks_(1) {}
+      : fd_(fd), cogs_(cogs), channel_(fd), places_(concurrency), turns_(fd, concurrency, [this] { take_turns(); }) {}
 
   int serve(const std::string& version) {
     open_pipe();
@@ -731,18 +806,27 @@ class Server {
     Value::Map hello{{"op", "hello"}, {"protocol", 1}, {"cogs", described}};
     if (!version.empty()) hello.emplace_back("version", version);
     channel_.send(hello);
-    try {
-      while (!ending_ || in_flight_ > 0) turn();
-    } catch (const std::exception& error) {
-      std::fprintf(stderr, "cogwork: what the engine sent cannot be read: %s\n", error.what());
-      std::fflush(stderr);
-      _exit(1);
+    turns_.start();
+    std::thread checks([this] { check(); });
+    for (bool over = false; !over;) {
+      char news[64];
+      const auto count = ::read(wake_, news, sizeof news);
+      if (count > 0 && std::find(news, news + count, 't') != news + count) end();
+      const std::lock_guard lock(mutex_);
+      over = ending_ && calls_.empty() && checks_.empty() && !checking_;
     }
+    turns_.end();
+    {
+      const std::lock_guard lock(mutex_);
+      over_ = true;
+    }
+    to_check_.notify_one();
+    checks.join();
     return 0;
   }
 
  private:
-  /// Through the pipe the serving thread wakes on SIGTERM, and when the last answer was given.
+  /// Through the pipe the serving thread hears of SIGTERM, of the engine's shutdown, and that the last answer was given.
   void open_pipe() {
     int ends[2];
     if (::pipe(ends) != 0) throw std::system_error(errno, std::generic_category(), "pipe");
@@ -760,20 +844,43 @@ class Server {
     ::sigaction(SIGTERM, &action, nullptr);
   }
 
-  void turn() {
-    pollfd watched[] = {{fd_, POLLIN, 0}, {wake_, POLLIN, 0}};
-    if (::poll(watched, 2, -1) < 0) {
-      if (errno == EINTR) return;
-      throw std::system_error(errno, std::generic_category(), "poll");
+  struct Ready {
+    std::shared_ptr<Call> call;
+    const Cog* cog = nullptr;
+    bool more = false;  // there is another one, and a place for it
+  };
+
+  void take_turns() {
+    try {
+      bool my_turn = turns_.wait();
+      while (!turns_.ending()) {
+        if (const Ready ready = next(); ready.call) {
+          if (ready.more) turns_.wake();
+          my_turn = !turns_.leave(my_turn);
+          if (my_turn) {
+            put_back(ready);  // it waits for one of the threads that there are
+            read();
+          } else {
+            run(*ready.call, *ready.cog);
+          }
+        } else if (my_turn || turns_.take()) {
+          my_turn = true;
+          read();
+        } else {
+          my_turn = turns_.wait();
+        }
+      }
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "cogwork: what the engine sent cannot be read: %s\n", error.what());
+      std::fflush(stderr);
+      _exit(1);
     }
+  }
+
+  void read() {
     char bytes[16 * 1024];
-    if (watched[1].revents) {
-      const auto count = ::read(wake_, bytes, sizeof bytes);
-      if (count > 0 && std::find(bytes, bytes + count, 't') != bytes + count) end();
-    }
-    if (!watched[0].revents) return;
     const auto count = ::recv(fd_, bytes, sizeof bytes, 0);
-    if (count < 0 && errno == EINTR) return;
+    if (turns_.ending() || (count < 0 && errno == EINTR)) return;
     if (count <= 0) _exit(0);  // the engine is gone
     buffer_.append(bytes, static_cast<std::size_t>(count));
     std::size_t at = 0;
@@ -791,7 +898,9 @@ class Server {
   void handle(const Value& message) {
     const std::string& op = message["op"].text();
     if (op == "shutdown") {
+      const std::lock_guard lock(mutex_);
       ending_ = true;
+      tell_if_over();
     } else if (op == "cancel") {
       cancel(message["of"].integer());
     } else if (op == "execute") {
@@ -805,7 +914,11 @@ class Server {
       } else if (op == "describe") {
         channel_.send(Value::Map{{"id", id}, {"ok", cog->described()}});
       } else {
-        begin(checks_, [this, id, cog, args = message["args"].value()] { validate(id, *cog, args); });
+        {
+          const std::lock_guard lock(mutex_);
+          checks_.push_back({id, cog, message["args"].value()});
+        }
+        to_check_.notify_one();
       }
     } else if (message["id"].given()) {  // of an engine that is newer
       channel_.send(Value::Map{{"id", message["id"].integer()}, {"error", "this program does not know the op '" + op + "'"}});
@@ -833,34 +946,42 @@ class Server {
     const std::string name = message["cog"].text();
     const Cog* cog = find(name);
     if (!cog) return answer(*call, failure_no_retries(unknown(name)));
+    bool ending = false;
     {
       const std::lock_guard lock(mutex_);
       calls_[call->id_] = call;
+      waiting_.push_back({call, cog, false});
+      more_ = true;
+      ending = ending_;
     }
-    if (ending_) cancel(call->id_);
-    try {
-      begin(runs_, [this, call, cog] { run(*call, *cog); });
-    } catch (const std::system_error& error) {
-      if (!call->taken_.exchange(true)) answer(*call, failure(error.what()));
-    }
+    if (ending) cancel(call->id_);
   }
 
-  void begin(Pool& pool, std::function<void()> work) {
-    ++in_flight_;
-    try {
-      pool.run([this, work = std::move(work)] {
-        work();
-        if (--in_flight_ == 0 && ending_) [[maybe_unused]]
-          const auto written = ::write(waker_, "d", 1);
-      });
-    } catch (...) {
-      --in_flight_;
-      throw;
-    }
+  /// The call that is next, if there is a place for it.
+  Ready next() {
+    if (!more_) return {};
+    const std::lock_guard lock(mutex_);
+    if (waiting_.empty() || busy_ == places_) return {};
+    ++busy_;
+    Ready ready = std::move(waiting_.front());
+    waiting_.pop_front();
+    more_ = !waiting_.empty();
+    ready.more = more_ && busy_ < places_;
+    return ready;
+  }
+  void put_back(const Ready& ready) {
+    const std::lock_guard lock(mutex_);
+    --busy_;
+    waiting_.push_front(ready);
+    more_ = true;
+  }
+  /// With the lock held.
+  void tell_if_over() {
+    if (ending_ && calls_.empty() && checks_.empty() && !checking_) [[maybe_unused]]
+      const auto written = ::write(waker_, "d", 1);
   }
 
   void run(Call& call, const Cog& cog) {
-    if (call.taken_.exchange(true)) return;  // it was cancelled while it waited for a thread
     Result result;
     try {
       const std::string misfit = cog.misfit(call.args);
@@ -873,13 +994,13 @@ class Server {
       result = failure("an exception that is no std::exception");
     }
     answer(call, result);
+    const std::lock_guard lock(mutex_);
+    --busy_;
+    calls_.erase(call.id_);
+    tell_if_over();
   }
 
   void answer(const Call& call, const Result& result) {
-    {
-      const std::lock_guard lock(mutex_);
-      calls_.erase(call.id_);
-    }
     static constexpr const char* kWords[] = {"SUCCESS", "FAILURE", "FAILURE_NO_RETRIES"};  // by Status
     const auto send = [&](const Value& output) {
       Value::Map fields{{"status", kWords[static_cast<std::size_t>(result.status)]}};
@@ -897,6 +1018,22 @@ class Server {
       send(result.output);
     } catch (const std::length_error& error) {  // what was done is done, whether its output can be told or not
       send(std::string("(the output cannot be sent: ") + error.what() + ")");
+    }
+  }
+
+  void check() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      to_check_.wait(lock, [this] { return over_ || !checks_.empty(); });
+      if (checks_.empty()) return;
+      const Check one = std::move(checks_.front());
+      checks_.pop_front();
+      checking_ = true;
+      lock.unlock();
+      validate(one.id, *one.cog, one.args);
+      lock.lock();
+      checking_ = false;
+      tell_if_over();
     }
   }
 
@@ -921,21 +1058,31 @@ class Server {
   /// One that still waits for a thread is answered at once.
   void cancel(std::int64_t id) {
     std::shared_ptr<Call> call;
+    bool waited = false;
     {
       const std::lock_guard lock(mutex_);
       const auto found = calls_.find(id);
       if (found == calls_.end()) return;  // its result crossed the cancel
       call = found->second;
+      const auto waiting = std::find_if(waiting_.begin(), waiting_.end(), [&](const Ready& ready) { return ready.call == call; });
+      if ((waited = waiting != waiting_.end())) {
+        waiting_.erase(waiting);
+        more_ = !waiting_.empty();
+      }
     }
     call->cancel();
-    if (!call->taken_.exchange(true)) answer(*call, failure("cancelled before it began"));
+    if (!waited) return;
+    answer(*call, failure("cancelled before it began"));
+    const std::lock_guard lock(mutex_);
+    calls_.erase(id);
+    tell_if_over();
   }
 
   void end() {
-    ending_ = true;
     std::vector<std::int64_t> ids;
     {
       const std::lock_guard lock(mutex_);
+      ending_ = true;
       for (const auto& [id, call] : calls_) ids.push_back(id);
     }
     for (const auto id : ids) cancel(id);
@@ -951,17 +1098,28 @@ class Server {
     return "there is no Cog '" + name + "' in this program, which holds " + names;
   }
 
+  struct Check {
+    std::int64_t id;
+    const Cog* cog;
+    Value args;
+  };
+
   const int fd_;
   const std::deque<Cog>& cogs_;
   Channel channel_;
-  int wake_ = -1, waker_ = -1;  // open until the process ends
-  std::string buffer_;
-  std::atomic<bool> ending_{
-      false};  // set before in_flight_ is looked at, which the last call does the other way round: one sees the other
-  std::atomic<std::size_t> in_flight_{0};
-  std::mutex mutex_;
-  std::map<std::int64_t, std::shared_ptr<Call>> calls_;
-  Pool runs_, checks_;  // last: their threads end before what they use
+  const std::size_t places_;
+  int wake_ = -1, waker_ = -1;                           // open until the process ends
+  std::string buffer_;                                   // of the thread whose turn it is
+  std::atomic<bool> more_{false};                        // something is in waiting_
+  std::mutex mutex_;                                     // guards all that follows
+  std::map<std::int64_t, std::shared_ptr<Call>> calls_;  // until they are answered
+  std::deque<Ready> waiting_;                            // for a place, or a thread
+  std::size_t busy_ = 0;
+  bool ending_ = false;
+  std::deque<Check> checks_;
+  std::condition_variable to_check_;
+  bool checking_ = false, over_ = false;
+  Turns turns_;
 };
 
 }  // namespace detail
