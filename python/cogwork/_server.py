@@ -128,7 +128,7 @@ class Server:
             my_turn = self._turns.wait()
             while True:
                 if (ready := self._next()) is not None:
-                    if self._waiting:
+                    if self._waiting and self._busy < self._most:
                         self._turns.wake()
                     my_turn = not self._turns.leave(my_turn)
                     if my_turn:
