@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from random import Random
 
 import msgspec
 import pytest
@@ -126,6 +127,22 @@ def test_notes_of_many_threads(program: CogProgram) -> None:
         assert sorted(len(note["log"]) for note in program.notes_of(number)) == sorted(
             n * 60_000 + i for n in range(8) for i in range(10)
         )
+
+
+def test_whoever_reads_and_calls_each_call_finds_a_thread(program: CogProgram) -> None:
+    """Threads take turns at reading, and wake each other: a call that nobody was woken for would leave its group waiting."""
+    random = Random(20261128)
+    for round in range(100):
+        expected = {}
+        for group in range(random.randint(1, 4)):
+            count = random.choice((1, 2, 3, 8))
+            for _ in range(count):
+                args = {"group": f"{round}.{group}", "count": count}
+                expected[program.request("execute", cog="meet_of", args=args)] = count
+        if random.random() < 0.3:
+            assert program.ask("validate", cog="picky", args={"word": "please"})["ok"] is None
+        for number, output in expected.items():
+            assert program.answer(number)["result"]["output"] == output, f"round {round}"
 
 
 def test_as_many_at_once_as_the_smallest_count_says(program: CogProgram) -> None:

@@ -70,6 +70,20 @@ cogwork::Result crowd(Call& call) {
   return cogwork::success();
 }
 
+/// Ends when so many of the group are there at once.
+cogwork::Result meet_of(Call& call) {
+  static std::mutex mutex;
+  static std::condition_variable changed;
+  static std::map<std::string, std::int64_t> groups;
+  const auto count = call.args["count"].integer();
+  std::unique_lock lock(mutex);
+  auto& there = groups[call.args["group"].text()];
+  ++there;
+  changed.notify_all();
+  changed.wait(lock, [&] { return there == count; });
+  return cogwork::success(count);
+}
+
 /// Waits until as many calls are in here as are wanted; so that they are is seen by the one that asked.
 cogwork::Result meet(Call& call) {
   static std::mutex mutex;
@@ -106,6 +120,7 @@ int main() {
   program.cog("letters", letters);
   program.cog("crowd", crowd);
   program.cog("meet", meet).arg("count", Kind::INTEGER);
+  program.cog("meet_of", meet_of).arg("group", Kind::TEXT).arg("count", Kind::INTEGER);
   program.cog("stubborn", stubborn).arg("until", Kind::TEXT);
   program.cog("start", start);
   program.cog("picky", echo).validate([](const Value& args) -> std::string {
