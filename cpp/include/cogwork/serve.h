@@ -17,6 +17,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -809,6 +810,8 @@ class Server {
     turns_.start();
     std::thread checks([this] { check(); });
     for (bool over = false; !over;) {
+      pollfd watched{wake_, POLLIN, 0};
+      if (::poll(&watched, 1, -1) < 0) continue;  // interrupted, by the handler perhaps, which has written
       char news[64];
       const auto count = ::read(wake_, news, sizeof news);
       if (count > 0 && std::find(news, news + count, 't') != news + count) end();
