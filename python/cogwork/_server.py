@@ -133,6 +133,7 @@ class Server:
                     my_turn = not self._turns.leave(my_turn)
                     if my_turn:
                         self._put_back(ready)  # it waits for one of the threads that there are
+                        self._turns.wake()
                         self._read()
                     else:
                         self._call(ready)

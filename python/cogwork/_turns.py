@@ -31,6 +31,7 @@ class Turns:
         self._taken = False
         self._asked = False  # to tell of bytes
         self._coming = False  # somebody was woken, and has not looked yet
+        self._missed = False  # nobody could be woken: who wants to wait next is to look once more
         self._idle = 0  # that wait, or are about to
         self._threads = 0
 
@@ -43,6 +44,11 @@ class Turns:
 
     def wait(self) -> bool:
         """Until there may be something to do. Whether that is to read, for which it is this thread's turn from now on."""
+        with self._lock:
+            if self._missed:
+                self._missed = False
+                self._idle -= 1
+                return False
         told = self._epoll.poll(-1, 1)
         with self._lock:
             self._idle -= 1
@@ -89,9 +95,13 @@ class Turns:
     def wake(self) -> None:
         """Somebody who waits is to look what there is to do, if anybody does and nobody is coming anyway."""
         with self._lock:
-            if not self._coming and (self._idle > 0 or self._start_thread()):
+            if self._coming:
+                return
+            if self._idle > 0 or self._start_thread():
                 self._coming = True
                 self._epoll.modify(self._bell, select.EPOLLIN | select.EPOLLONESHOT)
+            else:
+                self._missed = True
 
     def _start_thread(self) -> bool:
         """With the lock held."""

@@ -713,6 +713,13 @@ class Turns {
 
   /// Until there may be something to do. Whether that is to read, for which it is this thread's turn from now on.
   bool wait() {
+    {
+      const std::lock_guard lock(mutex_);
+      if (std::exchange(missed_, false)) {
+        --idle_;
+        return false;
+      }
+    }
     epoll_event told{};
     while (::epoll_wait(epoll_, &told, 1, -1) < 0 && errno == EINTR) {
     }
@@ -755,7 +762,11 @@ class Turns {
   /// Somebody who waits is to look what there is to do, if anybody does and nobody is coming anyway.
   void wake() {
     const std::lock_guard lock(mutex_);
-    if (ending_ || coming_ || (idle_ == 0 && !start_thread())) return;
+    if (ending_ || coming_) return;
+    if (idle_ == 0 && !start_thread()) {
+      missed_ = true;
+      return;
+    }
     coming_ = true;
     ask(EPOLL_CTL_MOD, bell_, EPOLLIN | EPOLLONESHOT);
   }
@@ -788,6 +799,7 @@ class Turns {
   bool taken_ = false;
   bool asked_ = false;   // to tell of bytes
   bool coming_ = false;  // somebody was woken, and has not looked yet
+  bool missed_ = false;  // nobody could be woken: who wants to wait next is to look once more
   std::atomic<bool> ending_{false};
 };
 
@@ -862,6 +874,7 @@ class Server {
           my_turn = !turns_.leave(my_turn);
           if (my_turn) {
             put_back(ready);  // it waits for one of the threads that there are
+            turns_.wake();
             read();
           } else {
             run(*ready.call, *ready.cog);
