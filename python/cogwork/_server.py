@@ -80,9 +80,8 @@ class Server:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._lock = threading.Lock()
         self._calls: dict[int, Served] = {}
-        self._waiting: collections.deque[Ready] = (
-            collections.deque()
-        )  # for a place, of which there are _most, or a thread
+        # For a place, of which there are _most, or a thread.
+        self._waiting: collections.deque[Ready] = collections.deque()
         self._busy = 0
         self._ending = False
 
