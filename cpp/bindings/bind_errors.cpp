@@ -31,6 +31,8 @@ void bind_errors(py::module_&) {
       raise("StoreInUse", to_str(e.what()));
     } catch (const CogError& e) {
       raise("CogError", to_str(e.what()));
+    } catch (const ResourceError& e) {
+      raise("ResourceError", to_str(e.what()));
     } catch (const EngineClosed& e) {
       raise("EngineClosed", to_str(e.what()));
     } catch (const Error& e) {

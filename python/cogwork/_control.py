@@ -13,14 +13,34 @@ from typing import Any
 import msgspec
 
 from . import _codec, _core
-from ._errors import CogError, CogworkError, EngineClosed, NotFound, SignalNotAllowed, StorageError, ValidationError
+from ._errors import (
+    CogError,
+    CogworkError,
+    EngineClosed,
+    NotFound,
+    ResourceError,
+    SignalNotAllowed,
+    StorageError,
+    StoreInUse,
+    ValidationError,
+)
 from ._submit import LABOR, Fault, prepare
 
 log = logging.getLogger("cogwork.engine")
 
 _KINDS: dict[str, type[CogworkError]] = {
     kind.__name__: kind
-    for kind in (CogError, EngineClosed, NotFound, SignalNotAllowed, StorageError, ValidationError, CogworkError)
+    for kind in (
+        CogError,
+        EngineClosed,
+        NotFound,
+        ResourceError,
+        SignalNotAllowed,
+        StorageError,
+        StoreInUse,
+        ValidationError,
+        CogworkError,
+    )
 }
 
 

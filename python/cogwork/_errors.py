@@ -7,6 +7,7 @@
      |- StoreInUse         another engine owns the store; the message names it                (R1)
      |- StorageError       the store failed; `.temporary`: waiting may mend it                (D6)
      |- CogError           a Cog could not be registered, found or used                       (C1)
+     |- ResourceError      no thread, descriptor or memory is to be had; waiting may help
      |- LaborFailed        raised by `raise_for_state`; `.labor` is the Labor as it ended
      '- EngineClosed       a call to, or a wait on, an engine that closed
 
@@ -95,6 +96,10 @@ class CogError(CogworkError):
     """A Cog could not be registered, found or used."""
 
 
+class ResourceError(CogworkError):
+    """The system gives no thread, no descriptor or no memory now. Nothing else is lost, and trying again may help."""
+
+
 class LaborFailed(CogworkError):
     """Raised by `Labor.raise_for_state` where the Labor did not complete."""
 
@@ -124,6 +129,7 @@ for _error in (
     StoreInUse,
     StorageError,
     CogError,
+    ResourceError,
     LaborFailed,
     EngineClosed,
     NoRetry,

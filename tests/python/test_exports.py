@@ -46,6 +46,7 @@ def test_every_error_is_a_cogwork_error():
         "StoreInUse",
         "StorageError",
         "CogError",
+        "ResourceError",
         "LaborFailed",
         "EngineClosed",
     ):

@@ -16,6 +16,7 @@ namespace cogwork {
 //    |- StoreInUse         another engine owns the store; names it                         (R1)
 //    |- StorageError       the store failed; `temporary` tells whether waiting may help    (D6)
 //    |- CogError           a Cog could not be found, loaded or used
+//    |- ResourceError      no thread, descriptor or memory is to be had; waiting may help
 //    |- LaborFailed        raised in Python only, by raise_for_state
 //    '- EngineClosed       a call to, or a wait on, an engine that closed
 //
@@ -76,6 +77,12 @@ class StorageError : public Error {
 };
 
 class CogError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// The system gives no thread, no descriptor or no memory now. Nothing else is lost; trying again may help.
+class ResourceError : public Error {
  public:
   using Error::Error;
 };

@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
-#include <csignal>
+
+#include "cogwork/base/thread.h"
 
 namespace cogwork {
 
@@ -13,15 +14,10 @@ constexpr Duration kLongestWait = std::chrono::minutes(10);
 
 void Loop::start(Core& core) {
   core_ = &core;
-  // Signals are for the host's own threads: Ctrl-C must reach Python's.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] {
+  thread_ = start_thread("the engine's scheduler", [this] {
     auto work = boost::asio::make_work_guard(io_);
     io_.run();
   });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void Loop::stop() {

@@ -213,6 +213,12 @@ std::string write_error(const std::exception_ptr& error) {
     return write_error("NotFound", e.what());
   } catch (const EngineClosed& e) {
     return write_error("EngineClosed", e.what());
+  } catch (const CogError& e) {
+    return write_error("CogError", e.what());
+  } catch (const StoreInUse& e) {
+    return write_error("StoreInUse", e.what());
+  } catch (const ResourceError& e) {
+    return write_error("ResourceError", e.what());
   } catch (const std::exception& e) {
     return write_error("CogworkError", e.what());
   }

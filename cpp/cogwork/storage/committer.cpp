@@ -1,8 +1,5 @@
 #include "cogwork/storage/committer.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -15,28 +12,13 @@
 #include <unordered_map>
 
 #include "cogwork/base/error.h"
+#include "cogwork/base/thread.h"
 
 namespace cogwork {
 namespace {
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 using Units = std::vector<CommitUnit>;
-
-/// All signals of the process go to its other threads: Ctrl-C is for Python's.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t before_{};
-};
 
 template <typename T>
 void append(std::vector<T>& to, std::vector<T>& from) {
@@ -111,8 +93,7 @@ class ThreadCommitter final : public Committer {
         fresh_backoff_(backoff),
         backoff_(backoff),
         most_units_(std::max<std::size_t>(1, most_units)) {
-    const SignalsBlocked blocked;  // the thread is born with it
-    thread_ = std::thread([this] { run(); });
+    thread_ = start_thread("the store", [this] { run(); });
   }
 
   ~ThreadCommitter() override {
