@@ -38,14 +38,15 @@ py::bytes document(F f) {
 }
 
 std::shared_ptr<Engine> make_engine(std::shared_ptr<Storage> store, std::shared_ptr<CogRegistry> cogs, int workers, double grace,
-                                    int max_crashes, std::int64_t max_output, bool recover, const AnyText& user,
+                                    int max_crashes, std::int64_t max_output, const std::string& recover, const AnyText& user,
                                     const AnyText& program, const std::string& guardian, const std::string& python) {
   EngineOptions options;
   options.workers = workers;
   options.grace = to_duration(grace);
   options.max_crashes = max_crashes;
   options.max_output = max_output;
-  options.recover = recover;
+  options.recover = recover == "all";
+  options.recover_later = recover == "later";
   options.user = user.text;
   options.program = program.text;
   options.takes_submits = true;
@@ -224,6 +225,8 @@ void bind_engine(py::module_& m) {
              return ids;
            })
       .def("recheck_waiting", &Engine::recheck_waiting, Released())
+      .def(
+          "take_up", [](Engine& e, const std::string& id) { return e.take_up(to_id(id)); }, py::arg("id"), Released())
       .def("begin_close", &Engine::begin_close, Released())
       .def("interrupt_calls", &Engine::interrupt_calls, Released())
       .def("finish_close",

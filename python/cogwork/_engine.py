@@ -57,7 +57,8 @@ class Engine(Steering):
     workers: how many plain calls of Jobs run at once, and as many of checks beside them (X13).
     grace: seconds or timedelta that a call which was asked to end may take (X8a). max_crashes: how often a Cog's process may die before
     the Cog is refused (X10). max_output: bytes of an output that are kept (X9).
-    recover: "all" takes up the Labors that had not ended (R1), "none" leaves them.
+    recover: "all" takes up the Labors that had not ended (R1), "none" leaves them; "later" leaves each until `take_up(id)`, and stores what is
+    sent to it meanwhile.
     loop: runs async Cogs, instead of a loop of the engine's own.
 
     Raises StoreInUse where another engine owns the store, StorageError where it cannot be opened. Any thread may call any method.
@@ -88,8 +89,8 @@ class Engine(Steering):
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         _guard.check()
-        if recover not in ("all", "none"):
-            raise ValueError(f"recover is 'all' or 'none', not {recover!r}")
+        if recover not in ("all", "none", "later"):
+            raise ValueError(f"recover is 'all', 'none' or 'later', not {recover!r}")
         if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 10_000:
             raise ValueError(f"workers is a whole number from 1 to 10000, not {workers!r}")
         if isinstance(max_output, bool) or not isinstance(max_output, int) or max_output < 1:
@@ -106,7 +107,7 @@ class Engine(Steering):
             self._grace,
             max_crashes,
             max_output,
-            recover == "all",
+            recover,
             login_name(),
             os.path.basename(sys.argv[0]) if sys.argv else "",
             os.fsencode(pathlib.Path(_core.__file__).with_name("_guardian")),
@@ -133,6 +134,8 @@ class Engine(Steering):
             log.warning("a crisis is on, and what it holds does not run: %s", latch)
         stats = self.stats()
         for waiting in stats.waiting:
+            if waiting.later:
+                continue
             log.warning("Labor %r (%s) is not taken up: %s", waiting.name, waiting.labor_id, waiting.why)
         if stats.held:
             _warn_held(stats)

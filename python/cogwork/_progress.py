@@ -193,6 +193,8 @@ class Waiting(msgspec.Struct, frozen=True):
     """Its name."""
     why: str
     """What it waits for, in words."""
+    later: bool = False
+    """Whether it waits for `take_up`, and for nothing else that is known (`recover="later"`)."""
 
 
 class Stats(msgspec.Struct, frozen=True):

@@ -39,6 +39,9 @@ class Remote:
     def stats(self) -> bytes:
         return self._ask("stats").document()
 
+    def take_up(self, id: str) -> str:
+        return str(self._ask("take_up", object=id).result())
+
     def start(self, id: str, by: str, note: str) -> Request:
         return self._line.request("start", object=id, by=by, note=note)
 

@@ -11,7 +11,7 @@ import msgspec
 
 from . import _storage
 from ._codec import by_whom, encode_filter, text_of
-from ._errors import CogworkError, NotFound
+from ._errors import CogworkError, NotFound, SignalNotAllowed
 from ._handle import Ack, Changes, LaborHandle
 from ._history import Finding, Moment
 from ._latch import Latch, criteria, latches_from
@@ -68,6 +68,15 @@ class Steering:
         if labor != id:
             raise NotFound(f"{id} is no Labor; it belongs to the Labor {labor}, whose handle gives those of its Tasks")
         return LaborHandle(self, id.lower())
+
+    def take_up(self, id: str) -> None:
+        """Goes on with a Labor that the engine left when it was opened with `recover="later"` (R1): what was sent to it meanwhile is applied first.
+
+        Where it runs there already, this does nothing. Raises SignalNotAllowed where it has ended, where its Cogs are not known to the engine
+        (R4) - then it goes on waiting for these -, or where the engine leaves it for good; NotFound; EngineClosed.
+        """
+        if why := self._core.take_up(id_of(id)):
+            raise SignalNotAllowed(f"Labor {id} is not taken up: {why}", state=int(self._core.state(id)))
 
     def signal(self, id: str, signal: Signal, *, interrupt: bool = False, by: str | None = None, note: str = "") -> Ack:
         """Sends a signal to a Labor, Task or Sequence by id; returns once the engine has taken it (G1).

@@ -52,6 +52,10 @@ class Unattended:
     def stats(self) -> bytes:
         raise self._no_engine("figures of an engine are the engine's to give")
 
+    def take_up(self, id: str) -> str:
+        self.state(id)  # NotFound
+        raise self._no_engine(f"nobody can take Labor {id} up")
+
     def start(self, id: str, by: str, note: str) -> Any:
         if self._store_signal(id, None, False, by, note) is None:
             return self._client._core.start(id, by, note)

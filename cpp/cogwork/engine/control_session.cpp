@@ -214,6 +214,8 @@ void ControlSession::serve(ControlRequest request) {
       engine.start(r.object, r.by, r.note);
       return {nothing()};
     });
+  } else if (op == "take_up") {
+    answer(id, [&engine, object = request.object]() -> Answer { return {text(engine.take_up(object))}; });
   } else if (op == "decide") {
     if (request.decision == Decision::NONE) return refuse(id, "a request to decide needs a \"decision\"");
     answer(id, [&engine, r = std::move(request)]() -> Answer {

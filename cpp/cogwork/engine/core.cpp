@@ -714,6 +714,16 @@ bool Core::stop_waiting(const Id& labor) {
   return std::erase_if(waiting_, [&](const Stats::Waiting& waiting) { return waiting.labor == labor; }) > 0;
 }
 
+bool Core::still_waits(const Id& labor, const std::string& why) {
+  for (auto& waiting : waiting_) {
+    if (waiting.labor != labor) continue;
+    waiting.why = why;
+    waiting.later = false;
+    return true;
+  }
+  return false;
+}
+
 void Core::remember_client(const Text& client_id, const Id& labor, const Text& fingerprint) {
   clients_[client_id] = Client{labor, fingerprint, true, {}, {}};
 }

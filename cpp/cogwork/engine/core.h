@@ -118,6 +118,8 @@ class Core {
   const std::vector<Stats::Waiting>& waiting() const { return waiting_; }
   /// It does not wait any more. False where it did not.
   bool stop_waiting(const Id& labor);
+  /// It waits for something else than before. False where it does not wait.
+  bool still_waits(const Id& labor, const std::string& why);
   /// Nothing begins any more; `quiet` is set when nothing executes.
   void begin_close(std::shared_ptr<Completion> quiet);
   /// Asks every call that still goes on to end. From now on only answers that are final count (R2: the rest is INTERRUPTED at

@@ -91,7 +91,7 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
             store, [this](std::vector<CommitResult> results) { loop.committed(std::move(results)); }, [] {},
             Backoff(std::chrono::milliseconds(20), std::chrono::seconds(5), Random::from_system()))),
         core(seams(), options, store->last_change()) {
-    taken_up = open_core(core, *store, *cogs, options.recover, options.python);
+    taken_up = open_core(core, *store, *cogs, options);
     loop.start(core);
     loop.post([](Core&) {});  // what was taken up goes on
   }
@@ -601,6 +601,7 @@ void Engine::recheck_waiting() {
   std::vector<Unfinished::Found> ready;
   std::map<Id, std::string> why_now;
   for (const auto& w : waiting) {
+    if (w.later) continue;
     auto labor = impl_->store->read_labor(w.labor, true);
     auto why = why_waiting(labor, *impl_->cogs, impl_->options.python);
     if (why.empty()) {
@@ -620,6 +621,28 @@ void Engine::recheck_waiting() {
     }
     core.set_waiting(std::move(still));
   });
+}
+
+std::string Engine::take_up(const Id& labor) {
+  impl_->require_labor(labor);
+  const auto knows = [&](const Core& core) { return core.knows(labor); };
+  if (impl_->ask(knows)) return {};
+  const auto found = impl_->stored(labor);
+  if (has_ended(found.labor.state)) {
+    throw SignalNotAllowed("cannot take up a Labor that is " + std::string(name_of(found.labor.state)) + "; it has ended", -1,
+                           static_cast<int>(found.labor.state));
+  }
+  auto whole = impl_->store->read_labor(labor, true);
+  const auto link = impl_->store->last_link(labor);
+  auto why = why_waiting(whole, *impl_->cogs, impl_->options.python);
+  const bool here = impl_->ask([&](Core& core) {
+    if (!why.empty()) return core.still_waits(labor, why);
+    if (core.stop_waiting(labor)) core.take_up(std::move(whole), link);
+    return core.knows(labor);
+  });
+  // It may have been taken up, and have ended, meanwhile.
+  if (here || impl_->ask(knows) || has_ended(impl_->stored(labor).state)) return why;
+  throw SignalNotAllowed("cannot take it up: " + impl_->why_not_running(found.labor), -1, static_cast<int>(found.labor.state));
 }
 
 std::shared_ptr<Completion> Engine::begin_close() { return impl_->begin_close(); }

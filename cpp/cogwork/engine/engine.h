@@ -27,6 +27,8 @@ struct EngineOptions {
   int max_crashes = 3;
   std::int64_t max_output = std::int64_t{1} << 20;
   bool recover = true;
+  bool recover_later =
+      false;         ///< With recover=false: what is unfinished waits for take_up(), and what is sent to it is stored until then.
   std::string user;  ///< Shown as the store's owner, with the program.
   std::string program;
   std::string guardian;        ///< The program that ends processes whose engine has died; without it none is started.
@@ -189,6 +191,7 @@ struct Stats {
     Id labor;
     Text name;
     std::string why;
+    bool later = false;  ///< It waits for take_up(), and for nothing else that is known (recover_later).
   };
   std::vector<Waiting> waiting;
   std::vector<HeldJob> held;  ///< R2: of all Labors here, at most 100.
@@ -305,6 +308,9 @@ class Engine {
 
   /// R4: looks again at the Labors that waited for a Cog. To be called when one was registered.
   void recheck_waiting();
+  /// R1: goes on with a Labor that `recover_later` left. Empty, also where it runs here already; or why it still waits (R4). Reads the store. Throws
+  /// SignalNotAllowed where it has ended, or this engine leaves it, NotFound.
+  std::string take_up(const Id& labor);
 
   /// Where Python's workers get their calls. They outlive the engine for as long as somebody holds them.
   std::shared_ptr<PullQueue> jobs();

@@ -71,7 +71,7 @@ void write(WireWriter& w, const PullQueue::Figures& f) {
 }
 
 void write(WireWriter& w, const Stats::Waiting& waiting) {
-  w.map(3).id("labor_id", waiting.labor).text("name", waiting.name).text("why", waiting.why);
+  w.map(4).id("labor_id", waiting.labor).text("name", waiting.name).text("why", waiting.why).boolean("later", waiting.later);
 }
 
 void write(WireWriter& w, const HeldJob& h) {

@@ -113,6 +113,17 @@ std::string why_waiting(const Labor& labor, CogRegistry& cogs, const std::string
   return {};
 }
 
+Unfinished leave_unfinished(Storage& store) {
+  Unfinished found;
+  LaborFilter filter;
+  filter.states = unfinished_states();
+  for (auto stream = store.labors(filter); auto labor = stream->next();) {
+    found.waiting.push_back({labor->id, labor->name,
+                             "this engine was opened for other Labors; it leaves this one until it is told to take it up", true});
+  }
+  return found;
+}
+
 Unfinished read_unfinished(Storage& store, CogRegistry& cogs, const std::string& python) {
   Unfinished found;
   LaborFilter filter;
@@ -130,7 +141,7 @@ Unfinished read_unfinished(Storage& store, CogRegistry& cogs, const std::string&
   return found;
 }
 
-std::vector<Id> open_core(Core& core, Storage& store, CogRegistry& cogs, bool recover, const std::string& python) {
+std::vector<Id> open_core(Core& core, Storage& store, CogRegistry& cogs, const EngineOptions& options) {
   for (const auto& record : store.records(RecordKind::CLIENT_ID)) {
     if (!record.value || record.value->size() < 16) continue;
     Id id;
@@ -139,8 +150,8 @@ std::vector<Id> open_core(Core& core, Storage& store, CogRegistry& cogs, bool re
   }
   for (const auto& latch : read_latches(store)) core.add_latch(latch);
   std::vector<Id> taken_up;
-  if (!recover) return taken_up;
-  auto unfinished = read_unfinished(store, cogs, python);
+  if (!options.recover && !options.recover_later) return taken_up;
+  auto unfinished = options.recover ? read_unfinished(store, cogs, options.python) : leave_unfinished(store);
   std::vector<StoredSignal> late = hand_out(core, store.records(RecordKind::SIGNAL), unfinished);
   for (auto& found : unfinished.ready) {
     taken_up.push_back(found.labor.id);

@@ -29,7 +29,11 @@ std::vector<std::pair<Text, Text>> origins_of(const Labor& labor, const CogRegis
 /// Why a stored Labor cannot go on in this process; empty where it can (R4). Programs that it calls become known to the registry.
 std::string why_waiting(const Labor& labor, CogRegistry& cogs, const std::string& python);
 
-/// R1: tells a new core what it must know of the store: client ids, latches, and with `recover` what is unfinished. Returns the Labors that it took up.
-std::vector<Id> open_core(Core& core, Storage& store, CogRegistry& cogs, bool recover, const std::string& python = {});
+/// The same, and all of them wait to be taken up one by one (EngineOptions::recover_later).
+Unfinished leave_unfinished(Storage& store);
+
+/// R1: tells a new core what it must know of the store: client ids, latches, and as the options say what is unfinished. Returns the Labors that it
+/// took up.
+std::vector<Id> open_core(Core& core, Storage& store, CogRegistry& cogs, const EngineOptions& options);
 
 }  // namespace cogwork

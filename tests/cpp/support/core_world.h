@@ -137,7 +137,7 @@ class CoreWorld {
         checks(*store, options.workers, true),
         feeds(std::make_shared<FeedHub>(store, store->last_change())),
         core(seams(seed), options, store->last_change()) {
-    open_core(core, *store, *cogs, true);
+    open_core(core, *store, *cogs, EngineOptions{});
     turn();
   }
 

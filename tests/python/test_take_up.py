@@ -1,0 +1,101 @@
+"""`recover="later"` and `take_up`: Labors that an engine goes on with one by one (R1), as `cogwork run --resume` does."""
+
+from __future__ import annotations
+
+import pytest
+from cli_support import Shell, write_script
+from conftest import one
+
+import cogwork as cw
+from cogwork import State
+
+
+@pytest.fixture(autouse=True)
+def runtime_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("COGWORK_RUNTIME_DIR", str(tmp_path / "run"))
+
+
+@pytest.fixture
+def db(tmp_path):
+    return tmp_path / "labors.db"
+
+
+@pytest.fixture
+def left(db, make_cog, gate):
+    """Two Labors that an engine left in the middle of a call that may be made again."""
+    cog = make_cog(lambda: gate() or "done", idempotent=True)
+    engine = cw.Engine(db, grace=0.1)
+    ids = [engine.submit(one(cog.job(), name=name)).id for name in ("first", "second")]
+    gate.wait_for(2)
+    with pytest.warns(cw.CogworkWarning):
+        engine.close(interrupt=True)
+    gate.open()
+    return ids
+
+
+def test_r1_later_goes_on_with_those_that_are_taken_up_and_no_other(db, left):
+    first, second = left
+    with cw.Engine(db, recover="later") as engine:
+        assert engine.taken_up == []
+        waiting = engine.stats().waiting
+        assert [(w.labor_id, w.later) for w in waiting] == [(first, True), (second, True)]
+        engine.take_up(first)
+        assert engine.handle(first).wait(30).state is State.COMPLETED
+        assert [w.labor_id for w in engine.stats().waiting] == [second]
+        assert engine.handle(second).state is State.RUNNING, "as it is stored"
+        with pytest.raises(cw.SignalNotAllowed, match="has ended"):
+            engine.take_up(first)
+    with cw.Engine(db) as engine:
+        assert engine.taken_up == [second]
+        assert engine.handle(second).wait(30).state is State.COMPLETED
+
+
+def test_r1_what_is_sent_to_one_that_is_left_is_applied_when_it_is_taken_up(db, left):
+    first, second = left
+    with cw.Engine(db, recover="later") as engine:
+        assert engine.handle(first).pause(by="ann").stored
+        assert engine.handle(second).pause(by="ann").stored
+        engine.take_up(first)
+        assert engine.handle(first).state is State.PAUSED
+        assert engine.handle(first).resume().wait(30)
+        assert engine.handle(first).wait(30).state is State.COMPLETED
+    with cw.Engine(db) as engine:  # that of the other is kept
+        assert engine.handle(second).state is State.PAUSED
+        engine.handle(second).resume()
+        assert engine.handle(second).wait(30).state is State.COMPLETED
+
+
+def test_r1_a_stop_ends_one_that_is_left(db, left):
+    with cw.Engine(db, recover="later") as engine:
+        assert engine.handle(left[0]).stop().wait(30)
+        assert engine.handle(left[0]).state is State.STOPPED
+
+
+def test_r4_one_whose_cogs_are_unknown_says_so_and_waits_for_them(db, tmp_path):
+    write_script(tmp_path)
+    with Shell(tmp_path, "run", "rollout.py:slow", "--db", db.name) as run:
+        run.wait_for("begun h0")
+        run.kill()
+    with cw.Engine(db, recover="later") as engine:
+        [waiting] = engine.stats().waiting
+        with pytest.raises(cw.SignalNotAllowed, match=r"not known to this process: .*rollout:step"):
+            engine.take_up(waiting.labor_id)
+        assert [w.later for w in engine.stats().waiting] == [False]
+
+
+def test_r1_a_client_takes_up_too(db, left):
+    with cw.Engine(db, recover="later"), cw.connect(db) as client:
+        client.take_up(left[0])
+        assert client.handle(left[0]).wait(30).state is State.COMPLETED
+        with pytest.raises(cw.NotFound):
+            client.take_up("00000000-0000-4000-8000-000000000000")
+    with cw.connect(db) as client, pytest.raises(cw.EngineClosed, match="no engine runs"):
+        client.take_up(left[1])
+
+
+def test_none_leaves_for_good(db, left):
+    with (
+        cw.Engine(db, recover="none") as engine,
+        pytest.raises(cw.SignalNotAllowed, match=r"cannot take it up: .*recover"),
+    ):
+        engine.take_up(left[0])
