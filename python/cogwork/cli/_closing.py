@@ -1,0 +1,25 @@
+"""What the commands that have an engine share: which Labors are left, and the end of their engine."""
+
+from __future__ import annotations
+
+import warnings
+
+from .._display import BEAT
+from .._engine import Engine
+from .._errors import CogworkWarning
+from .._model import State
+from .._waiting import wait_for
+from ._signals import Interrupts
+
+UNFINISHED: list[State] = [state for state in State if state != State.UNKNOWN and not state.ended]
+
+
+def close(engine: Engine, interrupts: Interrupts) -> None:
+    """In order: what executes may end, unless there is a further Ctrl-C. The shell says itself what is left."""
+    with interrupts, warnings.catch_warnings():
+        warnings.simplefilter("ignore", CogworkWarning)
+        quiet = engine._core.begin_close()
+        known = min(interrupts.count, 1)
+        while interrupts.count == known and not wait_for(quiet, BEAT):
+            pass
+        engine.close(interrupt=True)  # of what is not quiet by now

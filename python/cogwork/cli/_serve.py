@@ -1,0 +1,127 @@
+"""`serve`: an engine that stays up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from datetime import datetime, timezone
+from typing import Annotated
+
+import typer
+
+from .._cog import cog_names
+from .._display import BEAT, say
+from .._engine import Engine
+from .._errors import CogworkError, CogworkWarning
+from .._lines import Lines
+from .._model import Change, LaborFilter
+from .._storage import open_store
+from .._text import clock, shown
+from .._waiting import sigterm_interrupts
+from ._app import DB, Db, app, command
+from ._closing import UNFINISHED, close
+from ._load import import_source
+from ._signals import Interrupts
+
+
+@app.command()
+def serve(
+    modules: Annotated[list[str], typer.Argument(metavar="MODULE...", help="Scripts and modules that define Cogs.")],
+    db: Db = DB,
+) -> None:
+    """Stays up: takes up what is unfinished, and runs what is submitted, until Ctrl-C or SIGTERM."""
+    for source in modules:
+        import_source(source)
+    last = _last_change(db)
+    with sigterm_interrupts(), Interrupts() as interrupts:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CogworkWarning)  # _say_what_there_is says it
+            engine = Engine(db)
+        try:
+            events = _Events(engine, last)
+            say(f"serves {db}, pid {os.getpid()}, with the Cogs {', '.join(map(shown, cog_names())) or '(none)'}")
+            _say_what_there_is(engine, db)
+            while not interrupts.wait(2 * BEAT):
+                events.say_new()
+            say("closes; what executes may end, and Ctrl-C once more interrupts it")
+        finally:
+            close(engine, interrupts)
+    events.say_new()
+    _say_what_is_left(db, modules)
+
+
+def _last_change(db: str) -> int:
+    with contextlib.suppress(CogworkError), open_store(db) as store:
+        return store.last_change()
+    return 0
+
+
+def _say_what_there_is(engine: Engine, db: str) -> None:
+    for latch in engine.crises():
+        say(f"a crisis is on: {latch}; holds {latch.labors} {'Labor' if latch.labors == 1 else 'Labors'}")
+    stats = engine.stats()
+    waiting = {waits.labor_id: waits for waits in stats.waiting}
+    for id in engine.taken_up:
+        labor = engine.read_labor(id, False)
+        say(f"took up '{shown(labor.name)}' {id[:8]}, {labor.state.name}")
+    for waits in waiting.values():
+        say(f"waits: '{shown(waits.name)}' {waits.labor_id[:8]}: {shown(waits.why)}")
+    for held in stats.held:
+        say(
+            f"held: '{shown(held.labor_name)}' {held.labor_id[:8]}: {shown(str(held))}: {command('decide', held.job_id, db=db)} rerun|completed|failed"
+        )
+    if stats.held_count > len(stats.held):
+        say(f"and {stats.held_count - len(stats.held)} more are held")
+    if not engine.taken_up and not waiting:
+        say("nothing is unfinished")
+
+
+class _Events:
+    """A line for each event of each Labor, and when the store fails or mends."""
+
+    def __init__(self, engine: Engine, last: int) -> None:
+        self._engine = engine
+        self._feed = engine.changes(since=last)
+        self._lines: dict[str, Lines] = {}
+        self._degraded = ""
+
+    def say_new(self) -> None:
+        for change in self._feed.poll():
+            if line := self._line(change):
+                say(f"{clock(change.at)} {change.labor_id[:8]} {line}")
+        stats = None if self._engine.closed else self._engine.stats()
+        if stats is not None and (reason := stats.degraded_reason if stats.degraded else "") != self._degraded:
+            now = clock(datetime.now(timezone.utc))
+            say(
+                f"{now} the store fails, and work waits for it: {shown(reason)}"
+                if reason
+                else f"{now} the store works again"
+            )
+            self._degraded = reason
+
+    def _line(self, change: Change) -> str | None:
+        lines = self._lines.get(change.labor_id)
+        if lines is None:
+            labor = self._engine.read_labor(change.labor_id)
+            lines = self._lines[change.labor_id] = Lines(labor, self._engine.read_job)
+        line = lines.line(change)
+        if change.object_id == change.labor_id and change.to_state.ended:
+            del self._lines[change.labor_id]
+        return line
+
+
+def _say_what_is_left(db: str, modules: list[str]) -> None:
+    if db.startswith("memory:"):
+        return
+    with open_store(db) as store:
+        left = list(store.search(LaborFilter(states=UNFINISHED)))
+    if not left:
+        say("closed; nothing is left")
+        return
+    say(f"closed; {len(left)} {'Labor is' if len(left) == 1 else 'Labors are'} left, stored in {db}:")
+    for labor in left[:10]:
+        say(f"  {labor.id[:8]} {labor.state.name} '{shown(labor.name)}'")
+    if len(left) > 10:
+        say(f"  and {len(left) - 10} more")
+    say(f"to go on: {command('serve', *modules, db=db)}")
