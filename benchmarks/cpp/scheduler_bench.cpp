@@ -158,6 +158,7 @@ class InstantCommitter final : public Committer {
   StoreHealth health() const override { return {}; }
   bool flush(std::optional<SteadyClock::time_point>) override { return true; }
   Figures figures() const override { return figures_; }
+  bool stop(SteadyClock::time_point, std::shared_ptr<void>) override { return true; }
 
   std::vector<CommitResult> results;
 

@@ -83,31 +83,33 @@ class Merged {
   Batch batch_;
 };
 
-class ThreadCommitter final : public Committer {
+constexpr auto kPatience = std::chrono::seconds(10);
+constexpr auto kPatiencePerRow = std::chrono::microseconds(50);  // far more than a row costs
+
+/// How long a write of that batch may take before the store is taken to hang.
+std::chrono::steady_clock::duration patience_with(const Batch& batch) {
+  std::size_t rows = batch.writes.size() + batch.history.size() + batch.records.size();
+  for (const auto& write : batch.writes) {
+    if (const auto* tree = std::get_if<WriteLabor>(&write)) rows += tree->labor->jobs.size();
+  }
+  return kPatience + kPatiencePerRow * static_cast<std::int64_t>(rows);
+}
+
+/// What the storage thread does. It shares this with the Committer, which may end while a write hangs.
+class StorageWork {
  public:
-  ThreadCommitter(std::shared_ptr<Storage> store, std::function<void(std::vector<CommitResult>)> done,
-                  std::function<void()> trouble, Backoff backoff, std::size_t most_units)
+  StorageWork(std::shared_ptr<Storage> store, std::function<void(std::vector<CommitResult>)> done, std::function<void()> trouble,
+              Backoff backoff, std::size_t most_units)
       : store_(std::move(store)),
         done_(std::move(done)),
         trouble_(std::move(trouble)),
         fresh_backoff_(backoff),
         backoff_(backoff),
-        most_units_(std::max<std::size_t>(1, most_units)) {
-    thread_ = start_thread("the store", [this] { run(); });
-  }
+        most_units_(std::max<std::size_t>(1, most_units)) {}
 
-  ~ThreadCommitter() override {
-    {
-      const std::lock_guard lock(mutex_);
-      stop_ = true;
-    }
-    work_.notify_all();
-    stopped_.notify_all();
-    settled_.notify_all();
-    thread_.join();
-  }
+  // ---- any thread ----
 
-  void commit(Units units) override {
+  void commit(Units units) {
     if (units.empty()) return;
     {
       const std::lock_guard lock(mutex_);
@@ -117,12 +119,22 @@ class ThreadCommitter final : public Committer {
     work_.notify_one();
   }
 
-  StoreHealth health() const override {
+  StoreHealth health() const {
     const std::lock_guard lock(mutex_);
-    return health_;
+    StoreHealth health = health_;
+    if (!writing_) return health;
+    health.writing_since = writing_->since;
+    const auto time = std::chrono::steady_clock::now() - writing_->began;
+    if (time < writing_->patience || health.degraded) return health;
+    health.degraded = true;
+    health.since = writing_->since;
+    health.reason = "a write has been under way for " +
+                    std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count()) +
+                    " s and has not returned: the store, or the disk below it, hangs";
+    return health;
   }
 
-  bool flush(std::optional<SteadyTime> deadline) override {
+  bool flush(std::optional<SteadyTime> deadline) {
     std::unique_lock lock(mutex_);
     const auto settled = [this] { return outstanding_ == 0 || stop_; };
     if (deadline) {
@@ -133,9 +145,40 @@ class ThreadCommitter final : public Committer {
     return outstanding_ == 0;
   }
 
-  Figures figures() const override {
+  Committer::Figures figures() const {
     const std::lock_guard lock(mutex_);
     return {commits_, units_, outstanding_};
+  }
+
+  /// Whether the thread is at its end, or just before it.
+  bool end(SteadyTime deadline, std::shared_ptr<void> keeps) {
+    {
+      std::unique_lock lock(mutex_);
+      stop_ = true;
+      work_.notify_all();
+      stopped_.notify_all();
+      settled_.notify_all();
+      if (ended_.wait_until(lock, deadline, [this] { return over_; })) return true;
+      keeps_ = std::move(keeps);
+    }
+    const std::lock_guard lock(telling_);
+    silent_ = true;
+    return false;
+  }
+
+  // ---- the thread ----
+
+  void run() {
+#ifdef __linux__
+    pthread_setname_np(pthread_self(), "cogwork-store");
+#endif
+    while (auto units = take()) {
+      if (!units->empty()) write(std::move(*units));
+      retry_stuck();
+    }
+    const std::lock_guard lock(mutex_);
+    over_ = true;
+    ended_.notify_all();
   }
 
  private:
@@ -152,17 +195,12 @@ class ThreadCommitter final : public Committer {
     std::string error;
   };
 
-  // ---- the thread ----
-
-  void run() {
-#ifdef __linux__
-    pthread_setname_np(pthread_self(), "cogwork-store");
-#endif
-    while (auto units = take()) {
-      if (!units->empty()) write(std::move(*units));
-      retry_stuck();
-    }
-  }
+  /// A call of the store that has not returned.
+  struct Writing {
+    Time since;
+    SteadyTime began;
+    std::chrono::steady_clock::duration patience;
+  };
 
   /// What has queued up, as soon as there is something; empty where a stuck Labor's time has come; nothing at the end.
   std::optional<Units> take() {
@@ -341,6 +379,7 @@ class ThreadCommitter final : public Committer {
 
   Verdict apply_once(const Batch& batch) {
     Verdict verdict{Verdict::DURABLE, {}};
+    note_writing(Writing{now(), std::chrono::steady_clock::now(), patience_with(batch)});
     try {
       store_->apply(batch);
     } catch (const StorageError& error) {
@@ -353,6 +392,7 @@ class ThreadCommitter final : public Committer {
       verdict = {Verdict::LASTING, "the store failed with an error of an unknown kind"};
     }
     const std::lock_guard lock(mutex_);
+    writing_.reset();
     if (verdict.kind == Verdict::DURABLE) {
       ++commits_;
     } else {
@@ -361,6 +401,13 @@ class ThreadCommitter final : public Committer {
     }
     return verdict;
   }
+
+  void note_writing(Writing writing) {
+    const std::lock_guard lock(mutex_);
+    writing_ = writing;
+  }
+
+  static Time now() { return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()); }
 
   bool stopping() const {
     const std::lock_guard lock(mutex_);
@@ -380,7 +427,9 @@ class ThreadCommitter final : public Committer {
   }
   void send(std::vector<CommitResult> results, bool failed) {
     const auto count = results.size();
-    if (done_) done_(std::move(results));
+    tell([&] {
+      if (done_) done_(std::move(results));
+    });
     // After the call: whoever has flushed may count on having been told.
     const std::lock_guard lock(mutex_);
     if (!failed) units_ += count;
@@ -393,7 +442,7 @@ class ThreadCommitter final : public Committer {
       const std::lock_guard lock(mutex_);
       const bool degraded = !waiting_for_.empty() || !stuck_.empty();
       if (degraded && !health_.degraded) {
-        health_.since = std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
+        health_.since = now();
       }
       health_.degraded = degraded;
       health_.stuck.clear();
@@ -401,7 +450,15 @@ class ThreadCommitter final : public Committer {
       health_.reason = !waiting_for_.empty() ? waiting_for_ : !stuck_.empty() ? stuck_.begin()->second.error : std::string();
       if (!degraded) health_.since = never;
     }
-    if (trouble_) trouble_();
+    tell([&] {
+      if (trouble_) trouble_();
+    });
+  }
+
+  template <typename Say>
+  void tell(Say say) {
+    const std::lock_guard lock(telling_);
+    if (!silent_) say();
   }
 
   const std::shared_ptr<Storage> store_;
@@ -419,21 +476,52 @@ class ThreadCommitter final : public Committer {
   std::condition_variable work_;     ///< Something queued up, or the end.
   std::condition_variable stopped_;  ///< The end.
   std::condition_variable settled_;  ///< Nothing outstanding.
+  std::condition_variable ended_;    ///< The thread is over.
   std::deque<CommitUnit> queue_;
   std::size_t outstanding_ = 0;
   std::uint64_t commits_ = 0;
   std::uint64_t units_ = 0;
   StoreHealth health_;
+  std::optional<Writing> writing_;
   bool stop_ = false;
+  bool over_ = false;
+  std::shared_ptr<void> keeps_;  ///< Let go of with the thread.
 
-  std::thread thread_;  // last: it uses all of the above
+  std::mutex telling_;   ///< Held while somebody is told; taken under no other, and mutex_ may be taken under it.
+  bool silent_ = false;  ///< guarded by telling_
+};
+
+class ThreadCommitter final : public Committer {
+ public:
+  explicit ThreadCommitter(std::shared_ptr<StorageWork> work)
+      : work_(std::move(work)), thread_(start_thread("the store", [work = work_] { work->run(); })) {}
+  ~ThreadCommitter() override { stop(std::chrono::steady_clock::now() + kPatience, nullptr); }
+
+  void commit(Units units) override { work_->commit(std::move(units)); }
+  StoreHealth health() const override { return work_->health(); }
+  bool flush(std::optional<SteadyTime> deadline) override { return work_->flush(deadline); }
+  Figures figures() const override { return work_->figures(); }
+  bool stop(SteadyTime deadline, std::shared_ptr<void> keeps) override {
+    if (!thread_.joinable()) return true;
+    if (work_->end(deadline, std::move(keeps))) {
+      thread_.join();
+      return true;
+    }
+    thread_.detach();
+    return false;
+  }
+
+ private:
+  const std::shared_ptr<StorageWork> work_;
+  std::thread thread_;
 };
 
 }  // namespace
 
 std::unique_ptr<Committer> make_committer(std::shared_ptr<Storage> store, std::function<void(std::vector<CommitResult>)> done,
                                           std::function<void()> trouble, Backoff backoff, std::size_t most_units) {
-  return std::make_unique<ThreadCommitter>(std::move(store), std::move(done), std::move(trouble), backoff, most_units);
+  return std::make_unique<ThreadCommitter>(
+      std::make_shared<StorageWork>(std::move(store), std::move(done), std::move(trouble), backoff, most_units));
 }
 
 }  // namespace cogwork

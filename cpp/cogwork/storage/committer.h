@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -29,8 +30,10 @@ struct CommitResult {
 /// Whether writing works, and why not (D6).
 struct StoreHealth {
   bool degraded = false;
-  std::string reason;               ///< The last error, in words.
-  Time since = never;               ///< When the trouble began.
+  std::string reason;  ///< The last error, in words.
+  Time since = never;  ///< When the trouble began.
+  Time writing_since =
+      never;  ///< A write is under way, and began then. One that takes far too long is trouble, too: the store hangs.
   std::uint64_t failed_writes = 0;  ///< Since the engine opened.
   std::vector<Id> stuck;            ///< Labors whose own writes fail for good while others go on.
 };
@@ -52,12 +55,17 @@ class Committer {
     std::uint64_t queued = 0;
   };
   virtual Figures figures() const = 0;
+  /// The end: what waits is dropped, and nothing is reported any more when it returns. A write that is under way is waited for until `deadline`.
+  /// Where it has not returned by then - nobody can end a call that hangs in a disk - its thread is left to it, and `keeps`, the store's lock, is
+  /// let go of when it returns: nobody else writes beside it. Returns whether no write was left. Idempotent; not from a callback.
+  virtual bool stop(std::chrono::steady_clock::time_point deadline, std::shared_ptr<void> keeps) = 0;
 };
 
 /// The one storage thread. It takes whatever has queued up, makes it one `apply`, and reports; while it commits, the next
 /// batch grows by itself, and without load a unit is committed at once: nothing waits for a timer.
 /// An error that is temporary holds everything back, and the batch is tried again with growing, random delays. Any other error is
 /// narrowed down to the Labors that cause it by applying Labor by Labor; those wait and are tried again, the others go on.
+/// A write that has not returned after ten seconds, and more for a large batch, makes it degraded too, as the store hangs.
 /// `done` is called on the storage thread with what became durable, in order; it must not block.
 /// `trouble` is called when health changes.
 std::unique_ptr<Committer> make_committer(std::shared_ptr<Storage> store, std::function<void(std::vector<CommitResult>)> done,

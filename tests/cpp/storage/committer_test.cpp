@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <future>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -354,6 +355,49 @@ TEST_F(CommitterTest, D6_stops_with_stuck_labors) {
   ASSERT_TRUE(eventually([&] { return !healths.empty(); }));
   committer.reset();
   EXPECT_TRUE(done.empty());
+}
+
+TEST_F(CommitterTest, D6_a_write_that_hangs_is_said) {
+  const Labor labor = stored_labor();
+  start();
+  store->hold();
+  commit(unit(labor, 1));
+  store->wait_for_held();
+  const auto health = committer->health();
+  EXPECT_TRUE(is_set(health.writing_since)) << "a write is under way";
+  store->release();
+  ASSERT_TRUE(flush());
+  EXPECT_FALSE(is_set(committer->health().writing_since));
+}
+
+TEST_F(CommitterTest, D6_stops_beside_a_write_that_hangs_and_the_lock_is_kept_until_it_returns) {
+  const Labor labor = stored_labor();
+  start();
+  store->hold();
+  commit(unit(labor, 1));
+  store->wait_for_held();
+  commit(unit(labor, 2));
+  std::promise<void> let_go;
+  auto released = let_go.get_future();
+  EXPECT_FALSE(committer->stop(std::chrono::steady_clock::now(), {nullptr, [&](void*) { let_go.set_value(); }}));
+  EXPECT_TRUE(committer->stop(std::chrono::steady_clock::now(), nullptr)) << "again: there is nothing to do";
+  committer.reset();
+  EXPECT_EQ(released.wait_for(milliseconds(20)), std::future_status::timeout) << "the write goes on";
+  store->release();
+  released.wait();
+  EXPECT_TRUE(done_tokens().empty()) << "nobody is there to be told";
+  EXPECT_EQ(store->read_job(labor.id.with_ordinal(3), true).rounds, 1U) << "and nothing more is written";
+}
+
+TEST_F(CommitterTest, D6_stops_at_once_where_nothing_hangs) {
+  const Labor labor = stored_labor();
+  start();
+  commit(unit(labor, 1));
+  ASSERT_TRUE(flush());
+  bool kept = true;
+  EXPECT_TRUE(
+      committer->stop(std::chrono::steady_clock::now() + std::chrono::minutes(10), {nullptr, [&](void*) { kept = false; }}));
+  EXPECT_FALSE(kept);
 }
 
 TEST_F(CommitterTest, D5_signals_are_for_other_threads) {

@@ -28,6 +28,7 @@ class ScriptedCommitter final : public Committer {
   StoreHealth health() const override { return {}; }
   bool flush(std::optional<std::chrono::steady_clock::time_point>) override { return queue_.empty(); }
   Figures figures() const override { return {commits_, units_, queue_.size()}; }
+  bool stop(std::chrono::steady_clock::time_point, std::shared_ptr<void>) override { return true; }
 
   std::size_t queued() const { return queue_.size(); }
   /// The writes of this Labor fail for good: they wait, and whatever else there is overtakes them.
