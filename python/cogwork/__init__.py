@@ -13,6 +13,7 @@
 The docs have a quickstart: docs/quickstart.md.
 """
 
+from . import _early  # noqa: F401 - before all else
 from ._client import Client, connect
 from ._cog import Cog, ContextCog, cog
 from ._command import CommandCog, command

@@ -22,7 +22,7 @@ from ._printing import Kept, keeping
 from ._progress import Loss, Progress
 from ._screen import Frame, picture
 from ._text import clock, shown
-from ._waiting import sigterm_interrupts, wait_for
+from ._waiting import ending_interrupts, wait_for
 
 if TYPE_CHECKING:
     from ._handle import Changes, LaborHandle
@@ -36,7 +36,7 @@ _TICK = 1.0  # seconds after which a picture is drawn again although nothing cha
 
 def watch(handle: LaborHandle) -> Labor:
     """Shows a Labor until it ends; the main thread may be interrupted."""
-    with sigterm_interrupts(), display() as shows:
+    with ending_interrupts(), display() as shows:
         end = End(handle)
         while True:
             shows.update(handle)

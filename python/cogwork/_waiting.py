@@ -20,32 +20,37 @@ from ._model import Duration
 
 
 def wait_for(completion: _core.Completion, timeout: Duration | None = None) -> bool:
-    """Waits; False where the time ran out. In the main thread Ctrl-C, and SIGTERM where nobody else handles it, raise
+    """Waits; False where the time ran out. In the main thread Ctrl-C, and SIGTERM and SIGHUP where nobody else handles them, raise
     KeyboardInterrupt at once."""
     seconds = None if timeout is None else seconds_of(timeout)
-    with sigterm_interrupts():
+    with ending_interrupts():
         return completion.wait(seconds)
 
 
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""How somebody else asks a program to end: its supervisor, or the terminal that goes away."""
+
+
 @contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """While the main thread waits in it, SIGTERM is the same as Ctrl-C - unless somebody else handles it."""
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
-    ):
+def ending_interrupts() -> Iterator[None]:
+    """While the main thread waits in it, SIGTERM and SIGHUP are the same as Ctrl-C. One that somebody else handles, or that is ignored
+    (`nohup`), is left alone."""
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGTERM, _interrupt)
+    taken = [number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, _interrupt)
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGTERM) is _interrupt:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in taken:
+            if signal.getsignal(number) is _interrupt:
+                signal.signal(number, signal.SIG_DFL)
 
 
-def _interrupt(_signum: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt("SIGTERM")
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 class _LoopBridge:

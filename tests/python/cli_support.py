@@ -90,8 +90,15 @@ def settled(db: pathlib.Path, is_there: Callable[[cw.Labor], bool]) -> cw.Labor:
 class Shell:
     """`cogwork ...` in a process of its own; what it writes is gathered by a thread."""
 
-    def __init__(self, folder: pathlib.Path, *words: str, terminal: tuple[int, int] | None = None, **env: str) -> None:
-        """terminal: columns and lines, of a terminal of its own; a pipe without it."""
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        *words: str,
+        terminal: tuple[int, int] | None = None,
+        before: Callable[[], None] | None = None,
+        **env: str,
+    ) -> None:
+        """terminal: columns and lines, of a terminal of its own; a pipe without it. before: called in its process before it begins."""
         environment = {
             **os.environ,
             "PYTHONUNBUFFERED": "1",
@@ -115,7 +122,7 @@ class Shell:
             fcntl.ioctl(write, termios.TIOCSWINSZ, struct.pack("HHHH", terminal[1], terminal[0], 0, 0))
         self.process = subprocess.Popen(
             command, cwd=folder, env=environment, stdin=write if terminal else subprocess.DEVNULL, stdout=write, stderr=write,
-            start_new_session=True, preexec_fn=_take_terminal if terminal else None,
+            start_new_session=True, preexec_fn=before or (_take_terminal if terminal else None),
         )  # fmt: skip
         os.close(write)
         self._reader = threading.Thread(target=self._gather, daemon=True)

@@ -1,5 +1,6 @@
 """`cogwork`, the shell: runs Labors, looks at them, and steers them, also while another process's engine runs them (docs/shell.md)."""
 
+from .. import _early
 from . import _crisis, _decide, _doctor, _look, _run, _serve, _show, _steer  # each adds its commands
 from ._app import app
 
@@ -8,7 +9,10 @@ COMMANDS = (_crisis, _decide, _doctor, _look, _run, _serve, _show, _steer)
 
 def main() -> None:
     """The console script. Leaves by SystemExit, with the statuses of `_app.Status`."""
-    app(prog_name="cogwork")
+    try:
+        app(prog_name="cogwork")
+    finally:
+        _early.over()
 
 
 __all__ = ["app", "main"]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from .. import __version__
+from .. import __version__, _early
 from .._errors import CogworkError, SignalNotAllowed
 from .._model import State
 
@@ -60,6 +60,7 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
+            _early.done()
             return super().invoke(ctx)
         except SignalNotAllowed as error:
             fail(error, Status.FAILED)

@@ -16,7 +16,7 @@ UNFINISHED: list[State] = [state for state in State if state != State.UNKNOWN an
 
 def close(engine: Engine, interrupts: Interrupts) -> None:
     """In order: what executes may end, unless there is a further Ctrl-C. The shell says itself what is left."""
-    with interrupts, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", CogworkWarning)
         quiet = engine._core.begin_close()
         known = min(interrupts.count, 1)

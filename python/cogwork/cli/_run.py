@@ -16,12 +16,11 @@ from .._latch import Latch, stored_latches
 from .._model import Labor, LaborFilter, OnInterrupt, Rank, all_jobs
 from .._storage import open_store
 from .._text import shown
-from .._waiting import sigterm_interrupts
 from ._app import DB, Db, Status, app, command, status_of
 from ._closing import UNFINISHED, close
 from ._load import load
 from ._signals import Interrupts
-from ._watching import Watching
+from ._watching import Watching, submitted
 
 
 @app.command()
@@ -33,12 +32,10 @@ def run(
     """Runs a Labor and shows it until it ends. Ctrl-C pauses it; a second one interrupts what executes."""
     labor = load(what, values or [])
     script = what.rpartition(":")[0] or what
-    with sigterm_interrupts():
+    with Interrupts() as interrupts:  # before the Labor may run: from here on Ctrl-C pauses it
         engine = Engine(db, recover="all" if _goes_on(db, labor) else "none")
-        interrupts = Interrupts()
         try:
-            handle = engine.submit(labor)  # may wait for the store; Ctrl-C still ends that
-            interrupts.take()
+            handle = submitted(engine, labor, interrupts)
             _say_hello(engine, handle, db, script)
             final = Watching(engine, handle, interrupts).until_it_ends()
         finally:

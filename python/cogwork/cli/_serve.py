@@ -18,7 +18,6 @@ from .._lines import Lines
 from .._model import Change, LaborFilter
 from .._storage import open_store
 from .._text import clock, shown
-from .._waiting import sigterm_interrupts
 from ._app import DB, Db, app, command
 from ._closing import UNFINISHED, close
 from ._load import import_source
@@ -34,7 +33,7 @@ def serve(
     for source in modules:
         import_source(source)
     last = _last_change(db)
-    with sigterm_interrupts(), Interrupts() as interrupts:
+    with Interrupts() as interrupts:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CogworkWarning)  # _say_what_there_is says it
             engine = Engine(db)

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 
 from .._display import BEAT, End, display
 from .._engine import Engine
 from .._errors import SignalNotAllowed
 from .._handle import Ack, LaborHandle
 from .._model import Labor, State
+from .._text import shown
+from .._waiting import wait_for
 from ._signals import Interrupts
+
+
+def submitted(engine: Engine, labor: Labor, interrupts: Interrupts) -> LaborHandle:
+    """The handle, once the Labor is stored. Interrupted meanwhile it is still waited for, as it may begin in that very moment - but not
+    where the store fails, or at the second time: KeyboardInterrupt."""
+    pending = engine._submit(labor, True, None)
+    while not wait_for(pending.completion, BEAT):
+        stats = engine.stats()
+        if interrupts.count > 1 or (interrupts.count and stats.degraded):
+            why = f", as the store fails: {shown(stats.degraded_reason)}" if stats.degraded else ""
+            print(f"cogwork: interrupted before the Labor was stored{why}", file=sys.stderr, flush=True)
+            raise KeyboardInterrupt
+    return LaborHandle(engine, pending.result())
 
 
 class Watching:
@@ -46,7 +62,8 @@ class Watching:
             return False
         if self._ack is not None and self._ack.done and not self._ack.applied and self._handle.state == State.RUNNING:
             # Somebody resumed it meanwhile: it is to go on.
-            self._seen = self._interrupts.count = 0
+            self._interrupts.forget()
+            self._seen = 0
             self._ack = None
             return False
         return self._handle.state.paused and (self._ack is None or self._ack.done)
