@@ -259,9 +259,10 @@ void bind_engine(py::module_& m) {
               return desk.take();
             }();
             if (!call) return py::none();
-            return py::make_tuple(call->token, to_bytes(call->document), to_bytes(call->faults), call->start, to_str(call->by));
+            return py::make_tuple(call->token, to_bytes(call->document), to_bytes(call->faults), to_bytes(call->expected),
+                                  call->start, to_str(call->by));
           },
-          "Waits for one: (token, document, faults, start, by). None: closed.")
+          "Waits for one: (token, document, faults, expected, start, by). None: closed.")
       .def(
           "settle",
           [](const std::shared_ptr<SubmitDesk>& desk, std::uint64_t token, const std::shared_ptr<Pending>& pending) {

@@ -15,6 +15,7 @@ from typing import Any
 from . import _storage
 from ._codec import by_whom, seconds_of
 from ._errors import EngineClosed, StorageError
+from ._expected import Expected
 from ._line import EngineInfo, Line, dial
 from ._model import Duration, Labor
 from ._remote import Remote
@@ -91,7 +92,8 @@ class Client(Steering):
         line = self._reach()
         return Unattended(self) if line is None else Remote(line)
 
-    def _submit(self, labor: Labor, start: bool, by: str | None) -> Any:
+    def _submit(self, labor: Labor, start: bool, by: str | None, meant: Expected | None = None) -> Any:
+        """meant: what the engine's Cogs must be, to the code; OtherCogs where they are not."""
         document, faults, _, _ = prepare(labor)
         line = self._reach()
         if line is None:
@@ -99,7 +101,9 @@ class Client(Steering):
                 f"no engine runs on {self._store.name()}, and a Labor is checked by the engine that runs it: "
                 "start one (cogwork serve MODULE...), or submit with an Engine of your own"
             )
-        return line.request("submit", document=document, faults=faults, start=bool(start), by=by_whom(by))
+        return line.request(
+            "submit", document=document, faults=faults, expected=meant, start=bool(start), by=by_whom(by)
+        )
 
     def _reach(self) -> Line | None:
         """The connection to the engine; None where no engine runs."""

@@ -19,6 +19,9 @@ from types import ModuleType
 
 from ._errors import CogworkError
 
+scripts: dict[str, str] = {}
+"""Of the modules that were imported as scripts, the paths that were given for them."""
+
 
 class NotImported(CogworkError):
     """It is not there, or raised an error."""
@@ -46,6 +49,7 @@ def _import_script(path: pathlib.Path) -> ModuleType:
     there = sys.modules.get(name)
     if there is not None:
         if os.path.realpath(getattr(there, "__file__", None) or "") == os.path.realpath(path):
+            scripts[name] = str(path)
             return there
         raise NotImported(
             f"{path} would be the module {name!r}, and there is one of that name already"
@@ -63,6 +67,7 @@ def _import_script(path: pathlib.Path) -> ModuleType:
     except BaseException:
         del sys.modules[name]
         raise
+    scripts[name] = str(path)
     return module
 
 

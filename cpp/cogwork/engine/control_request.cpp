@@ -59,6 +59,8 @@ std::optional<ControlRequest> read_request(std::string_view body, std::string& p
       fits = into(request.document, reader.bin());
     } else if (*key == "faults") {
       request.faults = reader.value();
+    } else if (*key == "expected") {
+      request.expected = reader.value();
     } else if (*key == "since") {
       const auto value = reader.integer();
       fits = value && *value >= 0;

@@ -23,7 +23,8 @@ struct ControlRequest {
   std::string by, note, name, document;
   std::vector<std::string> tags, cogs;  ///< Of a crisis; `name` is its prefix.
   bool lifted = false;
-  std::string faults;  ///< Of a submit: what the client found wrong already, as msgpack.
+  std::string faults;    ///< Of a submit: what the client found wrong already, as msgpack.
+  std::string expected;  ///< Of a submit: what the client takes the Labor's Cogs for, as msgpack.
   std::optional<std::uint64_t> since;
   std::int64_t of = -1;        ///< The request that this one is about.
   std::int64_t protocol = -1;  ///< hello

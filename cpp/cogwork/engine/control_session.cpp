@@ -374,7 +374,8 @@ void ControlSession::submit(ControlRequest request) {
     boost::asio::post(self->socket_.get_executor(), [self, body = std::move(body)]() mutable { self->finish(std::move(body)); });
   };
   ++in_flight_;
-  SubmitDesk::Call call{0, std::move(request.document), std::move(request.faults), request.start, std::move(request.by)};
+  SubmitDesk::Call call{
+      0, std::move(request.document), std::move(request.faults), std::move(request.expected), request.start, std::move(request.by)};
   if (server_.submits()->put(std::move(call), back)) return;
   finish(error_reply(id, server_.engine().options().takes_submits
                              ? write_error("EngineClosed", "the engine is closing; submit it to the next one that opens the store")

@@ -18,7 +18,8 @@ class SubmitDesk {
   struct Call {
     std::uint64_t token = 0;
     std::string document;
-    std::string faults;  ///< What the client found wrong already, as msgpack; may be empty.
+    std::string faults;    ///< What the client found wrong already, as msgpack; may be empty.
+    std::string expected;  ///< What the client takes the Labor's Cogs for, as msgpack; may be empty.
     bool start = true;
     std::string by;
   };
