@@ -8,8 +8,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
+#include <optional>
 #include <system_error>
 #include <thread>
 
@@ -20,23 +20,6 @@ namespace cogwork {
 namespace {
 
 constexpr auto kLongestWait = std::chrono::seconds(10);
-
-class OwnerLock final : public StoreLock {
- public:
-  OwnerLock(std::string path, int fd) : path_(std::move(path)), fd_(fd) {
-    close_on_fork(fd);  // a forked child shares its parent's flocks
-  }
-  ~OwnerLock() override {
-    if (!forget_close_on_fork(fd_)) return;
-    // Removed while it is still locked: whoever opened it in the meantime finds, with the lock, that it has no name any more.
-    unlink(path_.c_str());
-    close(fd_);
-  }
-
- private:
-  std::string path_;
-  int fd_;
-};
 
 [[noreturn]] void fail(const std::string& path, const std::string& shown, int error) {
   throw StorageError("cannot lock " + shown + ": " + path + ": " + std::system_category().message(error) +
@@ -51,8 +34,8 @@ std::string read_all(int fd) {
   return text;
 }
 
-bool is_dead(const Owner& owner, const std::string& host) {
-  return owner.pid > 0 && owner.host == host && kill(static_cast<pid_t>(owner.pid), 0) != 0 && errno == ESRCH;
+bool is_dead(const Owner& owner, const Owner& here) {
+  return owner.pid > 0 && shares_pids(owner, here) && kill(static_cast<pid_t>(owner.pid), 0) != 0 && errno == ESRCH;
 }
 
 bool still_named(const std::string& path, int fd) {
@@ -61,49 +44,78 @@ bool still_named(const std::string& path, int fd) {
   return fstat(fd, &ours) == 0 && stat(path.c_str(), &named) == 0 && ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
 }
 
-}  // namespace
-
-std::string owner_text(const Owner& owner) {
-  std::string text;
-  const auto line = [&text](const char* name, std::string value) {
-    std::replace_if(
-        value.begin(), value.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
-    if (value.size() > 512) value.resize(512);
-    text += std::string(name) + ": " + value + "\n";
-  };
-  line("pid", std::to_string(owner.pid));
-  line("host", owner.host);
-  line("user", owner.user);
-  line("program", owner.program);
-  line("since", std::to_string(to_micros(owner.since)));
-  if (owner.brief) line("brief", "yes");
-  return text;
+/// Beside the flock, which nobody can ask about without taking it: a lock that can be asked about (held_by_somebody). It belongs to the open
+/// file, too, and goes with it. Where the file system has none, the record does not say that it is there.
+bool mark_as_held(int fd) {
+#ifdef F_OFD_SETLK
+  struct flock all {};
+  all.l_type = F_WRLCK;
+  all.l_whence = SEEK_SET;
+  return fcntl(fd, F_OFD_SETLK, &all) == 0;
+#else
+  static_cast<void>(fd);
+  return false;
+#endif
 }
 
-Owner read_owner(std::string_view text) {
-  Owner owner;
-  const auto number = [](std::string_view value) {
-    std::int64_t n = 0;
-    std::from_chars(value.data(), value.data() + value.size(), n);
-    return n;
-  };
-  while (!text.empty()) {
-    const auto end = std::min(text.find('\n'), text.size());
-    const auto line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    const auto colon = line.find(": ");
-    if (colon == line.npos) continue;
-    const auto name = line.substr(0, colon);
-    const auto value = line.substr(colon + 2);
-    if (name == "pid") owner.pid = number(value);
-    if (name == "host") owner.host = value;
-    if (name == "user") owner.user = value;
-    if (name == "program") owner.program = value;
-    if (name == "since") owner.since = from_micros(number(value));
-    if (name == "brief") owner.brief = true;
+/// Nothing where that cannot be told.
+std::optional<bool> held_by_somebody(int fd) {
+#ifdef F_OFD_SETLK
+  struct flock all {};
+  all.l_type = F_WRLCK;
+  all.l_whence = SEEK_SET;
+  if (fcntl(fd, F_OFD_GETLK, &all) == 0) return all.l_type != F_UNLCK;
+#else
+  static_cast<void>(fd);
+#endif
+  return std::nullopt;
+}
+
+/// Whoever may open the store may read, or take over, what stands beside it: as SQLite does with its own files.
+void give_rights_of(const std::string& path, int fd) {
+  struct stat store {
+  }, side{};
+  if (stat(path.c_str(), &store) != 0 || fstat(fd, &side) != 0 || side.st_uid != geteuid()) return;
+  const mode_t mode = (store.st_mode & 0666) | 0600;
+  if (geteuid() == 0 && (side.st_uid != store.st_uid || side.st_gid != store.st_gid)) {
+    if (fchown(fd, store.st_uid, store.st_gid) != 0) return;
   }
-  return owner;
+  if ((side.st_mode & 0777) != mode && fchmod(fd, mode) != 0) return;
 }
+
+class OwnerLock final : public StoreLock {
+ public:
+  OwnerLock(std::string path, std::string shown, int fd) : path_(std::move(path)), shown_(std::move(shown)), fd_(fd) {
+    close_on_fork(fd);  // a forked child shares its parent's flocks
+  }
+  ~OwnerLock() override {
+    if (!forget_close_on_fork(fd_)) return;
+    // Removed while it is still locked: whoever opened it in the meantime finds, with the lock, that it has no name any more.
+    unlink(path_.c_str());
+    close(fd_);
+  }
+  /// Replaces what stands there in one write, so that whoever reads meanwhile finds the one text or the other.
+  void announce(const Owner& owner) override {
+    auto marked = owner;
+    marked.marked = marked_;
+    auto text = owner_text(marked);
+    const auto size = text.size();
+    struct stat before {};
+    if (fstat(fd_, &before) != 0) fail(path_, shown_, errno);
+    text.resize(std::max(size, static_cast<std::size_t>(before.st_size)), '\n');
+    if (pwrite(fd_, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()) ||
+        ftruncate(fd_, static_cast<off_t>(size)) != 0) {
+      fail(path_, shown_, errno);
+    }
+  }
+
+ private:
+  const std::string path_, shown_;
+  const int fd_;
+  const bool marked_ = mark_as_held(fd_);
+};
+
+}  // namespace
 
 std::unique_ptr<StoreLock> lock_owner_file(const std::string& path, const std::string& shown, const Owner& owner) {
   const std::string side = path + "-owner";
@@ -127,7 +139,7 @@ std::unique_ptr<StoreLock> lock_owner_file(const std::string& path, const std::s
       if (error != EWOULDBLOCK) fail(side, shown, error);
       const auto holder = read_owner(text);
       // A brief owner takes a commit's time. One that is dead has left a child between its fork and its exec, or is still being taken apart.
-      if ((holder.brief || is_dead(holder, owner.host)) && std::chrono::steady_clock::now() < give_up) {
+      if ((holder.brief || is_dead(holder, owner)) && std::chrono::steady_clock::now() < give_up) {
         std::this_thread::sleep_for(std::chrono::milliseconds(2));  // flock has no time-out
         continue;
       }
@@ -137,13 +149,43 @@ std::unique_ptr<StoreLock> lock_owner_file(const std::string& path, const std::s
       close(fd);
       continue;
     }
-    auto lock = std::make_unique<OwnerLock>(side, fd);
-    const std::string text = owner_text(owner);
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
-      fail(side, shown, errno);
-    }
+    auto lock = std::make_unique<OwnerLock>(side, shown, fd);
+    give_rights_of(path, fd);
+    lock->announce(owner);
     return lock;
   }
+}
+
+OwnerSeen look_at_owner_file(const std::string& path) {
+  const std::string side = path + "-owner";
+  OwnerSeen seen;
+  struct stat about {};
+  if (lstat(side.c_str(), &about) != 0) {
+    if (errno == ENOENT) {
+      seen.holds = OwnerSeen::Holds::NO;
+    } else {
+      seen.problem = std::system_category().message(errno);
+    }
+    return seen;
+  }
+  seen.file = side;
+  seen.file_uid = about.st_uid;
+  const int fd = open(side.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (fd < 0 || fstat(fd, &about) != 0 || !S_ISREG(about.st_mode)) {
+    seen.problem = fd < 0 ? std::system_category().message(errno) : "it is not a plain file";
+    if (fd >= 0) close(fd);
+    return seen;
+  }
+  // Asked first: an owner that gives the store up removes the file, and then lets go of it.
+  const auto held = held_by_somebody(fd);
+  seen.owner = read_owner(read_all(fd));
+  close(fd);
+  if (held == true) {
+    seen.holds = OwnerSeen::Holds::YES;
+  } else if ((held == false && seen.owner.marked) || seen.owner.pid == 0 || is_dead(seen.owner, this_process("", "", never))) {
+    seen.holds = OwnerSeen::Holds::NO;
+  }
+  return seen;
 }
 
 }  // namespace cogwork

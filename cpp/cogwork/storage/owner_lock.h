@@ -14,11 +14,12 @@ namespace cogwork {
 ///
 /// It is not on the database file itself: POSIX locks, SQLite's, are all lost when a process closes any descriptor of a file.
 ///
-/// An owner that is `brief` is waited for, up to ten seconds. Throws StoreInUse, or StorageError where the side file cannot be made. `shown` is how the store is called in messages.
+/// The side file has the rights, and where root locks also the owner, of the store's file. An owner that is `brief` is waited for, up to ten
+/// seconds. Throws StoreInUse, or StorageError where the side file cannot be made. `shown` is how the store is called in messages.
 std::unique_ptr<StoreLock> lock_owner_file(const std::string& path, const std::string& shown, const Owner& owner);
 
-/// What stands in the side file: one "name: value" a line.
-std::string owner_text(const Owner& owner);
-Owner read_owner(std::string_view text);
+/// What the side file of the store file `path` says, and whether whoever it names still has the lock. It takes nothing and waits for
+/// nobody, so that a reader may ask.
+OwnerSeen look_at_owner_file(const std::string& path);
 
 }  // namespace cogwork

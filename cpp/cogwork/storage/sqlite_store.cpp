@@ -155,7 +155,10 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
     return std::make_unique<Lock>(weak_from_this(), lock_owner_file(place_.real, place_.shown, owner));
   }
 
+  std::optional<OwnerSeen> seen_owner() const override { return look_at_owner_file(place_.real); }
+
   std::string name() const override { return place_.shown; }
+  std::string folder() const override { return fs::path(place_.real).parent_path().string(); }
 
   /// The file itself, whatever it is called and however it is reached.
   std::string identity() const override {
@@ -176,6 +179,7 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
     ~Lock() override {
       if (const auto store = store_.lock()) store->let_go();
     }
+    void announce(const Owner& owner) override { file_->announce(owner); }
 
    private:
     std::weak_ptr<SqliteStore> store_;

@@ -12,6 +12,7 @@
 #include "cogwork/model/change.h"
 #include "cogwork/model/filter.h"
 #include "cogwork/model/labor.h"
+#include "cogwork/storage/owner.h"
 
 namespace cogwork {
 
@@ -106,23 +107,12 @@ class Searcher {
   virtual std::unique_ptr<LaborStream> labors(const LaborFilter& filter) = 0;
 };
 
-/// Who owns a store (R1): shown to whoever is refused.
-struct Owner {
-  std::int64_t pid = 0;
-  std::string host;
-  std::string user;
-  std::string program;
-  Time since = never;
-  /// It only stores something and goes at once: who comes meanwhile waits for it instead of being refused (R1).
-  bool brief = false;
-};
-
-Owner this_process(std::string user, std::string program, Time now);
-
 /// Held while an engine owns the store; letting go of it gives the store up. A process that dies leaves no lock behind.
 class StoreLock {
  public:
   virtual ~StoreLock() = default;
+  /// Says anew who the owner is, to whoever looks (seen_owner). By itself it says nothing. One thread at a time; throws StorageError.
+  virtual void announce(const Owner& /*owner*/) {}
 };
 
 /// A Labor with the whole of its history, both as of one moment.
@@ -157,12 +147,17 @@ class Storage : public Reader, public Writer, public Searcher {
   /// Makes `owner` the owner. Throws StoreInUse at once, naming who is, where there is one - also in this process.
   virtual std::unique_ptr<StoreLock> lock(const Owner& owner) = 0;
 
+  /// Who owns it now, as far as somebody sees who does not; never waits. Nothing: this kind of store does not say.
+  virtual std::optional<OwnerSeen> seen_owner() const { return std::nullopt; }
+
   /// How the store is called in messages: "labors.db", "memory:".
   virtual std::string name() const = 0;
 
   /// What names this store, and no other, in every process of this machine: whoever opens it elsewhere finds its engine by it. Empty
   /// where no other process can open it.
   virtual std::string identity() const { return {}; }
+  /// The folder that it is in, as an absolute path without links; empty where it is in none.
+  virtual std::string folder() const { return {}; }
 
   // Writer, by way of apply: a built-in store need not say it twice.
   void write_labor(const Labor& labor) override;
@@ -171,8 +166,5 @@ class Storage : public Reader, public Writer, public Searcher {
   void write_sequence(const Id& labor, const Sequence& sequence) override;
   void write_job(const Id& labor, const Job& job) override;
 };
-
-/// The words of a StoreInUse: who owns `store`, since when, and what to do.
-std::string in_use_message(std::string_view store, const Owner& owner);
 
 }  // namespace cogwork

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -47,6 +48,113 @@ TEST_F(OwnerLockTest, R1_the_owner_is_written_and_read) {
   EXPECT_EQ(read_owner("").pid, 0);
   EXPECT_EQ(read_owner("pid: 7").pid, 7);
   EXPECT_EQ(read_owner("nonsense\npid: abc\n\n: \n").pid, 0);
+}
+
+TEST_F(OwnerLockTest, R1_where_an_owner_is_and_listens_is_written_and_read) {
+  Owner there = this_process("ann", "rollout.py", kNoon);
+  EXPECT_EQ(there.uid, static_cast<std::int64_t>(geteuid()));
+  EXPECT_FALSE(there.boot.empty());
+  EXPECT_NE(there.namespaces.find("pid:["), std::string::npos);
+  there.listens = {"unix:path=/run/x.sock", "unix:abstract=y"};
+  there.silent = "it is opening";
+  const Owner back = read_owner(owner_text(there));
+  EXPECT_EQ(back.uid, there.uid);
+  EXPECT_EQ(back.boot, there.boot);
+  EXPECT_EQ(back.namespaces, there.namespaces);
+  EXPECT_EQ(back.listens, there.listens);
+  EXPECT_EQ(back.silent, there.silent);
+}
+
+TEST_F(OwnerLockTest, R1_what_somebody_else_wrote_does_not_reach_a_terminal_as_it_is) {
+  const Owner back = read_owner(
+      "host: a\x1b[2Jb\x7f\nuser: \xc2\x9b"
+      "31m\xc3\xbc\n");
+  EXPECT_EQ(back.host, "a [2Jb ");
+  EXPECT_EQ(back.user, "\xc2 31m\xc3\xbc");
+}
+
+TEST_F(OwnerLockTest, R1_a_process_id_is_compared_where_it_means_the_same) {
+  const Owner here = this_process("", "", kNoon);
+  EXPECT_TRUE(shares_pids(here, here));
+  Owner contained = here;
+  contained.namespaces = "mnt:[1] pid:[2]";
+  EXPECT_FALSE(shares_pids(contained, here));
+  Owner elsewhere = here;
+  elsewhere.boot = "another";
+  EXPECT_FALSE(shares_pids(elsewhere, here));
+  Owner old{1, here.host, "u", "of a version before", kNoon};
+  EXPECT_TRUE(shares_pids(old, here));
+}
+
+TEST_F(OwnerLockTest, R1_whoever_looks_sees_the_owner_and_takes_nothing) {
+  EXPECT_EQ(look_at_owner_file(path).holds, OwnerSeen::Holds::NO);
+  auto lock = lock_owner_file(path, "labors.db", owner);
+  Owner listening = owner;
+  listening.listens = {"unix:path=/run/x.sock"};
+  lock->announce(listening);
+  auto seen = look_at_owner_file(path);
+  EXPECT_EQ(seen.holds, OwnerSeen::Holds::YES);
+  EXPECT_EQ(seen.file, side);
+  EXPECT_EQ(seen.file_uid, static_cast<std::int64_t>(geteuid()));
+  EXPECT_EQ(seen.owner.user, "alice");
+  EXPECT_EQ(seen.owner.listens, listening.listens);
+  lock->announce(owner);
+  EXPECT_TRUE(look_at_owner_file(path).owner.listens.empty()) << "a shorter text leaves nothing of a longer one";
+  EXPECT_NE(refusal(), "") << "it is still locked";
+  lock.reset();
+  EXPECT_EQ(look_at_owner_file(path).holds, OwnerSeen::Holds::NO);
+  EXPECT_EQ(look_at_owner_file(path).file, "");
+}
+
+TEST_F(OwnerLockTest, R1_the_name_that_a_killed_owner_left_is_no_owner) {
+  int ready[2];
+  ASSERT_EQ(pipe(ready), 0);
+  const auto child = fork();
+  if (child == 0) {
+    auto lock = lock_owner_file(path, "labors.db", owner);
+    [[maybe_unused]] const auto written = write(ready[1], "x", 1);
+    pause();
+  }
+  char byte;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  EXPECT_EQ(look_at_owner_file(path).holds, OwnerSeen::Holds::YES);
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  const auto seen = look_at_owner_file(path);
+  EXPECT_EQ(seen.holds, OwnerSeen::Holds::NO);
+  EXPECT_EQ(seen.owner.user, "alice");
+  close(ready[0]);
+  close(ready[1]);
+}
+
+TEST_F(OwnerLockTest, R1_whoever_may_read_the_store_may_read_who_owns_it) {
+  std::ofstream(path) << "a store";
+  fs::permissions(path, fs::perms(0640));
+  auto lock = lock_owner_file(path, "labors.db", owner);
+  EXPECT_EQ(fs::status(side).permissions(), fs::perms(0640));
+  lock.reset();
+  fs::permissions(path, fs::perms(0400));
+  lock = lock_owner_file(path, "labors.db", owner);
+  EXPECT_EQ(fs::status(side).permissions(), fs::perms(0600)) << "its owner writes it in any case";
+}
+
+TEST_F(OwnerLockTest, R1_root_leaves_nothing_that_the_stores_user_could_not_take_over) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
+  std::ofstream(path) << "a store";
+  ASSERT_EQ(chown(path.c_str(), 65534, 65533), 0);
+  const auto lock = lock_owner_file(path, "labors.db", owner);
+  struct stat about {};
+  ASSERT_EQ(stat(side.c_str(), &about), 0);
+  EXPECT_EQ(about.st_uid, 65534u);
+  EXPECT_EQ(about.st_gid, 65533u);
+}
+
+TEST_F(OwnerLockTest, R1_what_is_no_record_is_looked_at_without_waiting) {
+  ASSERT_EQ(mkfifo(side.c_str(), 0600), 0);
+  EXPECT_NE(look_at_owner_file(path).problem, "");
+  fs::remove(side);
+  fs::create_symlink("/etc/passwd", side);
+  EXPECT_NE(look_at_owner_file(path).problem, "") << "it follows no link";
 }
 
 TEST_F(OwnerLockTest, R1_excludes_within_a_process_and_goes_without_a_trace) {
