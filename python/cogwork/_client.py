@@ -12,7 +12,7 @@ import weakref
 from types import TracebackType
 from typing import Any
 
-from . import _storage
+from . import _advice, _storage
 from ._codec import by_whom, seconds_of
 from ._errors import EngineClosed, StorageError
 from ._expected import Expected
@@ -93,13 +93,13 @@ class Client(Steering):
         return Unattended(self) if line is None else Remote(line)
 
     def _submit(self, labor: Labor, start: bool, by: str | None, meant: Expected | None = None) -> Any:
-        """meant: what the engine's Cogs must be, to the code; OtherCogs where they are not."""
+        """meant: what the engine's Cogs must be, to the code; CogError where they are not."""
         document, faults, _, _ = prepare(labor)
         line = self._reach()
         if line is None:
             raise EngineClosed(
-                f"no engine runs on {self._store.name()}, and a Labor is checked by the engine that runs it: "
-                "start one (cogwork serve MODULE...), or submit with an Engine of your own"
+                f"no engine runs on {self._store.name()}, and a Labor is checked by the engine that runs it: submit it with an "
+                f"Engine of your own, or start one:\n  {_advice.serve(['FILE.py'], self._store.name())}"
             )
         return line.request(
             "submit", document=document, faults=faults, expected=meant, start=bool(start), by=by_whom(by)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import pathlib
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -139,6 +140,20 @@ def login_name() -> str:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
         return str(os.getuid())
+
+
+_program = ""
+
+
+def program_name() -> str:
+    """What this process is called where people are told who owns a store."""
+    return _program or (os.path.basename(sys.argv[0]) if sys.argv else "")
+
+
+def name_program(name: str) -> None:
+    """What `program_name` says from now on."""
+    global _program
+    _program = name
 
 
 def by_whom(by: str | None) -> str:

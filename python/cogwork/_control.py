@@ -24,7 +24,7 @@ from ._errors import (
     StoreInUse,
     ValidationError,
 )
-from ._expected import Expected, OtherCogs, require
+from ._expected import Expected, require
 from ._submit import LABOR, Fault, prepare
 
 log = logging.getLogger("cogwork.engine")
@@ -57,8 +57,6 @@ def error_from(raw: Any) -> CogworkError:
         return SignalNotAllowed(message, int(raw.get("signal", -1)), int(raw.get("state", 0)))
     if kind is StorageError:
         return StorageError(message, bool(raw.get("temporary", False)))
-    if kind is CogError and "modules" in raw:
-        return OtherCogs(message, [str(name) for name in raw["modules"]])
     return kind(message)
 
 
@@ -70,8 +68,6 @@ def error_map(error: BaseException) -> dict[str, Any]:
             "message": str(error),
             "errors": [[issue.place, issue.message, issue.count] for issue in error.errors],
         }
-    if isinstance(error, OtherCogs):
-        return {"kind": "CogError", "message": str(error), "modules": error.modules}
     kind = type(error).__name__ if type(error).__name__ in _KINDS else "CogworkError"
     message = str(error) if isinstance(error, CogworkError) else f"the engine failed: {type(error).__name__}: {error}"
     return {"kind": kind, "message": _codec.encodable(message)}

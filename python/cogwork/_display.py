@@ -136,6 +136,7 @@ class ScreenDisplay:
             to_go=None if to_go is None else (to_go[0].name, to_go[1]),
             checks=self._failed_checks(handle, progress),
             notes=notes,
+            db=handle._engine.store.name(),
         )
         self._live.update(picture(progress, frame, now), refresh=True)
         self._shown, self._drawn = (progress, list(notes)), time.monotonic()

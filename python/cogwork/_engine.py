@@ -15,12 +15,12 @@ import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from . import _cog, _core, _guard, _storage
-from ._codec import by_whom, login_name, seconds_of
+from . import _advice, _cog, _core, _guard, _storage
+from ._codec import by_whom, login_name, program_name, seconds_of
 from ._context import install_logging
 from ._control import start_submit_thread
 from ._errors import CogworkError, CogworkWarning, EngineClosed
-from ._model import Duration, Labor, State
+from ._model import Duration, Labor, Rank, State
 from ._progress import Stats
 from ._steering import Steering
 from ._submit import prepare
@@ -109,7 +109,7 @@ class Engine(Steering):
             max_output,
             recover,
             login_name(),
-            os.path.basename(sys.argv[0]) if sys.argv else "",
+            program_name(),
             os.fsencode(pathlib.Path(_core.__file__).with_name("_guardian")),
             os.fsencode(sys.executable or ""),
         )
@@ -138,7 +138,7 @@ class Engine(Steering):
                 continue
             log.warning("Labor %r (%s) is not taken up: %s", waiting.name, waiting.labor_id, waiting.why)
         if stats.held:
-            _warn_held(stats)
+            _warn_held(stats, "" if self._store.identity() == "" else self._store.name())
 
     @property
     def taken_up(self) -> list[str]:
@@ -306,16 +306,20 @@ def _warn(report: dict[str, Any], store: str) -> None:
     warnings.warn(text, CogworkWarning, stacklevel=4)
 
 
-def _warn_held(stats: Stats) -> None:
-    """R1, R2: opening says which Jobs are held."""
+def _warn_held(stats: Stats, db: str) -> None:
+    """R1, R2: opening says which Jobs are held. db: what a shell calls the store; empty where none reaches it."""
     count = stats.held_count
     one = count == 1
     head = f"{'a Job was' if one else f'{count} Jobs were'} executing when the last engine ended, and {'is' if one else 'are'} held:"
     lines = [f"  {held} of {held.labor_name!r}: engine.decide({held.job_id!r}, ...)" for held in stats.held[:10]]
     if count > len(lines):
         lines.append(f"  ... and {count - len(lines)} more (engine.stats().held)")
-    foot = "Decide 'rerun', 'completed' or 'failed', also with `cogwork decide`; then admin_resume the Labor"
-    text = "\n".join([head, *lines, foot])
+    foot = ["Decide 'rerun', 'completed' or 'failed'; then admin_resume the Labor"]
+    if db:
+        foot[0] += ". In a shell:"
+        for id in list(dict.fromkeys(held.job_id[:28] for held in stats.held))[:3]:
+            foot += [f"  {_advice.decide_all(id, db)}", f"  {_advice.resume(id, Rank.ADMIN, db)}"]
+    text = "\n".join([head, *lines, *foot])
     log.warning(text)
     warnings.warn(text, CogworkWarning, stacklevel=3)
 

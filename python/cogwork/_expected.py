@@ -7,29 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import os
-import pathlib
 import sys
 import types
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ._cog import _Cog, cog_names, find_cog
+from ._cog import _Cog, find_cog
 from ._errors import CogError
-from ._importing import scripts
 from ._model import Labor, all_jobs
 
 Expected = dict[str, list[str]]
 """By a Cog's name: its origin, and a digest of its code; that is empty where there is none."""
-
-
-class OtherCogs(CogError):
-    """The engine has other Cogs than those that are meant. Users meet it as CogError."""
-
-    def __init__(self, message: str, modules: list[str]) -> None:
-        super().__init__(message)
-        self.modules = modules
-        """Those that the engine's Cogs come from: whole paths of scripts, names of others."""
 
 
 def expected(labor: Labor) -> Expected:
@@ -39,24 +27,10 @@ def expected(labor: Labor) -> Expected:
 
 
 def require(meant: Expected) -> None:
-    """OtherCogs where this process has others."""
+    """CogError where this process has others."""
     wrong = [why for name, (origin, code) in sorted(meant.items()) if (why := _difference(name, origin, code))]
-    if not wrong:
-        return
-    raise OtherCogs("; ".join(_few(wrong)), modules())
-
-
-def modules() -> list[str]:
-    """Where this process has its Cogs from."""
-    named = dict.fromkeys(cog.origin.partition(":")[0] for cog in map(find_cog, cog_names()) if cog is not None)
-    return [_source_of(name) for name in named]
-
-
-def _source_of(name: str) -> str:
-    main = getattr(sys.modules.get("__main__"), "__file__", None)
-    if name in scripts:
-        return os.path.abspath(scripts[name])
-    return os.path.abspath(main) if main and pathlib.Path(main).stem == name else name
+    if wrong:
+        raise CogError("; ".join(_few(wrong)))
 
 
 def _difference(name: str, origin: str, code: str) -> str:

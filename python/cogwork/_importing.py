@@ -29,6 +29,10 @@ class NotImported(CogworkError):
 
 def import_source(source: str) -> ModuleType:
     """A script by its path, or a module by its name. NotImported tells the user's own lines where it fails."""
+    if source == "-":
+        raise NotImported(
+            "a script is read from a file, as its Cogs are found again by its name; save it, as rollout.py say"
+        )
     path = pathlib.Path(source)
     is_path = source.endswith(".py") or os.sep in source or path.is_file()
     try:
@@ -42,8 +46,14 @@ def import_source(source: str) -> ModuleType:
 
 
 def _import_script(path: pathlib.Path) -> ModuleType:
+    if path.is_dir():
+        raise NotImported(_folder(path))
     if not path.is_file():
         raise NotImported(f"there is no file {path}{_like(path)}" if not path.exists() else f"{path} is no file")
+    if path.suffix == ".ipynb":
+        raise NotImported(
+            f"{path} is a notebook; what defines the Cogs and the Labor goes into a .py file: jupyter nbconvert --to script {path}"
+        )
     name = path.stem
     folder = str(path.resolve().parent)
     there = sys.modules.get(name)
@@ -77,13 +87,26 @@ def _import_module(name: str) -> ModuleType:
     if not all(part.isidentifier() for part in name.split(".")):
         raise NotImported(f"{name!r} is no module's name, and no file{_like(pathlib.Path(name))}")
     try:
-        return importlib.import_module(name)
+        module = importlib.import_module(name)
+        if getattr(module, "__file__", None) is None and hasattr(module, "__path__"):
+            raise NotImported(_folder(pathlib.Path(*name.split("."))))
+        return module
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
             raise  # the module is there; something that it imports is not
         raise NotImported(
             f"there is no module {name!r}{_like(pathlib.Path(name))}; a script is named with its .py"
         ) from None
+
+
+def _folder(path: pathlib.Path) -> str:
+    inside = (
+        sorted(entry.name for entry in path.glob("*.py") if entry.name != "__init__.py")[:5] if path.is_dir() else []
+    )
+    there = f"; in it there is {', '.join(inside)}" if inside else ""
+    if (path / "__init__.py").is_file() and not path.is_absolute() and ".." not in path.parts:
+        return f"{path} is a package, which is named as a module: {'.'.join(path.parts)}, or one below it{there}"
+    return f"{path} is no file but a folder; name the script in it, {path / (inside or ['rollout.py'])[0]} say{there}"
 
 
 def _like(path: pathlib.Path) -> str:

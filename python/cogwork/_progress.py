@@ -248,6 +248,8 @@ class Stats(msgspec.Struct, frozen=True):
     """Jobs that must be decided before their Labors go on (R2): at most 100."""
     held_count: int = 0
     """How many there are of them."""
+    closing: bool = False
+    """Whether the engine closes: nothing begins any more."""
 
     @property
     def abandoned(self) -> int:

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 from rich.console import Group
 from rich.text import Text
 
+from . import _advice
 from ._columns import GAP, columns, fit, line
 from ._model import Hold, Rank, Reason, State
 from ._progress import Flight, Loss, Progress, TaskProgress
@@ -73,6 +74,8 @@ class Frame(NamedTuple):
     """Checks that failed, as if they were Sequences."""
     notes: Seq[str] = ()
     """Said at the end: by whoever shows it, not by the Labor."""
+    db: str = ""
+    """The store, as a shell is told of it."""
 
 
 _FRAME = Frame()
@@ -86,7 +89,7 @@ def picture(progress: Progress, frame: Frame = _FRAME, now: datetime | None = No
     above += [_line(_held(hold, now), "yellow", frame) for hold in _strongest_first(progress.holds)[:3]]
     above += [_line(f"held by {latch}", "yellow", frame) for latch in progress.latches[:3]]
     above += [_line(why, "yellow", frame) for why in _why(progress)[:3]]
-    above += [_line(held, "bold yellow", frame) for held in _undecided(progress)]
+    above += _undecided(progress, frame)
     losses = [*frame.checks, *_worst(progress.losses)]
     lost = len(frame.checks) + max(len(progress.losses), sum(task.failed + task.stopped for task in progress.tasks))
     flights = [] if progress.state.ended else progress.in_flight
@@ -118,7 +121,10 @@ def picture(progress: Progress, frame: Frame = _FRAME, now: datetime | None = No
 
 def _wrapped(note: str, width: int) -> list[Text]:
     """A note is for reading: it is not cut."""
-    pieces = textwrap.wrap(shown(note), max(10, width), break_on_hyphens=False) or [""]
+    indent = " " * (len(note) - len(note.lstrip(" ")))
+    pieces = textwrap.wrap(
+        shown(note.strip()), max(10, width), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    ) or [""]
     return [Text(piece, style="bold yellow", no_wrap=True) for piece in pieces]
 
 
@@ -184,17 +190,20 @@ def _why(progress: Progress) -> list[str]:
     ]
 
 
-def _undecided(progress: Progress) -> list[str]:
-    """The held Jobs (R2), and what to do about them."""
+def _undecided(progress: Progress, frame: Frame) -> list[Text]:
+    """The held Jobs (R2), and what to do about them. Commands are not cut: they are typed."""
     if not progress.held or progress.state.ended:
         return []
-    labor = progress.id[:8]
-    lines = ["cogwork decide JOB rerun|completed|failed, of each JOB:"]
+    labor, db = progress.id[:8], frame.db
+    one = progress.held_count == 1
+    said = f"{progress.held_count} {'Job' if one else 'Jobs'} must be decided: what was executing when the engine ended. Look at the targets, then"
+    lines = [said, f"  {_advice.decide_all(labor, db)}", f"or, of each JOB, {_advice.decide('JOB', db)}"]
     for held in progress.held[:_MOST_HELD]:
         where = shlex.quote(f"{labor}/{held.task}/{held.target}") if held.target else held.job_id
         lines.append(f"  {shown(str(held))}: {shown(where)}")
     more = progress.held_count - min(len(progress.held), _MOST_HELD)
-    return [*lines, *[f"  and {more} more"] * bool(more), f"then cogwork resume --admin {labor}"]
+    lines += [*[f"  and {more} more"] * bool(more), "and then", f"  {_advice.resume(labor, Rank.ADMIN, db)}"]
+    return [piece for line in lines for piece in _wrapped(line, frame.width)]
 
 
 def held_by(holds: list[Hold], now: datetime) -> str:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
-import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from . import _codec, _core, _storage
-from ._codec import login_name
+from . import _advice, _codec, _core, _storage
+from ._codec import login_name, program_name
 from ._errors import EngineClosed, NotFound, StoreInUse
 from ._latch import latch_from
 from ._line import Request
@@ -134,7 +132,8 @@ class Unattended:
 
     def _no_engine(self, what: str) -> EngineClosed:
         return EngineClosed(
-            f"no engine runs on {self._store.name()}: {what}; start one with `cogwork serve MODULE...`, or in a script"
+            f"no engine runs on {self._store.name()}: {what}; open one in a script, or in a shell:\n"
+            f"  {_advice.serve(['FILE.py'], self._store.name())}"
         )
 
     def _store_signal(self, id: str, signal: int | None, interrupt: bool, by: str, note: str) -> bool | None:
@@ -146,11 +145,10 @@ class Unattended:
     def _briefly(self, write: Callable[[_core.Store, str, str], _T]) -> _T | None:
         """What `write` returns, which owns the store for a moment. None: an engine has opened in this moment, and is the one to ask."""
         store = _storage.core_store(_storage.resolve(self._client._spec))
-        program = os.path.basename(sys.argv[0]) if sys.argv else ""
         give_up = time.monotonic() + self._client._timeout
         while True:
             try:
-                return write(store, login_name(), program)
+                return write(store, login_name(), program_name())
             except StoreInUse:
                 # An engine owns the store for a moment before its socket is there, and for a moment after it is gone.
                 if self._client._reach() is not None:

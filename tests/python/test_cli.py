@@ -491,7 +491,7 @@ def test_errors_are_one_message_on_stderr(folder):
     assert result.stderr.count("\n") == 1
     result = CliRunner().invoke(app, ["pause"], prog_name="cogwork")
     assert result.exit_code == 2
-    assert "Missing argument" in result.stderr
+    assert "there is no store cogwork.db" in result.stderr
     assert CliRunner().invoke(app, ["plan", "x"], prog_name="cogwork").exit_code == 2
 
 

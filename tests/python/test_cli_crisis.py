@@ -79,7 +79,8 @@ def test_without_an_engine(folder):
             assert run.end() == 4
             (held,) = client.search(cw.LaborFilter(states=[State.CRISIS_PAUSED]))
         assert f"held by latch {latch.id[:8]} on all Labors" in run.text
-        assert f"To go on with it:\n  cogwork crisis resume {latch.id[:8]}\n  cogwork serve rollout.py" in run.text
+        go_on = f"cogwork run rollout.py --resume {held.id[:8]}"
+        assert f"To go on with it:\n  cogwork crisis resume {latch.id[:8]}\n  {go_on}" in run.text
 
     with Shell(folder, "serve", "rollout.py") as serve:
         serve.wait_for(f"a crisis is on: latch {latch.id[:8]} on all Labors, by .*; holds 1 Labor")

@@ -8,7 +8,6 @@ import pytest
 from conftest import one
 
 import cogwork as cw
-from cogwork._cog import find_cog
 from cogwork._expected import digest, expected, require
 
 ORIGINAL = """
@@ -69,11 +68,8 @@ def test_c1_what_is_meant_must_be_there(make_cog):
         ({cog.name: ["other:step", code]}, f"is {origin} there, and other:step is meant"),
         ({cog.name: [origin, code[:-1] + "?"]}, "before its code was changed"),
     ]:
-        with pytest.raises(cw.CogError, match=said) as error:
+        with pytest.raises(cw.CogError, match=said):
             require(other)
-        assert find_cog(cog.name).origin.partition(":")[0] in [
-            m.rpartition("/")[2].removesuffix(".py") for m in error.value.modules
-        ]
     require({cog.name: [origin, "another-python:" + code]})
     require({cog.name: [origin, ""]})
 
@@ -89,9 +85,8 @@ def test_c1_a_client_may_say_what_it_means(tmp_path, monkeypatch, make_cog):
     with cw.Engine(tmp_path / "l.db") as engine, cw.connect(tmp_path / "l.db") as client:
         pending = client._submit(labor, True, None, {cog.name: ["other:step", ""]})
         assert pending.completion.wait(30)
-        with pytest.raises(cw.CogError, match="is meant") as error:
+        with pytest.raises(cw.CogError, match="is meant"):
             pending.result()
-        assert error.value.modules
         assert list(engine.search()) == [], "nothing is stored"
         pending = client._submit(labor, True, None, expected(labor))
         assert pending.completion.wait(30)

@@ -330,8 +330,8 @@ def test_r4_other_signals_are_kept(waits):
         job = job_ids(engine.read_labor(id))[0]
         client.decide(job, "failed")
         said = call("decide", job_ids(engine.read_labor(id))[1], "rerun", "--db", db)
-        assert "waits for Cogs" in said
-        assert "waits for Cogs" in call("pause", id[:6], "--db", db)
+        assert "it waits: its cog is not known" in said
+        assert "it waits: its cog is not known" in call("pause", id[:6], "--db", db)
     assert len(cw.open_store(db).records(cw.RecordKind.SIGNAL)) == 5
     folder = db.parent
     (folder / "go").touch()

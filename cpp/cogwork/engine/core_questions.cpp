@@ -175,6 +175,7 @@ void Core::fill(Stats& stats) const {
   for (const auto& [id, run] : runs_) add_held(run->machine, stats.held, stats.held_count);
   std::sort(stats.held.begin(), stats.held.end(), [](const HeldJob& a, const HeldJob& b) { return a.job < b.job; });
   stats.steps = steps_;
+  stats.closing = closing_;
 }
 
 }  // namespace cogwork

@@ -197,6 +197,7 @@ struct Stats {
   std::vector<HeldJob> held;  ///< R2: of all Labors here, at most 100.
   std::uint64_t held_count = 0;
   std::uint64_t steps = 0;  ///< Inputs that machines have taken.
+  bool closing = false;     ///< Nothing begins any more.
 };
 
 /// A latch, and what it holds at this moment of what the engine runs (G8). For people in a crisis.

@@ -165,9 +165,8 @@ std::vector<Record> records_of_lift(const Latch& latch, const std::vector<Latch>
 
 void require_room(std::size_t in_force) {
   if (in_force < kMostInForce) return;
-  throw Error(
-      "there are " + std::to_string(in_force) +
-      " crisis latches in force, and no more are taken; lift some first, or set one that matches more (cogwork crisis status)");
+  throw Error("there are " + std::to_string(in_force) +
+              " crisis latches in force, and no more are taken; lift some first, or set one that matches more");
 }
 
 void not_in_force(const Id& id, const std::vector<Latch>& latches) {

@@ -122,7 +122,7 @@ std::string write_progress(const Progress& p) {
 
 std::string write_stats(const Stats& s) {
   WireWriter w;
-  w.map(24);
+  w.map(25);
   write_one(w, "labors", s.labors);
   write_one(w, "tasks", s.tasks);
   write_one(w, "sequences", s.sequences);
@@ -141,7 +141,8 @@ std::string write_stats(const Stats& s) {
       .count("commit_units", s.commits.units)
       .count("commit_queue", s.commits.queued)
       .count("held_count", s.held_count)
-      .count("steps", s.steps);
+      .count("steps", s.steps)
+      .boolean("closing", s.closing);
   w.text("stuck").array(s.store.stuck.size());
   for (const auto& id : s.store.stuck) w.text(id.text());
   write_all(w, "waiting", s.waiting);

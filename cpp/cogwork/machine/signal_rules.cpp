@@ -76,8 +76,7 @@ std::string remedy(Signal signal, State state, const Hold* in_force, const Text&
       const auto rank = in_force ? in_force->rank : Rank::NONE;
       if (is_pause(signal) && rank_of(signal) == rank) return "it is so already";
       if (!latch.empty()) {
-        return "lifting the latch releases it: engine.crisis_resume(\"" + latch.str() + "\"), or cogwork crisis resume " +
-               short_latch(latch);
+        return "lifting the latch releases it: engine.crisis_resume(\"" + latch.str() + "\")";
       }
       return std::string(call_of(resume_of(rank))) + " releases it";
     }
@@ -123,8 +122,7 @@ std::string short_latch(const Text& latch) { return std::string(latch.view().sub
 std::string undecided_refusal(State state, std::size_t held, const std::string& names) {
   return "cannot ADMIN_RESUME a Labor that is " + std::string(name_of(state)) + " while " +
          (held == 1 ? "a Job of it is held" : std::to_string(held) + " Jobs of it are held") + ": " + names + "; decide " +
-         (held == 1 ? "it" : "each of them") + " first: engine.decide(ID, \"rerun\" | \"completed\" | \"failed\"), or " +
-         "cogwork decide ID rerun|completed|failed";
+         (held == 1 ? "it" : "each of them") + " first: engine.decide(ID, \"rerun\" | \"completed\" | \"failed\")";
 }
 
 std::string signal_table_markdown() {

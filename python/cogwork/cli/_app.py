@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
+import difflib
+import os
 import sys
+import traceback
 from enum import IntEnum
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from .. import __version__, _early
+from .. import __version__, _advice, _early
+from .._advice import DB
 from .._errors import CogworkError, SignalNotAllowed
+from .._lengths import LOOKS_LIKE, length_of
 from .._model import State
 
 
@@ -50,13 +54,30 @@ class Refused(CogworkError):
 
 
 _ORDER = (
-    "run", "serve", "ls", "show", "watch", "history", "doctor", "start", "pause", "resume", "stop", "decide", "crisis",
+    "run", "submit", "serve", "ls", "show", "watch", "logs", "history", "doctor", "start", "pause", "resume", "stop", "decide", "crisis",
 )  # fmt: skip
+_MEANT = {
+    "list": "ls", "status": "show", "info": "show", "log": "logs", "tail": "logs", "events": "history", "continue": "resume", "unpause": "resume",
+    "kill": "stop", "cancel": "stop", "abort": "stop", "server": "serve", "daemon": "serve", "up": "serve", "exec": "run", "check": "doctor",
+}  # fmt: skip
+"""What is typed by those who know it from elsewhere."""
 
 
 class _Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=_ORDER.index)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            ctx.fail(f"there is no command {args[0]!r}{self._meant(ctx, args[0])}")
+        return super().resolve_command(ctx, args)
+
+    def _meant(self, ctx: Any, word: str) -> str:
+        if word.endswith(".py"):
+            return f"; to run what is in that file:\n  {_advice.run(word, DB)}"
+        known = {**_MEANT, **{name: name for name in self.list_commands(ctx)}}
+        close = difflib.get_close_matches(word.lower(), known, n=1)
+        return f" - did you mean {known[close[0]]!r}?" if close else "; `cogwork --help` lists them"
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -70,6 +91,39 @@ class _Commands(TyperGroup):
             fail(error)
         except KeyboardInterrupt:
             raise typer.Exit(Status.INTERRUPTED) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            if hasattr(error, "exit_code") or os.environ.get(
+                "COGWORK_DEBUG"
+            ):  # what was typed is wrong: it is told as such
+                raise
+            fail(_fault(error))
+
+
+def _fault(error: Exception) -> CogworkError:
+    """What should not have happened, with its place: it is asked for when the fault is reported."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(last.filename)}:{last.lineno}"
+    return CogworkError(
+        f"a fault of cogwork's own: {type(error).__name__}: {error} ({where}). Please report it; COGWORK_DEBUG=1 shows all of it"
+    )
+
+
+class TakesValues(TyperCommand):
+    """A command with KEY=VALUE words: who writes --key value is told so."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if getattr(error, "possibilities", True):  # it is another mistake, or is near an option that there is
+                raise
+            name = str(getattr(error, "option_name", ""))
+        ctx.fail(
+            f"there is no option {name}; a value for the function that makes the Labor is typed {name.lstrip('-').replace('-', '_')}=VALUE"
+        )
+        raise AssertionError  # it does not come back
 
 
 def fail(error: BaseException, status: Status = Status.USAGE) -> NoReturn:
@@ -109,9 +163,39 @@ Db = Annotated[
 By = Annotated[str | None, typer.Option("--by", metavar="WHO", help="Who sends it; your login name if not given.")]
 Note = Annotated[str, typer.Option("--note", metavar="WHY", help="Why; it is kept with the signal.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
-DB = "cogwork.db"
+ClientId = Annotated[
+    str,
+    typer.Option(
+        "--client-id",
+        metavar="TEXT",
+        help="A second one with the same TEXT is no other Labor: it is the first one again.",
+    ),
+]
+Workers = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        min=1,
+        max=10_000,
+        help="How many plain Python calls run at once; async ones and commands are beside them.",
+    ),
+]
 
 
-def command(*words: str, db: str) -> str:
-    """A command as it can be typed again."""
-    return shlex.join(["cogwork", *words, *([] if db == DB else ["--db", db])])
+def seconds(text: str) -> float:
+    """A length of time that was typed."""
+    if (length := length_of(text)) is None:
+        raise typer.BadParameter(f"{text!r} is no length of time; one looks like {LOOKS_LIKE}")
+    return length.total_seconds()
+
+
+Timeout = Annotated[
+    float | None,
+    typer.Option("--timeout", metavar="LENGTH", parser=seconds, help="How long to wait at most: 90, 30s, 5m."),
+]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until it is done.")]
+
+__all__ = [
+    "DB", "OF_STATE", "By", "ClientId", "Db", "Json", "NoWait", "Note", "Refused", "Status", "TakesValues", "Timeout", "Workers", "app", "fail", "seconds", "status_of",
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the commands that have an engine share: which Labors are left, and the end of their engine."""
+"""The end of an engine of the shell."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ import warnings
 from .._display import BEAT
 from .._engine import Engine
 from .._errors import CogworkWarning
-from .._model import State
 from .._waiting import wait_for
 from ._signals import Interrupts
-
-UNFINISHED: list[State] = [state for state in State if state != State.UNKNOWN and not state.ended]
 
 
 def close(engine: Engine, interrupts: Interrupts) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .. import _advice
 from .._client import Client, connect
 from .._errors import CogworkError
 from .._handle import Ack
@@ -15,13 +16,13 @@ from .._latch import Executing, Latch, criteria
 from .._recap import format_span
 from .._text import clock, shown
 from .._waiting import wait_for
-from ._app import DB, By, Db, Json, Note, Refused, Status, app, command
+from ._app import DB, By, Db, Json, Note, NoWait, Refused, Status, Timeout, app
 from ._ids import open_existing
 from ._json import plain, put
 
 crisis = typer.Typer(
     no_args_is_help=True,
-    help="Holds every Labor that matches, those that start later too, until it is lifted; kept over restarts.",
+    help="Holds every Labor that matches, at once.\n\nThose that start later, too, until it is lifted; kept over restarts.",
 )
 app.add_typer(crisis, name="crisis")
 
@@ -34,8 +35,6 @@ Tag = Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="Lab
 Name = Annotated[str | None, typer.Option("--name", metavar="PREFIX", help="Labors whose name begins so.")]
 Cog = Annotated[list[str] | None, typer.Option("--cog", metavar="COG", help="Labors that call any of these, in a Job or a check.")]  # fmt: skip
 All = Annotated[bool, typer.Option("--all", help="Every Labor.")]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until it is done.")]
-Timeout = Annotated[float | None, typer.Option("--timeout", min=0, metavar="SECONDS", help="How long to wait at most.")]
 
 
 @crisis.command()
@@ -82,7 +81,7 @@ def resume(
     wanted = _wanted(tag, name, cog, all)
     if bool(latch) == (wanted is not None):
         raise Refused(
-            "say which latch: its id, or the options that it was set with; `cogwork crisis status` lists them"
+            f"say which latch: its id, or the options that it was set with; to list them:\n  {_advice.crises(db)}"
         )
     open_existing(db).close()
     done = True
@@ -131,11 +130,13 @@ def _wanted(
         raise Refused(str(error)) from None
     if all and any(some):
         raise Refused("--all is every Labor; leave the other options out, or --all")
-    return some if all or any(some) else None
+    tags, prefix, cogs = some
+    return (sorted(set(tags)), prefix, sorted(set(cogs))) if all or any(some) else None
 
 
 def _criteria_of(latch: Latch) -> tuple[list[str], str, list[str]]:
-    return latch.tags, latch.name_prefix, latch.cogs
+    """In no order, as they are any of them."""
+    return sorted(set(latch.tags)), latch.name_prefix, sorted(set(latch.cogs))
 
 
 def _find(client: Client, id: str, lifted: bool = False) -> Latch:
@@ -201,7 +202,7 @@ def _tell_settled(client: Client, latch: Latch, settled: bool, no_wait: bool, db
     else:
         _show_executing(client, latch)
         if not no_wait:
-            print(f"  {command('crisis', 'status', db=db)} shows how far it is")
+            print(f"  how far it is:\n    {_advice.crises(db)}")
 
 
 def _tell_lifted(latch: Latch, ack: Ack, attended: bool, wait: tuple[float | None] | None, json: bool) -> bool:

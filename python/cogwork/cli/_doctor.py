@@ -32,7 +32,9 @@ def doctor(
     file: Annotated[str, typer.Argument(metavar="FILE", envvar="COGWORK_DB", help="The store's file.")] = DB,
     json: Json = False,
 ) -> None:
-    """Examines a store's file, from SQLite's pages to the history of each Labor. Changes nothing; an engine may work on it meanwhile.
+    """Examines a store's file.
+
+    From SQLite's pages to the history of each Labor. Changes nothing; an engine may work on it meanwhile.
 
     Leaves with 0 where all is well, with 1 where something is wrong, with 2 where there is no store to examine.
     """

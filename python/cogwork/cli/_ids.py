@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
+import sys
 from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple, Protocol
 
 import typer
 
+from .. import _advice
 from .._errors import CogworkError, NotFound, StorageError
-from .._model import Job, Labor, LaborFilter, Sequence, Task, did_you_mean
+from .._model import Job, Labor, LaborFilter, Sequence, State, Task, did_you_mean
 from .._storage import BuiltinStorage, open_store
 from .._text import shown
 from ._app import Refused
@@ -18,6 +21,9 @@ from ._app import Refused
 _LENGTH = 36  # of a whole id
 _OF_LABOR = "00000000"  # how a Labor's id ends; what is below it has its place in the tree there
 _MOST = 5
+LAST = "last"
+"""The Labor that was submitted last."""
+UNFINISHED: list[State] = [state for state in State if state != State.UNKNOWN and not state.ended]
 _PROPOSED = 1000
 
 
@@ -58,23 +64,46 @@ def open_existing(db: str) -> BuiltinStorage:
         if os.path.exists(db) or ":" in db:
             raise
         raise Refused(
-            f"there is no store {db}; --db PATH names another one, and `cogwork run` or `serve` makes one"
+            f"there is no store {db}; --db PATH names another one, and a Labor that is run makes one: {_advice.run('FILE.py', db)}"
         ) from None
 
 
-def find(reads: Reads, text: str, db: str) -> Address:
-    """The object that is meant. Refused where there is none, or where there are several."""
+def find(reads: Reads, text: str | None, db: str) -> Address:
+    """The object that is meant: by an id or the beginning of one, `last`, or nothing at all for the only unfinished Labor. Refused where there is none,
+    or where there are several."""
+    if text is None:
+        return Address(the_unfinished(reads, db))
     head, _, rest = text.partition("/")
     head = head.lower()
     if len(head) == _LENGTH and not head.endswith(_OF_LABOR):
         if rest:
             raise Refused(f"{head} is no Labor's id; only behind a Labor's come names of Tasks and targets")
-        return _by_whole_id(reads, head)
-    labor = _labor(reads, head, db)
+        return _by_whole_id(reads, head, db)
+    labor = _the_last(reads, db) if head == LAST else _labor(reads, head, db)
     if not rest:
         return Address(labor)
     labor = reads.read_labor(labor.id)
     return Address(labor, _steps(labor, rest))
+
+
+def the_unfinished(reads: Reads, db: str) -> Labor:
+    """Of who typed no id: the only Labor that has not ended. It is said which."""
+    found = list(reads.search(LaborFilter(states=UNFINISHED, newest_first=True, limit=_MOST + 1)))
+    if len(found) == 1:
+        print(f"the only unfinished Labor is {_short(found[0])}", file=sys.stderr, flush=True)
+        return found[0]
+    if not found:
+        last = next(iter(reads.search(LaborFilter(newest_first=True, limit=1))), None)
+        latest = f"; the latest is {_short(last)}, {last.state.name}: type its id, or {LAST!r}" if last else ""
+        raise Refused(f"no Labor in {db} is unfinished{latest}")
+    more = "\n  and more" if len(found) > _MOST else ""
+    raise Refused(f"several Labors in {db} are unfinished; type the id of one:{_listed(found[:_MOST])}{more}")
+
+
+def _the_last(reads: Reads, db: str) -> Labor:
+    for labor in reads.search(LaborFilter(newest_first=True, limit=1)):
+        return labor
+    raise Refused(f"there is no Labor in {db} yet")
 
 
 def _labor(reads: Reads, head: str, db: str) -> Labor:
@@ -85,11 +114,31 @@ def _labor(reads: Reads, head: str, db: str) -> Labor:
     if len(ids) == 1:
         return reads.read_labor(ids[0], False)
     if not ids:
-        raise Refused(f"no Labor in {db} has an id that begins with {head!r}; `cogwork ls` lists them")
+        raise Refused(f"no Labor in {db} has an id that begins with {head!r}{_like(reads, head, db)}")
     found = [reads.read_labor(id, False) for id in ids[:_MOST]]
-    lines = [f"\n  {labor.id}  {labor.state.name}  {shown(labor.name)}" for labor in found]
     more = f"\n  and {len(ids) - _MOST} more" if len(ids) > _MOST else ""
-    raise Refused(f"{head!r} is the beginning of {len(ids)} ids; type more of it:{''.join(lines)}{more}")
+    raise Refused(f"{head!r} is the beginning of {len(ids)} ids; type more of it:{_listed(found)}{more}")
+
+
+def _like(reads: Reads, text: str, db: str) -> str:
+    """What may be meant by something that is no id: a Labor's name, or an id with a slip in it."""
+    labors = list(reads.search(LaborFilter(newest_first=True, limit=_PROPOSED)))
+    named = [labor for labor in labors if text in labor.name.lower()]
+    if not named:
+        beginnings = {labor.id[: len(text)]: labor for labor in reversed(labors)}
+        close = difflib.get_close_matches(text, beginnings, n=1, cutoff=0.7)
+        named = [beginnings[text] for text in close]
+    if not named:
+        return f"; to list them:\n  {_advice.ls(db)}" if labors else ": there is none yet"
+    return f" - did you mean {_short(named[0])}?"
+
+
+def _short(labor: Labor) -> str:
+    return f"'{shown(labor.name)}' {labor.id[:8]}"
+
+
+def _listed(labors: list[Labor]) -> str:
+    return "".join(f"\n  {labor.id}  {labor.state.name}  {shown(labor.name)}" for labor in labors)
 
 
 def _ids(reads: Reads, prefix: str) -> list[str]:
@@ -99,8 +148,8 @@ def _ids(reads: Reads, prefix: str) -> list[str]:
     return found
 
 
-def _by_whole_id(reads: Reads, id: str) -> Address:
-    labor = reads.read_labor(id[: -len(_OF_LABOR)] + _OF_LABOR)
+def _by_whole_id(reads: Reads, id: str, db: str) -> Address:
+    labor = reads.read_labor(_labor(reads, id[: -len(_OF_LABOR)] + _OF_LABOR, db).id)
     for path in _paths(labor):
         if path[-1].id == id:
             return Address(labor, path)
@@ -187,12 +236,8 @@ def _completions(store: BuiltinStorage, incomplete: str) -> Iterator[tuple[str, 
                     yield f"{head}/{task.name}/{sequence.target}", sequence.state.name
 
 
+_HELP = "The beginning of a Labor's id, or `last`; nothing: the only unfinished Labor."
 Id = Annotated[
-    str,
-    typer.Argument(
-        metavar="ID[/TASK[/TARGET]]", help="Any unique beginning of an id will do.", autocompletion=complete
-    ),
+    str | None, typer.Argument(metavar="ID[/TASK[/TARGET]]", help=_HELP, autocompletion=complete, show_default=False)
 ]
-LaborId = Annotated[
-    str, typer.Argument(metavar="ID", help="Any unique beginning of a Labor's id will do.", autocompletion=complete)
-]
+LaborId = Annotated[str | None, typer.Argument(metavar="ID", help=_HELP, autocompletion=complete, show_default=False)]

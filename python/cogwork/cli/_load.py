@@ -44,7 +44,16 @@ def load(text: str, words: list[str]) -> Labor:
     positional, keywords = arguments(found, words, _called(target))
     try:
         labor = found(*positional, **keywords)
-    except Exception as error:
+    except SystemExit as error:
+        raise Refused(
+            told(
+                f"{_called(target)} ended the program{_with(error)} instead of returning a Labor; nothing was begun",
+                error,
+            )
+        ) from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise Refused(told(f"{_called(target)} raised an error", error)) from None
     if inspect.iscoroutine(labor):
         labor.close()
@@ -52,6 +61,15 @@ def load(text: str, words: list[str]) -> Labor:
     if not isinstance(labor, Labor):
         raise Refused(f"{_called(target)} returned {_a(labor)}; it is to return a cogwork.Labor")
     return labor
+
+
+def _with(error: SystemExit) -> str:
+    return "" if error.code is None else f" with {error.code!r}"
+
+
+def source_of(text: str) -> str:
+    """The script or module of what was typed."""
+    return Target.parse(text).source
 
 
 def _called(target: Target) -> str:

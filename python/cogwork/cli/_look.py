@@ -18,7 +18,7 @@ from .._lines import Names, what
 from .._model import Change, ChangeKind, Labor, LaborFilter, Sequence, Signal, State, Task
 from .._screen import held_by
 from .._text import clock, shortest, shown
-from ._app import DB, Db, Json, Refused, app, status_of
+from ._app import DB, Db, Json, Refused, Status, app, status_of
 from ._console import Lines, headers, make_console, put_rows, style_of, took_text
 from ._ids import Address, Id, LaborId, find, open_existing
 from ._json import plain, put
@@ -101,15 +101,22 @@ def _print_labors(console: Console, labors: list[Labor], latches: list[Latch]) -
 
 
 @app.command()
-def watch(id: LaborId, since: Since = 0, json: Json = False, db: Db = DB) -> None:
-    """Shows a Labor until it ends, whoever runs it. Ctrl-C ends the watching, and nothing else."""
+def watch(id: LaborId = None, since: Since = 0, json: Json = False, db: Db = DB) -> None:
+    """Shows a Labor until it ends, whoever runs it.
+
+    Ctrl-C ends the watching, and nothing else.
+    """
     open_existing(db).close()
     with connect(db) as client:
         address = find(client, id, db)
         if address.path:
             raise Refused(f"{address} is a part of a Labor; what is watched is a Labor: {address.labor.id[:8]}")
-        state = _put_changes(client, address.id, since) if json else _follow(client, address.id, db)
-        raise typer.Exit(status_of(state))
+        raise typer.Exit(follow(client, address.id, db, json, since))
+
+
+def follow(client: Client, id: str, db: str, json: bool = False, since: int = 0) -> Status:
+    """As `watch` does."""
+    return status_of(_put_changes(client, id, since) if json else _follow(client, id, db))
 
 
 def _follow(client: Client, id: str, db: str) -> State:
@@ -154,10 +161,13 @@ def _put_changes(client: Client, id: str, since: int) -> State:
 
 @app.command()
 def history(
-    id: Id, since: Since = 0, signals: Annotated[bool, typer.Option("--signals", help="Only the signals, and decisions.")] = False,
+    id: Id = None, since: Since = 0, signals: Annotated[bool, typer.Option("--signals", help="Only the signals, and decisions.")] = False,
     json: Json = False, db: Db = DB,
 ) -> None:  # fmt: skip
-    """Every change of state and every signal, refused ones too: when, which object, who and why (D7, G9)."""
+    """Who and what changed a Labor, when and why.
+
+    Every change of state and every signal, refused ones too.
+    """
     with open_existing(db) as store:
         address = find(store, id, db)
         names = Names(store.read_labor(address.labor.id))

@@ -12,7 +12,7 @@ import typer
 from .. import _core
 from .._errors import CogworkError
 from .._history import Moment, moment_of, utc
-from .._model import Job, Labor, LaborFilter
+from .._model import Job, Labor, LaborFilter, all_jobs
 from .._progress import Flight, Progress, progress_from
 from .._storage import BuiltinStorage
 from .._text import clock
@@ -79,7 +79,12 @@ class Past:
                 f for sequence in task.sequences for job in sequence.jobs for f in _flights(job, sequence.target)
             )
         flights.sort(key=lambda flight: flight.since or _LONG_AGO)
-        return msgspec.structs.replace(report, tasks=tasks, in_flight=flights[:_MOST], in_flight_count=len(flights))
+        # What was executing then was nobody's to decide about: only what is held is.
+        held_jobs = {job.id for job in all_jobs(labor) if job.held}
+        return msgspec.structs.replace(
+            report, tasks=tasks, in_flight=flights[:_MOST], in_flight_count=len(flights),
+            held=[held for held in report.held if held.job_id in held_jobs], held_count=len(held_jobs),
+        )  # fmt: skip
 
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)

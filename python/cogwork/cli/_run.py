@@ -2,101 +2,154 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
+import time
 from typing import Annotated
 
 import typer
 
+from .. import _advice
 from .._display import say
-from .._engine import Engine
-from .._errors import CogworkError
+from .._errors import EngineClosed, SignalNotAllowed
 from .._handle import LaborHandle
-from .._latch import Latch, stored_latches
-from .._model import Labor, LaborFilter, OnInterrupt, Rank, all_jobs
-from .._storage import open_store
-from .._text import shown
-from ._app import DB, Db, Status, app, command, status_of
-from ._closing import UNFINISHED, close
-from ._load import load
+from .._model import Labor
+from ._app import DB, ClientId, Db, Refused, Status, TakesValues, Workers, app, status_of
+from ._hello import say_hello, say_how_to_go_on, say_same_targets, say_what_holds
+from ._ids import complete, find, open_existing
+from ._load import import_source, load, source_of
+from ._place import Place
+from ._resume import go_on
 from ._signals import Interrupts
-from ._watching import Watching, submitted
+from ._watching import Watching
+
+Resume = Annotated[
+    str,
+    typer.Option(
+        "--resume", metavar="ID", autocompletion=complete, help="Goes on with this Labor, which no engine runs any more; FILE: where its Cogs are.",
+    ),
+]  # fmt: skip
 
 
-@app.command()
+@app.command(cls=TakesValues)
 def run(
-    what: Annotated[str, typer.Argument(metavar="FILE.py[:NAME]", help="A script or module, and the Labor in it, or a function that makes one.")],
+    what: Annotated[str, typer.Argument(metavar="FILE.py[:NAME]", help="A script or module, and the Labor in it, or a function that makes one.", show_default=False)] = "",
     values: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="For the function, typed by its own hints.")] = None,
+    resume: Resume = "",
+    client_id: ClientId = "",
+    workers: Workers = 64,
     db: Db = DB,
 ) -> None:  # fmt: skip
-    """Runs a Labor and shows it until it ends. Ctrl-C pauses it; a second one interrupts what executes."""
+    """Runs a Labor and shows it until it ends.
+
+    Ctrl-C pauses it; a second one interrupts what executes. Where another engine has the file already, the Labor runs there, and is shown here.
+    """
+    words = [what, *(values or [])] if what else []
+    if resume:
+        raise typer.Exit(_go_on(resume, words, workers, db, bool(client_id)))
+    if not what:
+        raise Refused(f"say what is to be run, or with --resume ID what is to go on:\n  {_advice.run('FILE.py', db)}")
     labor = load(what, values or [])
-    script = what.rpartition(":")[0] or what
+    if client_id:
+        labor.client_id = client_id
+    script = source_of(what)
     with Interrupts() as interrupts:  # before the Labor may run: from here on Ctrl-C pauses it
-        engine = Engine(db, recover="all" if _goes_on(db, labor) else "none")
+        place = Place.find(db, [script], workers)
         try:
-            handle = submitted(engine, labor, interrupts)
-            _say_hello(engine, handle, db, script)
-            final = Watching(engine, handle, interrupts).until_it_ends()
-        finally:
-            close(engine, interrupts)
+            say_same_targets(place.steer, labor, db)
+            handle = place.submit(labor, interrupts)
+            say_hello(place, handle, script)
+        except BaseException:
+            place.close(interrupts)
+            raise
+        status = _follow(place, handle.id, script, workers, interrupts)
+    raise typer.Exit(status)
+
+
+def _go_on(id: str, modules: list[str], workers: int, db: str, client_id: bool) -> Status:
+    """`--resume`."""
+    if client_id:
+        raise Refused("--client-id is for a new Labor; leave it out, or --resume")
+    with open_existing(db) as store:
+        address = find(store, id, db)
+        if address.path:
+            raise Refused(f"{address} is a part of a Labor; what is gone on with is a Labor: {address.labor.id[:8]}")
+        labor = store.read_labor(address.id)
+    if labor.state.ended:
+        say(f"Labor '{labor.name}' {labor.id[:8]} has ended: {labor.state.name}")
+        return status_of(labor.state)
+    for module in modules or _advice.sources(labor):
+        import_source(source_of(module))
+    script = source_of(modules[0]) if modules else ""
+    with Interrupts() as interrupts:
+        place = Place.find(db, modules or _advice.sources(labor), workers)
+        try:
+            handle = go_on(place, labor)
+            say_hello(place, handle, script)
+            say_what_holds(place, handle)
+        except BaseException:
+            place.close(interrupts)
+            raise
+        return _follow(place, labor.id, script, workers, interrupts)
+
+
+def _follow(place: Place, id: str, script: str, workers: int, interrupts: Interrupts) -> Status:
+    """Shows it until it ends, or is left, whoever runs it; and closes the place."""
+    final: Labor | None = None
+    try:
+        while True:
+            try:
+                final = Watching(place, LaborHandle(place.steer, id), interrupts).until_it_ends()
+            except EngineClosed:
+                if place.own:
+                    raise
+                found = _next_place(place, id, script, workers, interrupts)
+                if isinstance(found, Place):
+                    place = found
+                    continue
+                final = found
+            break
+        if final is not None:
+            _stay(place, id, interrupts)
+    except SignalNotAllowed as error:  # the engine that owns the file has not taken it up
+        say(str(error))
+        return Status.UNFINISHED
+    finally:
+        place.close(interrupts)
     if final is not None:
-        raise typer.Exit(status_of(final.state))
-    labor = engine.read_labor(handle.id)
-    latches = [latch for latch in stored_latches(engine.store) if latch.holds(labor)]
-    _say_how_to_go_on(labor, latches, db, script)
-    raise typer.Exit(Status.PAUSED)
+        return status_of(final.state)
+    return say_how_to_go_on(place, id, script)
 
 
-def _goes_on(db: str, labor: Labor) -> bool:
-    """Whether a Labor of the same client_id is stored and has not ended: then it is that one which runs. Others are left alone: they are
-    `serve`'s, and a second run of a script must not wake the first one beside it."""
-    if not labor.client_id or db.startswith("memory:"):
-        return False
-    with contextlib.suppress(CogworkError), open_store(db) as store:
-        return any(other.client_id == labor.client_id for other in store.search(LaborFilter(states=UNFINISHED)))
-    return False
+def _next_place(place: Place, id: str, script: str, workers: int, interrupts: Interrupts) -> Place | Labor | None:
+    """The engine that ran it is gone: who goes on with it, unless it has ended, or is left (None). That of a `run` is followed by one here; any other
+    is waited for, as somebody starts it again."""
+    labor = place.steer.read_labor(id)
+    if labor.state.ended or interrupts.count:
+        return labor if labor.state.ended else None
+    before = place.who()
+    if place.goes_with_its_labor:
+        say(f"{before} has ended; the Labor goes on here")
+        place.close(interrupts)
+        place = Place.find(place.db, [script] if script else _advice.sources(labor), workers)
+        place.take_up(labor)
+        return place
+    say(f"{before} is gone; waits for the next one, and Ctrl-C leaves. To go on with it here:")
+    say(f"  {_advice.go_on(labor, place.db, script)}")
+    while not interrupts.count:
+        time.sleep(1)
+        if (found := place.again()) is not None:
+            found.take_up(labor)
+            return found
+    return None
 
 
-def _say_hello(engine: Engine, handle: LaborHandle, db: str, script: str) -> None:
-    say(f"Labor '{shown(handle.read(False).name)}' is {handle.id} in {db}")
-    for latch in handle.progress().latches:
-        say(f"it is held, and does not run: {latch}; {command('crisis', 'resume', latch.id[:8], db=db)} lifts that")
-    known = {handle.id, *engine.taken_up}
-    others = [other for other in engine.search(LaborFilter(states=UNFINISHED)) if other.id not in known]
-    if others:
-        names = ", ".join(f"'{shown(other.name)}' {other.id[:8]}" for other in others[:3]) + (
-            ", ..." if len(others) > 3 else ""
-        )
-        say(f"unfinished in {db}, and left alone: {names}; {command('serve', script, db=db)} goes on with such")
-
-
-def _say_how_to_go_on(labor: Labor, latches: list[Latch], db: str, script: str) -> None:
-    """labor: as it is stored now. latches: those that hold it."""
-    held = max(labor.holds, key=lambda hold: hold.rank, default=None)
-    rank = _RANKS.get(held.rank, []) if held else []
-    by = f" by {shown(held.by)}" if held and held.by else ""
-    resume = [command("resume", labor.id, *rank, db=db)] if held or not latches else []
-    for latch in latches:
-        resume.append(command("crisis", "resume", latch.id[:8], db=db))
-        by += f", held by {latch}"
-    interrupted = _interrupted(labor)
-    if db.startswith("memory:"):
-        go_on = "It was in memory alone, and is gone: --db PATH would have kept it."
-    else:
-        go_on = "\n  ".join(["To go on with it:", *resume, command("serve", script, db=db)])
-    gap = "\n" if sys.stderr.isatty() else ""  # the screen stays above
-    print(f"{gap}Labor '{shown(labor.name)}' is left {labor.state.name}{by}{interrupted}. {go_on}", file=sys.stderr)
-
-
-def _interrupted(labor: Labor) -> str:
-    """What was ended in the middle: its attempts are open, until the next engine closes them (R2)."""
-    jobs = [job for job in all_jobs(labor) if job.attempts and job.attempts[-1].ended is None]
-    if not jobs:
-        return ""
-    held = sum(job.on_interrupt not in (OnInterrupt.RETRY, OnInterrupt.FAIL) for job in jobs)
-    told = f"; {len(jobs)} {'attempt was' if len(jobs) == 1 else 'attempts were'} interrupted"
-    return told + (f", and a person has to decide about {held}, whose Cogs are not idempotent" if held else "")
-
-
-_RANKS = {Rank.ADMIN: ["--admin"], Rank.CRISIS: ["--crisis"]}
+def _stay(place: Place, id: str, interrupts: Interrupts) -> None:
+    """Its engine also runs what others handed to it: they would be left in the middle."""
+    said = False
+    while not interrupts.count and (others := place.runs_others(id)):
+        if not said:
+            names = ", ".join(f"'{labor.name}' {labor.id[:8]}" for labor in others[:3]) + (
+                ", ..." if len(others) > 3 else ""
+            )
+            say(f"stays, as this engine also runs what was handed to it: {names}. Ctrl-C leaves that stored")
+            said = True
+        interrupts.wait(1)

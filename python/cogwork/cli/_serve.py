@@ -4,50 +4,57 @@ from __future__ import annotations
 
 import contextlib
 import os
-import warnings
 from datetime import datetime, timezone
 from typing import Annotated
 
 import typer
 
+from .. import _advice
 from .._cog import cog_names
 from .._display import BEAT, say
 from .._engine import Engine
-from .._errors import CogworkError, CogworkWarning
+from .._errors import CogworkError
 from .._lines import Lines
 from .._model import Change, LaborFilter
 from .._storage import open_store
 from .._text import clock, shown
-from ._app import DB, Db, app, command
-from ._closing import UNFINISHED, close
-from ._load import import_source
+from ._app import DB, Db, Workers, app
+from ._closing import close
+from ._ids import UNFINISHED
+from ._load import import_source, source_of
+from ._place import open_engine
 from ._signals import Interrupts
 
 
 @app.command()
 def serve(
-    modules: Annotated[list[str], typer.Argument(metavar="MODULE...", help="Scripts and modules that define Cogs.")],
+    modules: Annotated[list[str] | None, typer.Argument(metavar="FILE.py|MODULE", help="Scripts and modules that define Cogs; commands and programs need none.")] = None,
+    workers: Workers = 64,
     db: Db = DB,
-) -> None:
-    """Stays up: takes up what is unfinished, and runs what is submitted, until Ctrl-C or SIGTERM."""
-    for source in modules:
+) -> None:  # fmt: skip
+    """Stays up, and runs what is unfinished or submitted.
+
+    Until Ctrl-C or SIGTERM; what is not finished then is stored, and the next one goes on with it.
+    """
+    sources = [source_of(text) for text in modules or []]
+    for source in sources:
         import_source(source)
     last = _last_change(db)
     with Interrupts() as interrupts:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", CogworkWarning)  # _say_what_there_is says it
-            engine = Engine(db)
+        engine = open_engine(db, ["serve", *sources], workers, "all")
         try:
             events = _Events(engine, last)
-            say(f"serves {db}, pid {os.getpid()}, with the Cogs {', '.join(map(shown, cog_names())) or '(none)'}")
-            _say_what_there_is(engine, db)
+            say(
+                f"serves {db}, pid {os.getpid()}, with the Cogs {', '.join(map(shown, cog_names())) or '(commands and programs alone)'}"
+            )
+            _say_what_there_is(engine, sources, db)
             while not interrupts.wait(2 * BEAT):
                 events.say_new()
             say("closes; what executes may end, and Ctrl-C once more interrupts it")
         finally:
             close(engine, interrupts)
     events.say_new()
-    _say_what_is_left(db, modules)
+    _say_what_is_left(db, sources)
 
 
 def _last_change(db: str) -> int:
@@ -56,7 +63,7 @@ def _last_change(db: str) -> int:
     return 0
 
 
-def _say_what_there_is(engine: Engine, db: str) -> None:
+def _say_what_there_is(engine: Engine, modules: list[str], db: str) -> None:
     for latch in engine.crises():
         say(f"a crisis is on: {latch}; holds {latch.labors} {'Labor' if latch.labors == 1 else 'Labors'}")
     stats = engine.stats()
@@ -66,14 +73,30 @@ def _say_what_there_is(engine: Engine, db: str) -> None:
         say(f"took up '{shown(labor.name)}' {id[:8]}, {labor.state.name}")
     for waits in waiting.values():
         say(f"waits: '{shown(waits.name)}' {waits.labor_id[:8]}: {shown(waits.why)}")
+    if missing := [module for id in waiting for module in _advice.sources(engine.read_labor(id, False))]:
+        say("their Cogs are not all known here; to take them up, end this one, and:")
+        say(f"  {_advice.serve(dict.fromkeys([*modules, *missing]), db)}")
     for held in stats.held:
         say(
-            f"held: '{shown(held.labor_name)}' {held.labor_id[:8]}: {shown(str(held))}: {command('decide', held.job_id, db=db)} rerun|completed|failed"
+            f"held: '{shown(held.labor_name)}' {held.labor_id[:8]}: {shown(str(held))}: {_advice.decide(held.job_id, db)}"
         )
     if stats.held_count > len(stats.held):
         say(f"and {stats.held_count - len(stats.held)} more are held")
+    for id in engine.taken_up:
+        _say_what_releases(engine, id, db)
     if not engine.taken_up and not waiting:
         say("nothing is unfinished")
+
+
+def _say_what_releases(engine: Engine, id: str, db: str) -> None:
+    """Of a Labor that was taken up and does not go on by itself."""
+    if not engine.handle(id).state.paused:
+        return
+    labor = engine.read_labor(id)
+    if lines := _advice.way_back(labor, [], db, attended=True):
+        say(f"'{shown(labor.name)}' {id[:8]} is {labor.state.name}, and goes on with:")
+        for line in lines:
+            say(f"  {line}")
 
 
 class _Events:
@@ -123,4 +146,4 @@ def _say_what_is_left(db: str, modules: list[str]) -> None:
         say(f"  {labor.id[:8]} {labor.state.name} '{shown(labor.name)}'")
     if len(left) > 10:
         say(f"  and {len(left) - 10} more")
-    say(f"to go on: {command('serve', *modules, db=db)}")
+    say(f"to go on:\n  {_advice.serve(modules, db)}")

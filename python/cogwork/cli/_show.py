@@ -8,25 +8,28 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from .. import _advice
 from .._client import Client, connect
 from .._display import check_failed, failed_checks, unicode_on
-from .._errors import EngineClosed
 from .._history import Moment
 from .._model import Attempt, Job, Labor, Sequence, State, Task
 from .._recap import format_span
 from .._screen import Frame, held_by, picture
 from .._text import clock, first_line, shown
-from ._app import DB, Db, Json, app, command
+from ._app import DB, Db, Json, app
 from ._console import hang, headers, make_console, put_rows, state_text, style_of, took_text
 from ._ids import Address, Id, find, open_existing
 from ._json import put
 from ._past import At, Past, in_words, moment
-from ._steer import nobody
+from ._steer import nobody, why_stored
 
 
 @app.command()
-def show(id: Id, at: At = "", json: Json = False, db: Db = DB) -> None:
-    """Shows a Labor, a Task, or a Sequence with its Jobs, attempts, outputs and errors; now, or as it stood."""
+def show(id: Id = None, at: At = "", json: Json = False, db: Db = DB) -> None:
+    """Shows a Labor, a Task or a target.
+
+    Of a target the Jobs with their attempts, outputs and errors. Now, or as it stood.
+    """
     if at:
         show_past(id, moment(at), json, db)
         return
@@ -44,13 +47,15 @@ def show(id: Id, at: At = "", json: Json = False, db: Db = DB) -> None:
         progress = client.handle(labor.id).progress()
         notes = [] if progress.state.ended else why_nobody(client, labor, db)
     failed = failed_checks(labor) if check_failed(progress) else []
-    frame = Frame(console.width, 10_000, unicode_on(console), flights=100, losses=100, checks=failed, notes=notes)
+    frame = Frame(
+        console.width, 10_000, unicode_on(console), flights=100, losses=100, checks=failed, notes=notes, db=db
+    )
     console.print(picture(progress, frame))
     console.print()
     _facts(console, _of_labor(labor))
 
 
-def show_past(id: str, when: Moment, json: bool, db: str) -> None:
+def show_past(id: str | None, when: Moment, json: bool, db: str) -> None:
     with open_existing(db) as store:
         past = Past(store, when)
         address = find(past, id, db)
@@ -66,7 +71,9 @@ def show_past(id: str, when: Moment, json: bool, db: str) -> None:
     console = make_console()
     failed = failed_checks(labor) if check_failed(progress) else []
     notes = [f"as it stood {in_words(when)}"]
-    frame = Frame(console.width, 10_000, unicode_on(console), flights=100, losses=100, checks=failed, notes=notes)
+    frame = Frame(
+        console.width, 10_000, unicode_on(console), flights=100, losses=100, checks=failed, notes=notes, db=db
+    )
     console.print(picture(progress, frame, now))
     console.print()
     _facts(console, _of_labor(labor))
@@ -173,9 +180,7 @@ def _show_job(console: Console, job: Job, db: str, now: datetime) -> None:
         )
     )
     if job.held:
-        console.print(
-            Text(f"    {command('decide', job.id, db=db)} rerun|completed|failed", style="yellow"), soft_wrap=True
-        )
+        console.print(Text(f"    {_advice.decide(job.id, db)}", style="yellow"), soft_wrap=True)
     args = ", ".join(f"{key}={value!r}" for key, value in job.args.items())
     if args:
         console.print(Text(f"    {shown(args)}", style="dim"))
@@ -209,8 +214,8 @@ def _block(console: Console, name: str, text: str, style: str) -> None:
 
 
 def why_nobody(client: Client, labor: Labor, db: str) -> list[str]:
-    """Why nobody runs it, if so: there is no engine, or the one there is has not taken it up (R4)."""
-    try:
-        return [f"it waits: {waits.why}" for waits in client.stats().waiting if waits.labor_id == labor.id]
-    except EngineClosed:
+    """Why nobody runs it, if so, and what helps."""
+    why = why_stored(client, labor, db)
+    if why and client.engine is None:
         return [nobody(labor, db)]
+    return ["; ".join(why)] if why else []

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import pathlib
 import sys
 from typing import Annotated, NamedTuple
 
 import typer
 
+from .. import _advice
 from .._client import Client, connect
-from .._model import Job, Labor, Signal, State
-from ._app import DB, By, Db, Json, Note, Refused, Status, app, command
-from ._ids import Address, complete, find, open_existing
+from .._errors import EngineClosed, SignalNotAllowed
+from .._model import Job, Labor, Rank, Signal, State
+from ._app import DB, By, Db, Json, Note, NoWait, Refused, Status, Timeout, app
+from ._ids import Address, Id, find, open_existing
 from ._json import put
 
 
@@ -24,64 +25,59 @@ class Answer(NamedTuple):
     state: State
 
 
-Id = Annotated[
-    str,
-    typer.Argument(
-        metavar="ID[/TASK[/TARGET]]",
-        help="What it is sent to; any unique beginning of an id will do.",
-        autocompletion=complete,
-    ),
-]
-Admin = Annotated[bool, typer.Option("--admin", help="At admin rank (G5).")]
-Crisis = Annotated[bool, typer.Option("--crisis", help="At crisis rank, the highest.")]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until it is done.")]
-Timeout = Annotated[float | None, typer.Option("--timeout", min=0, metavar="SECONDS", help="How long to wait at most.")]
+Admin = Annotated[bool, typer.Option("--admin", help="A stronger pause: only `resume --admin` releases it.")]
+Crisis = Annotated[bool, typer.Option("--crisis", help="The strongest pause: only `resume --crisis` releases it.")]
 
 
 _PAUSES = {(False, False): Signal.PAUSE, (True, False): Signal.ADMIN_PAUSE, (False, True): Signal.CRISIS_PAUSE}
 _RESUMES = {(False, False): Signal.RESUME, (True, False): Signal.ADMIN_RESUME, (False, True): Signal.CRISIS_RESUME}
+_RANK_OF = {Signal.RESUME: Rank.USER, Signal.ADMIN_RESUME: Rank.ADMIN, Signal.CRISIS_RESUME: Rank.CRISIS}
 
 
 @app.command()
 def start(
-    id: Id,
-    by: By = None,
-    note: Note = "",
-    no_wait: NoWait = False,
-    timeout: Timeout = None,
-    json: Json = False,
-    db: Db = DB,
-) -> None:
-    """Runs a Labor that was submitted to wait for it."""
+    id: Id = None, by: By = None, note: Note = "", no_wait: NoWait = False, timeout: Timeout = None,
+    json: Json = False, db: Db = DB,
+) -> None:  # fmt: skip
+    """Runs a Labor that waits to be started."""
     _send(id, db, None, by=by, note=note, wait=not no_wait, timeout=timeout, json=json)
 
 
 @app.command()
 def pause(
-    id: Id, admin: Admin = False, crisis: Crisis = False, by: By = None, note: Note = "",
+    id: Id = None, admin: Admin = False, crisis: Crisis = False, by: By = None, note: Note = "",
     no_wait: NoWait = False, timeout: Timeout = None, json: Json = False, db: Db = DB,
 ) -> None:  # fmt: skip
-    """Nothing new begins; done when nothing executes any more."""
+    """Nothing new begins, until it is resumed.
+
+    Comes back when nothing executes any more.
+    """
     signal = _at_rank(_PAUSES, admin, crisis)
     _send(id, db, signal, by=by, note=note, wait=not no_wait, timeout=timeout, json=json)
 
 
 @app.command()
 def resume(
-    id: Id, admin: Admin = False, crisis: Crisis = False, by: By = None, note: Note = "",
+    id: Id = None, admin: Admin = False, crisis: Crisis = False, by: By = None, note: Note = "",
     no_wait: NoWait = False, timeout: Timeout = None, json: Json = False, db: Db = DB,
 ) -> None:  # fmt: skip
-    """Releases a pause of the same rank; what is below goes on."""
+    """Releases a pause.
+
+    What was paused goes on, unless something else holds it.
+    """
     signal = _at_rank(_RESUMES, admin, crisis)
     _send(id, db, signal, by=by, note=note, wait=not no_wait, timeout=timeout, json=json)
 
 
 @app.command()
 def stop(
-    id: Id, now: Annotated[bool, typer.Option("--now", help="What executes is ended, too.")] = False, by: By = None,
+    id: Id = None, now: Annotated[bool, typer.Option("--now", help="What executes is ended, too.")] = False, by: By = None,
     note: Note = "", no_wait: NoWait = False, timeout: Timeout = None, json: Json = False, db: Db = DB,
 ) -> None:  # fmt: skip
-    """Nothing new begins, ever; done when what executes has ended."""
+    """Ends a Labor for good.
+
+    Nothing new begins. Comes back when what executes has ended.
+    """
     _send(id, db, Signal.STOP, interrupt=now, by=by, note=note, wait=not no_wait, timeout=timeout, json=json)
 
 
@@ -92,7 +88,7 @@ def _at_rank(signals: dict[tuple[bool, bool], Signal], admin: bool, crisis: bool
 
 
 def _send(
-    id: str, db: str, signal: Signal | None, *, by: str | None, note: str, wait: bool, timeout: float | None, json: bool,
+    id: str | None, db: str, signal: Signal | None, *, by: str | None, note: str, wait: bool, timeout: float | None, json: bool,
     interrupt: bool = False,
 ) -> None:  # fmt: skip
     """signal None: start."""
@@ -101,18 +97,23 @@ def _send(
         address = find(client, id, db)
         if isinstance(address.object, Job):
             raise Refused(f"{address} is a Job; a signal is sent to a Labor, a Task or a Sequence")
-        if signal is None:
-            answer = _start(client, address, by, note)
-        else:
-            ack = client.signal(address.id, signal, interrupt=interrupt, by=by, note=note)
-            done = not ack.stored and (ack.wait(timeout) if wait else ack.done)
-            answer = Answer(ack.stored, done, ack.applied, ack.state)
-        unattended = client.engine is None
+        try:
+            if signal is None:
+                answer = _start(client, address, by, note)
+            else:
+                ack = client.signal(address.id, signal, interrupt=interrupt, by=by, note=note)
+                done = not ack.stored and (ack.wait(timeout) if wait else ack.done)
+                answer = Answer(ack.stored, done, ack.applied, ack.state)
+        except SignalNotAllowed as error:
+            if not (help := what_helps(client, address.labor.id, signal, db)):
+                raise
+            raise SignalNotAllowed("\n  ".join([f"{error}. So:", *help])) from None
+        why = why_stored(client, address.labor, db) if answer.stored else []
     word = "START" if signal is None else signal.name
     if json:
         put({"id": address.id, "signal": word, **answer._asdict()})
     else:
-        _tell(address, word, answer, db, wait, unattended)
+        _tell(address, word, answer, db, wait, why)
     raise typer.Exit(_status(answer, wait))
 
 
@@ -130,29 +131,53 @@ def _status(answer: Answer, wait: bool) -> Status:
     return Status.UNFINISHED if wait and not answer.stored else Status.OK
 
 
-def _tell(address: Address, word: str, answer: Answer, db: str, wait: bool, unattended: bool) -> None:
+def _tell(address: Address, word: str, answer: Answer, db: str, wait: bool, why: list[str]) -> None:
     if answer.stored:
-        who = f"no engine runs on {db}" if unattended else "it waits for Cogs that the engine does not know"
         print(
-            f"{address}: {who}, so {word} is stored; the next engine applies it, or records why not:\n"
-            f"  {serve_command(address.labor, db)}"
+            "\n  ".join(
+                [f"{address}: {why[0]}, so {word} is stored; the next engine applies it, or records why not:", *why[1:]]
+            )
         )
     elif answer.done and answer.applied:
         print(f"{address}: {answer.state.name}")
     elif answer.done:
         print(f"cogwork: {address}: {word} did nothing; it is {answer.state.name}", file=sys.stderr)
     elif wait:
-        print(f"{address}: {word} is taken, and not done yet; {command('watch', address.labor.id[:8], db=db)} shows it")
+        print(f"{address}: {word} is taken, and not done yet; to see it:\n  {_advice.watch(address.labor.id, db)}")
     else:
         print(f"{address}: {word} is sent")
 
 
-def serve_command(labor: Labor, db: str) -> str:
-    """What goes on with a Labor: `cogwork serve` with the scripts or modules that its Cogs come from."""
-    modules = dict.fromkeys(origin.partition(":")[0] for origin in labor.cogs.values())
-    words = [f"{name}.py" if pathlib.Path(f"{name}.py").is_file() else name for name in modules if name]
-    return command("serve", *(words or ["MODULE"]), db=db)
+# ---- what helps ----
+
+
+def what_helps(client: Client, id: str, signal: Signal | None, db: str) -> list[str]:
+    """Commands, in their order, for who met a refusal and wanted a Labor to go on. Empty for others, and for what has ended."""
+    labor = client.read_labor(id)
+    if labor.state.ended or (signal is not None and signal not in _RANK_OF):
+        return []
+    if labor.state in (State.NOT_STARTED, State.ADMIN_NOT_STARTED):
+        return [] if signal is None else [_advice.start(id, db)]
+    attended = client.engine is not None
+    latches = [latch.id for latch in client.crises() if latch.holds(labor)]
+    return _advice.way_back(labor, latches, db, attended=attended) if labor.state.paused or not attended else []
+
+
+def why_stored(client: Client, labor: Labor, db: str) -> list[str]:
+    """Why nobody runs it, and then the commands that help. Empty where somebody does."""
+    engine = client.engine
+    if engine is None:
+        return [f"no engine runs on {db}", _advice.serve_it(labor, db)]
+    try:
+        waits = next((waits for waits in client.stats().waiting if waits.labor_id == labor.id), None)
+    except EngineClosed:
+        return [f"no engine runs on {db}", _advice.serve_it(labor, db)]
+    if waits is None:
+        return []
+    if waits.later:
+        return [f"the engine of process {engine.pid} was opened for other Labors", _advice.go_on(labor, db)]
+    return [f"it waits: {waits.why}", *_advice.restart(engine, _advice.sources(labor), db)]
 
 
 def nobody(labor: Labor, db: str) -> str:
-    return f"no engine runs on {db}; {serve_command(labor, db)} goes on with it"
+    return f"no engine runs on {db}; to go on with it:\n  {_advice.go_on(labor, db)}"

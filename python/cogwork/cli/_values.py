@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import re
+import pathlib
+import sys
 import types
 import typing
 from collections.abc import Callable
@@ -14,11 +15,10 @@ from typing import Any, Union
 import msgspec
 
 from .._codec import decode_other
+from .._lengths import LOOKS_LIKE, length_of
 from .._model import did_you_mean
 from ._app import Refused
 
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
-_PIECE = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|min|s|m|h|d|w)", re.ASCII)
 _BOOLS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _NONES = ("none", "null", "")
 _LISTS = (list, tuple, set, frozenset)
@@ -30,7 +30,7 @@ def arguments(function: Callable[..., Any], words: list[str], called: str) -> tu
     for word in words:
         key, equals, text = word.partition("=")
         if not equals or not key.isidentifier():
-            raise Refused(f"{word!r} is no key=value for {called}")
+            raise Refused(f"{word!r} is no key=value for {called}{_takes(function)}")
         given.setdefault(key, []).append(text)
     parameters = inspect.signature(function).parameters
     hints = _hints(function, called)
@@ -57,6 +57,11 @@ def arguments(function: Callable[..., Any], words: list[str], called: str) -> tu
                 break
             positional.append(_typed(given[name], _hint_of(parameters[name], hints), f"{called}: {name}"))
     return positional, keywords
+
+
+def _takes(function: Callable[..., Any]) -> str:
+    names = list(inspect.signature(function).parameters)
+    return f", which takes {' '.join(f'{name}=...' for name in names)}" if names else ", which takes no values"
 
 
 def _hints(function: Callable[..., Any], called: str) -> dict[str, Any]:
@@ -101,10 +106,13 @@ def _value(text: str, hint: Any) -> Any:
     members = _members(hint)
     if type(None) in members and text.lower() in _NONES and str not in members:
         return None
-    if timedelta in members and (length := _length(text)) is not None:
-        return length
-    if float in members and timedelta in members:
-        raise ValueError("expected a length of time: 30, 90s, 5m, 1h30m")
+    if timedelta in members:
+        if (length := length_of(text)) is not None:
+            return length
+        if str not in members:
+            raise ValueError(f"expected a length of time: {LOOKS_LIKE}")
+    if float in members and not _is_number(text) and (length := length_of(text)) is not None:
+        return length.total_seconds()  # seconds are what such a number is of
     for member in members:
         if isinstance(member, type) and issubclass(member, Enum):
             return _choice(text, member)
@@ -114,12 +122,46 @@ def _value(text: str, hint: Any) -> Any:
             return _BOOLS[text.lower()]
         if _is_list(member):
             item = _item(member)
-            if text.lstrip().startswith("["):
-                return msgspec.json.decode(text)
-            return [_value(piece.strip(), item) for piece in text.split(",")] if text else []
+            pieces = _lines(text[1:]) if _is_file(text) else text
+            if isinstance(pieces, str):
+                if pieces.lstrip().startswith("["):
+                    return msgspec.json.decode(pieces)
+                pieces = pieces.removeprefix("@").split(",") if pieces else []
+            return [_value(piece.strip(), item) for piece in pieces]
         if _is_map(member):
-            return msgspec.json.decode(text)
+            return msgspec.json.decode(_read(text[1:]) if _is_file(text) else text)
     return text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_file(text: str) -> bool:
+    """`@hosts.txt`; what begins with an @ of its own is typed with two."""
+    return text.startswith("@") and not text.startswith("@@")
+
+
+def _lines(path: str) -> str | list[str]:
+    """What a file holds: JSON as it is; else one item a line, without empty lines and what is behind a #."""
+    text = _read(path)
+    if text.lstrip().startswith("["):
+        return text
+    return [item for line in text.splitlines() if (item := line.partition("#")[0].strip())]
+
+
+def _read(path: str) -> str:
+    """`-` is what comes in."""
+    try:
+        return sys.stdin.read() if path == "-" else pathlib.Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"there is no such file to read: {error.strerror} ({path})") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} holds no text") from None
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
@@ -148,16 +190,6 @@ def _item(hint: Any) -> Any:
             args = typing.get_args(member)
             return args[0] if args else str
     return str
-
-
-def _length(text: str) -> timedelta | None:
-    """`90`, `90s`, `1h30m`: seconds where no unit is given."""
-    text = text.strip()
-    if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII):
-        return timedelta(seconds=float(text))
-    if not text or _PIECE.sub("", text).strip():
-        return None
-    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in _PIECE.findall(text)))
 
 
 def _choice(text: str, enum: type[Enum]) -> Enum:

@@ -3,43 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 
 from .._display import BEAT, End, display
-from .._engine import Engine
 from .._errors import SignalNotAllowed
 from .._handle import Ack, LaborHandle
 from .._model import Labor, State
-from .._text import shown
-from .._waiting import wait_for
+from ._place import Place
 from ._signals import Interrupts
-
-
-def submitted(engine: Engine, labor: Labor, interrupts: Interrupts) -> LaborHandle:
-    """The handle, once the Labor is stored. Interrupted meanwhile it is still waited for, as it may begin in that very moment - but not
-    where the store fails, or at the second time: KeyboardInterrupt."""
-    pending = engine._submit(labor, True, None)
-    while not wait_for(pending.completion, BEAT):
-        stats = engine.stats()
-        if interrupts.count > 1 or (interrupts.count and stats.degraded):
-            why = f", as the store fails: {shown(stats.degraded_reason)}" if stats.degraded else ""
-            print(f"cogwork: interrupted before the Labor was stored{why}", file=sys.stderr, flush=True)
-            raise KeyboardInterrupt
-    return LaborHandle(engine, pending.result())
 
 
 class Watching:
     """Shows a Labor, and answers Ctrl-C: pauses it, and leaves when that has settled."""
 
-    def __init__(self, engine: Engine, handle: LaborHandle, interrupts: Interrupts) -> None:
-        self._engine = engine
+    def __init__(self, place: Place, handle: LaborHandle, interrupts: Interrupts) -> None:
+        self._place = place
         self._handle = handle
         self._interrupts = interrupts
         self._seen = 0
         self._ack: Ack | None = None
 
     def until_it_ends(self) -> Labor | None:
-        """The Labor as it ended; None where it is left before that."""
+        """The Labor as it ended; None where it is left before that. EngineClosed where its engine is gone."""
         end = End(self._handle)
         with display() as shows:
             while True:
@@ -72,8 +56,9 @@ class Watching:
         notes = []
         if self._seen:
             what = "pausing" if self._ack else "waiting for it to settle"
-            notes.append(f"{self._interrupts.last}: {what}; what executes may end. Once more interrupts it")
-        stats = self._engine.stats()
+            again = "interrupts it" if self._place.own else "leaves it to that engine"
+            notes.append(f"{self._interrupts.last}: {what}; what executes may end. Once more {again}")
+        stats = self._place.steer.stats()
         if stats.degraded:
             notes.append(f"the store fails, and work waits for it: {stats.degraded_reason}")
         return notes

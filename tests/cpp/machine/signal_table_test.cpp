@@ -178,8 +178,7 @@ TEST(SignalTable, G2SaysWhoAndWhatWouldHelp) {
   EXPECT_EQ(
       refusal(Signal::CRISIS_RESUME, State::CRISIS_PAUSED, &hold, "5f0c1d2e-0000-4000-8000-000000000000"),
       "cannot CRISIS_RESUME a Labor that is CRISIS_PAUSED (by bob 10:02 \"INC-12\", latch 5f0c1d2e-0000-4000-8000-000000000000); "
-      "lifting the latch releases it: engine.crisis_resume(\"5f0c1d2e-0000-4000-8000-000000000000\"), or cogwork crisis resume "
-      "5f0c1d2e");
+      "lifting the latch releases it: engine.crisis_resume(\"5f0c1d2e-0000-4000-8000-000000000000\")");
 }
 
 }  // namespace
