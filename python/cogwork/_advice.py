@@ -12,6 +12,7 @@ from ._codec import login_name
 from ._importing import scripts
 from ._line import EngineInfo
 from ._model import AttemptStatus, Hold, Job, Labor, OnInterrupt, Rank, all_jobs
+from ._progress import Progress
 
 DB = "cogwork.db"
 """The store of a shell that names none."""
@@ -84,8 +85,8 @@ def _behind(db: str) -> str:
 # ---- who runs it ----
 
 
-def run(script: str, db: str) -> str:
-    return command("run", script, db=db)
+def run(*words: str, db: str) -> str:
+    return command("run", *words, db=db)
 
 
 def serve(modules: Iterable[str], db: str) -> str:
@@ -133,17 +134,24 @@ def as_typed(module: str) -> str:
 # ---- the way back ----
 
 
-def way_back(labor: Labor, latches: Iterable[str], db: str, script: str = "", attended: bool = False) -> list[str]:
-    """What is to be typed, in this order, so that a Labor goes on: its latches are lifted, its undecided Jobs decided, and its pauses released, the
-    strongest first. attended: an engine runs it; else the last command does, and releases by itself what `--resume` does."""
-    lines = [lift(latch, db) for latch in latches]
-    if any(awaits_decision(job) for job in all_jobs(labor)):
-        lines.append(decide_all(labor.id, db))
-    holds = sorted(labor.holds, key=lambda hold: -hold.rank)
-    if attended:
-        return lines + [resume(labor.id, hold.rank, db) for hold in holds]
-    lines += [resume(labor.id, hold.rank, db) for hold in holds if not is_released(hold)]
-    return [*lines, go_on(labor, db, script)]
+def way_back(labor: Labor, latches: Iterable[str], db: str, script: str = "") -> list[str]:
+    """What is to be typed, in this order, so that a Labor goes on that no engine runs: its latches are lifted, its undecided Jobs decided, and pauses
+    of others released, the strongest first. The last command runs it, and releases the rest."""
+    undecided = any(awaits_decision(job) for job in all_jobs(labor))
+    others = [hold for hold in labor.holds if not is_released(hold)]
+    return [*releases(labor.id, latches, undecided, others, db), go_on(labor, db, script)]
+
+
+def releases(id: str, latches: Iterable[str], undecided: bool, holds: Iterable[Hold], db: str) -> list[str]:
+    """The same where an engine runs it."""
+    lines = [lift(latch, db) for latch in latches] + [decide_all(id, db)] * undecided
+    return lines + [resume(id, hold.rank, db) for hold in sorted(holds, key=lambda hold: -hold.rank)]
+
+
+def released(progress: Progress, db: str) -> list[str]:
+    """`releases`, of a Labor as its engine tells of it."""
+    latches = [latch.id for latch in progress.latches]
+    return releases(progress.id, latches, progress.held_count > 0, progress.holds, db)
 
 
 def is_released(hold: Hold) -> bool:

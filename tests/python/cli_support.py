@@ -22,7 +22,7 @@ import pyte
 
 import cogwork as cw
 
-_PACKAGE = str(pathlib.Path(cw.__file__).parent.parent)  # the shell is that of the package under test
+PACKAGE = str(pathlib.Path(cw.__file__).parent.parent)  # the shell is that of the package under test
 PATIENCE = 40  # seconds until a test gives up; none waits so long where all is well
 
 SCRIPT = """
@@ -106,7 +106,7 @@ class Shell:
             "TERM": "xterm-256color",
             **env,
         }
-        environment["PYTHONPATH"] = os.pathsep.join([_PACKAGE, *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment["PYTHONPATH"] = os.pathsep.join([PACKAGE, *filter(None, [os.environ.get("PYTHONPATH")])])
         for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "COGWORK_DB"):
             if name not in env:
                 environment.pop(name, None)

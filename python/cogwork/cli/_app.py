@@ -74,7 +74,7 @@ class _Commands(TyperGroup):
 
     def _meant(self, ctx: Any, word: str) -> str:
         if word.endswith(".py"):
-            return f"; to run what is in that file:\n  {_advice.run(word, DB)}"
+            return f"; to run what is in that file:\n  {_advice.run(word, db=DB)}"
         known = {**_MEANT, **{name: name for name in self.list_commands(ctx)}}
         close = difflib.get_close_matches(word.lower(), known, n=1)
         return f" - did you mean {known[close[0]]!r}?" if close else "; `cogwork --help` lists them"

@@ -164,7 +164,7 @@ def _tell_next(labor: Labor, left: int, stored: bool, why: list[str], attended: 
         lines = why[1:] if attended else [_advice.go_on(labor, db)]
         print("\n  ".join(["the next engine applies it, or records why not:", *lines]))
     else:
-        lines = _advice.way_back(labor, [], db, attended=True)
+        lines = _advice.releases(labor.id, [], False, labor.holds, db)
         print("\n  ".join(["nothing of it is held any more; it goes on with:", *lines]))
 
 

@@ -50,7 +50,7 @@ def say_what_holds(place: Place, handle: LaborHandle) -> None:
         )
     elif progress.holds:
         say(f"it does not go on: {held_by(progress.holds, datetime.now(timezone.utc))}")
-    for line in _advice.way_back(handle.read(), [], place.db, attended=True):
+    for line in _advice.released(progress, place.db):
         say(f"  {line}")
 
 
@@ -106,8 +106,12 @@ def say_how_to_go_on(place: Place, id: str, script: str) -> Status:
     if db.startswith("memory:"):
         print(f"{head} It was in memory alone, and is gone: --db PATH would have kept it.", file=sys.stderr)
         return Status.PAUSED
-    attended = not place.own
-    lines = _advice.way_back(labor, [latch.id for latch in latches], db, script, attended)
+    held = [latch.id for latch in latches]
+    undecided = any(map(_advice.awaits_decision, all_jobs(labor)))
+    if place.owner is None:  # nobody runs it
+        lines = _advice.way_back(labor, held, db, script)
+    else:
+        lines = _advice.releases(id, held, undecided, labor.holds, db)
     print("\n  ".join([f"{head} To go on with it:", *lines]), file=sys.stderr)
     for other in place.left:
         if other.id != id:

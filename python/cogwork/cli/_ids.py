@@ -64,7 +64,7 @@ def open_existing(db: str) -> BuiltinStorage:
         if os.path.exists(db) or ":" in db:
             raise
         raise Refused(
-            f"there is no store {db}; --db PATH names another one, and a Labor that is run makes one: {_advice.run('FILE.py', db)}"
+            f"there is no store {db}; --db PATH names another one, and a Labor that is run makes one: {_advice.run('FILE.py', db=db)}"
         ) from None
 
 

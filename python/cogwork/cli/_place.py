@@ -60,7 +60,7 @@ class Place:
         self.steer = steer
         self.db = db
         self.owner: EngineInfo | None = None if isinstance(steer, Engine) else steer.engine
-        """The engine of another process; None where it is this one's."""
+        """The engine of another process; None where it is this one's, or that one is gone."""
         self.left: list[Labor] = []
         """What this process ran and had not ended when it was closed."""
 
@@ -79,7 +79,7 @@ class Place:
 
     @property
     def own(self) -> bool:
-        return self.owner is None
+        return isinstance(self.steer, Engine)
 
     @property
     def goes_with_its_labor(self) -> bool:
@@ -87,8 +87,8 @@ class Place:
         return self.owner is not None and self.owner.program.startswith(_RUN)
 
     def again(self) -> Place | None:
-        """The next engine of another process; None where there is none yet."""
-        self.owner = self.steer.engine if isinstance(self.steer, Client) else None
+        """With the next engine of another process; None where there is none yet."""
+        self.owner = None if isinstance(self.steer, Engine) else self.steer.engine
         return self if self.owner else None
 
     def close(self, interrupts: Interrupts) -> None:
@@ -154,11 +154,13 @@ class Place:
                 raise KeyboardInterrupt
 
     def take_up(self, labor: Labor) -> None:
-        """A Labor that is stored goes on here. Refused where its Cogs are not known."""
+        """A Labor that is stored goes on here, if it has not ended meanwhile. Refused where its Cogs are not known."""
         try:
             self.steer.take_up(labor.id)
         except SignalNotAllowed as error:
-            if self.owner is None or self.steer.read_labor(labor.id, False).state.ended:
+            if self.steer.read_labor(labor.id, False).state.ended:
+                return
+            if self.owner is None:
                 raise
             modules = _advice.sources(labor)
             raise Refused(f"{self.who()} cannot go on with it: {error}\n{self._start_again(modules)}") from None

@@ -46,7 +46,9 @@ def run(
     if resume:
         raise typer.Exit(_go_on(resume, words, workers, db, bool(client_id)))
     if not what:
-        raise Refused(f"say what is to be run, or with --resume ID what is to go on:\n  {_advice.run('FILE.py', db)}")
+        raise Refused(
+            f"say what is to be run, or with --resume ID what is to go on:\n  {_advice.run('FILE.py', db=db)}"
+        )
     labor = load(what, values or [])
     if client_id:
         labor.client_id = client_id

@@ -90,11 +90,9 @@ def _say_what_there_is(engine: Engine, modules: list[str], db: str) -> None:
 
 def _say_what_releases(engine: Engine, id: str, db: str) -> None:
     """Of a Labor that was taken up and does not go on by itself."""
-    if not engine.handle(id).state.paused:
-        return
-    labor = engine.read_labor(id)
-    if lines := _advice.way_back(labor, [], db, attended=True):
-        say(f"'{shown(labor.name)}' {id[:8]} is {labor.state.name}, and goes on with:")
+    progress = engine.handle(id).progress()
+    if progress.state.paused and (lines := _advice.released(progress, db)):
+        say(f"'{shown(progress.name)}' {id[:8]} is {progress.state.name}, and goes on with:")
         for line in lines:
             say(f"  {line}")
 

@@ -158,9 +158,10 @@ def what_helps(client: Client, id: str, signal: Signal | None, db: str) -> list[
         return []
     if labor.state in (State.NOT_STARTED, State.ADMIN_NOT_STARTED):
         return [] if signal is None else [_advice.start(id, db)]
-    attended = client.engine is not None
-    latches = [latch.id for latch in client.crises() if latch.holds(labor)]
-    return _advice.way_back(labor, latches, db, attended=attended) if labor.state.paused or not attended else []
+    progress = client.handle(id).progress()
+    if client.engine is None:
+        return _advice.way_back(labor, [latch.id for latch in progress.latches], db)
+    return _advice.released(progress, db) if progress.state.paused else []
 
 
 def why_stored(client: Client, labor: Labor, db: str) -> list[str]:

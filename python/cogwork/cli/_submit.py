@@ -41,7 +41,7 @@ def submit(
     script = source_of(what)
     nobody = Refused(
         f"no engine runs on {db} that could take it. Start one that stays, or run the Labor here:\n"
-        f"  {_advice.serve([script], db)}\n  {_advice.run(what, db)}"
+        f"  {_advice.serve([script], db)}\n  {_advice.run(what, *(values or []), db=db)}"
     )
     if db.startswith("memory") or not (os.path.exists(db) or ":" in db):
         raise nobody
