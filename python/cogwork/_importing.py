@@ -41,7 +41,9 @@ def import_source(source: str) -> ModuleType:
         raise
     except SystemExit as error:
         raise NotImported(told(f"{source} ended the program while it was imported ({error})", error)) from None
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever it raises, it is the script's
         raise NotImported(told(f"{source} cannot be imported", error)) from None
 
 

@@ -163,6 +163,10 @@ class Shell:
             assert re.search(pattern, text), f"{pattern!r} never came:\n{self.text[-3000:]}"
         return text
 
+    def type(self, text: str) -> None:
+        """Into its terminal."""
+        os.write(self._read, text.encode())
+
     def ctrl_c(self, number: signal.Signals = signal.SIGINT) -> None:
         os.killpg(self.process.pid, number)
 

@@ -98,6 +98,19 @@ def test_without_an_engine(folder):
     assert (code, json.loads(text)["stored"]) == (0, True), text
 
 
+def test_g8_the_order_of_options_does_not_matter(folder):
+    """`--cog reboot --cog other` lifts what `--cog other --cog reboot --cog other` has set."""
+    assert shell(folder, "run", "rollout.py:good")[0] == 0
+    words = ["--cog", "reboot", "--cog", "other", "--tag", "b", "--tag", "a", "--name", "edge"]
+    assert shell(folder, "crisis", "pause", *words, "--cog", "reboot")[0] == 0
+    again = ["--name", "edge", "--tag", "a", "--cog", "other", "--tag", "b", "--cog", "reboot"]
+    assert "holds 0 Labors" in shell(folder, "crisis", "status", *again)[1]
+    assert "no latch in force was set with just these" in shell(folder, "crisis", "resume", *again[2:])[1]
+    code, text = shell(folder, "crisis", "resume", *again)
+    assert (code, "lifted" in text) == (0, True), text
+    assert latches(folder) == []
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

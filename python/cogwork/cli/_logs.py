@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -14,11 +14,15 @@ from .._errors import CogworkError, EngineClosed
 from .._logs import LogLine, Logs, told
 from .._model import Attempt, Job, Labor, Task
 from .._text import shown
+from .._waiting import wait_for
 from ._app import DB, Db, Json, Status, app
 from ._ids import Address, Id, find, open_existing
 from ._json import put
 
 _BEAT = 0.2
+_LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
+_FIRST = 1.0
+"""Seconds for the first that an engine tells."""
 
 
 @app.command()
@@ -50,6 +54,10 @@ class _Kept(NamedTuple):
     attempt: Attempt
 
 
+def _key(kept: _Kept) -> tuple[str, int]:
+    return kept.job.id, kept.attempt.number
+
+
 class _Reader:
     """First what attempts keep, then what the engine hears; nothing is shown twice."""
 
@@ -62,33 +70,46 @@ class _Reader:
         self._missed = 0
         self._shown: dict[tuple[str, int], datetime] = {}
         """Until when an attempt was shown, as it keeps it."""
+        self._heard: dict[tuple[str, int], int] = {}
+        """How many lines of an attempt were shown as the engine told them."""
 
     def put_kept(self) -> None:
         """What there is now. Of attempts that go on the engine tells, or they themselves where none runs."""
-        heard = self._hear()
+        heard = self._hear_all()
         labor = self._client.read_labor(self._labor_id)
         told_by_engine = {(line.job_id, line.attempt) for line in heard}
-        for kept in sorted(_attempts(labor), key=lambda kept: (kept.attempt.started is None, kept.attempt.started)):
-            key = kept.job.id, kept.attempt.number
-            if kept.attempt.ended is None and key in told_by_engine:
-                continue
-            if kept.attempt.ended is not None:
-                self._shown[key] = kept.attempt.ended
-            if self._is_below(kept.job.id):
-                for text in (kept.attempt.log or "").splitlines():
-                    self._put_kept_line(kept, text)
+        self._put_attempts(labor, lambda kept: kept.attempt.ended is not None or _key(kept) not in told_by_engine)
         self._put_lines(heard)
 
     def put_new(self) -> bool:
         """What was said since. False where nothing more will be: the Labor has ended, or nobody runs it."""
         try:
             self._put_lines(self._hear())
-            if self._client.read_labor(self._labor_id, False).state.ended:
-                self._put_lines(self._hear())
-                return False
         except EngineClosed:
             return False
+        labor = self._client.read_labor(self._labor_id, False)
+        if labor.state.ended:  # its engine may be gone with the rest of what it heard, which attempts keep
+            self._put_attempts(self._client.read_labor(self._labor_id), lambda kept: _key(kept) not in self._shown)
+            return False
         return self._client.engine is not None
+
+    def _put_attempts(self, labor: Labor, is_meant: Callable[[_Kept], bool]) -> None:
+        """What attempts keep, without what was shown of them already."""
+        for kept in sorted(filter(is_meant, _attempts(labor)), key=lambda kept: kept.attempt.started or _LONG_AGO):
+            if kept.attempt.ended is not None:
+                self._shown[_key(kept)] = kept.attempt.ended
+            if self._is_below(kept.job.id):
+                for text in (kept.attempt.log or "").splitlines()[self._heard.get(_key(kept), 0) :]:
+                    self._put_kept_line(kept, text)
+
+    def _hear_all(self) -> list[LogLine]:
+        """What the engine keeps now. It comes piece by piece, and nothing says that none is on its way: it is given a moment."""
+        heard = self._hear()
+        moment = _FIRST
+        while self._feed is not None and wait_for(self._feed._feed.ready(), moment) and (lines := self._hear()):
+            heard += lines
+            moment = _BEAT
+        return heard
 
     def _hear(self) -> list[LogLine]:
         try:
@@ -103,27 +124,18 @@ class _Reader:
         return lines
 
     def _put_lines(self, lines: list[LogLine]) -> None:
-        missed, self._missed = (
-            (self._feed.missed if self._feed else 0) - self._missed,
-            self._feed.missed if self._feed else 0,
-        )
-        if missed > 0 and not self._json:
-            print(f"... {missed:,} {'line' if missed == 1 else 'lines'} left out")
+        missed = self._feed.missed if self._feed else 0
+        if missed > self._missed and not self._json:
+            print(f"... {missed - self._missed:,} lines left out")
+        self._missed = missed
         for line in lines:
-            shown_until = self._shown.get((line.job_id, line.attempt))
+            key = line.job_id, line.attempt
+            shown_until = self._shown.get(key)
             if not self._is_below(line.job_id) or (shown_until is not None and line.at <= shown_until):
                 continue
+            self._heard[key] = self._heard.get(key, 0) + 1
             if self._json:
-                put(
-                    {
-                        "at": line.at,
-                        "target": line.target,
-                        "name": line.name,
-                        "job_id": line.job_id,
-                        "attempt": line.attempt,
-                        "text": line.text,
-                    }
-                )
+                put({name: getattr(line, name) for name in ("at", "target", "name", "job_id", "attempt", "text")})
             else:
                 print(told(line), flush=True)
 

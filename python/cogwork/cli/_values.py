@@ -95,6 +95,8 @@ def _typed(texts: list[str], hint: Any, where: str) -> Any:
 def _convert(value: Any, hint: Any) -> Any:
     if isinstance(hint, type) and isinstance(value, hint):
         return value
+    if timedelta in _members(hint) and isinstance(value, timedelta | str):
+        return value  # a union that msgspec does not take
     if isinstance(value, list) and value and all(isinstance(item, Enum) for item in value):
         kind = next(typing.get_origin(member) or member for member in _members(hint) if _is_list(member))
         return kind(value)

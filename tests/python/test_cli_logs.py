@@ -1,0 +1,131 @@
+"""`cogwork logs`: what attempts keep, what the engine hears, and nothing twice."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from cli_support import Shell, shell, write_script
+
+import cogwork as cw
+
+SCRIPT = """
+import logging, pathlib
+import cogwork as cw
+
+@cw.cog(idempotent=True, retries=1)
+def talk(ctx: cw.Context, host: str) -> str:
+    ctx.log("begins %s", host)
+    while host.startswith("slow") and not pathlib.Path("go").exists():
+        ctx.sleep(0.01)
+    if host == "h1" and ctx.attempt == 1:
+        raise RuntimeError("not yet")
+    logging.getLogger("mine").warning("ends %s\\nin two lines", host)
+    return host
+
+@cw.cog(idempotent=True)
+def fine(ctx: cw.Context) -> bool:
+    ctx.log("looks")
+    return True
+
+def labor(hosts: list[str] = ["h0", "h1"]) -> cw.Labor:
+    shell = cw.command.job(shell="echo $COGWORK_TARGET complains >&2").replace(name="shell")
+    return cw.Labor("talks", tasks=[cw.Task("all", pre_checks=[fine.job()],
+        sequences=[cw.Sequence(host, jobs=[talk.job(host=host), shell]) for host in hosts])])
+"""
+KEPT = """\
+check fine | looks
+h0 talk | begins h0
+h0 talk | WARNING mine: ends h0
+h0 talk | in two lines
+h0 shell | h0 complains
+h1 talk | begins h1
+h1 talk (attempt 2) | begins h1
+h1 talk (attempt 2) | WARNING mine: ends h1
+h1 talk (attempt 2) | in two lines
+h1 shell | h1 complains
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("COGWORK_RUNTIME_DIR", str(tmp_path / "run"))
+    write_script(tmp_path, text=SCRIPT)
+    return tmp_path
+
+
+def without_times(text: str) -> str:
+    """Of the standard logging, and of lines that were heard."""
+    import re
+
+    return re.sub(r"^\d\d:\d\d:\d\d ", "", re.sub(r"\| \d{4}-\S+ \S+ ", "| ", text), flags=re.MULTILINE)
+
+
+def test_what_attempts_keep(folder):
+    assert shell(folder, "run", "rollout.py")[0] == 0
+    code, text = shell(folder, "logs", "last")
+    assert code == 0
+    assert without_times(text) == KEPT
+    part = [line for line in KEPT.splitlines() if line.startswith("h1")]
+    assert without_times(shell(folder, "logs", "last/all/h1")[1]).splitlines() == part
+    assert without_times(shell(folder, "logs", "last/all")[1]) == KEPT
+    assert without_times(shell(folder, "logs", "last", "--follow")[1]) == KEPT, "it has ended: nothing is waited for"
+
+
+def test_each_line_is_json(folder):
+    assert shell(folder, "run", "rollout.py", "hosts=h0")[0] == 0
+    lines = [json.loads(line) for line in shell(folder, "logs", "last", "--json")[1].splitlines()]
+    assert [(line["target"], line["name"], line["attempt"], line["text"]) for line in lines][:2] == [
+        ("", "fine", 1, "looks"),
+        ("h0", "talk", 1, "begins h0"),
+    ]
+    with cw.open_store(folder / "cogwork.db") as store:
+        assert all(store.read_job(line["job_id"]) for line in lines)
+
+
+@pytest.mark.parametrize("json", [[], ["--json"]], ids=["text", "json"])
+def test_follow_shows_what_is_said_while_it_runs_and_nothing_twice(folder, json):
+    with Shell(folder, "run", "rollout.py", "hosts=h0,slow1,slow2") as run:
+        run.wait_for("begins slow1")
+        with Shell(folder, "logs", "last", "--follow", *json) as logs:
+            logs.wait_for("begins slow1")
+            code, text = shell(folder, "logs", "last")
+            assert (code, "begins slow1" in text, "begins slow2" in text) == (0, True, False), (
+                "what is said so far, of what executes too"
+            )
+            (folder / "go").touch()
+            assert run.end() == 0
+            assert logs.end() == 0
+    for said in (
+        "looks",
+        "begins h0",
+        "ends h0",
+        "h0 complains",
+        "begins slow1",
+        "ends slow1",
+        "begins slow2",
+        "slow2 complains",
+    ):
+        assert logs.text.count(said) == 1, (said, logs.text)
+
+
+def test_follow_of_one_target_and_ctrl_c(folder):
+    with Shell(folder, "run", "rollout.py", "hosts=h0,slow1") as run:
+        run.wait_for("begins slow1")
+        with Shell(folder, "logs", "last/all/slow1", "-f") as logs:
+            logs.wait_for("begins slow1")
+            logs.ctrl_c()
+            assert logs.end() == 130
+        assert "h0" not in logs.text
+        assert "Traceback" not in logs.text
+        (folder / "go").touch()
+        assert run.end() == 0
+
+
+def test_of_what_nobody_runs(folder):
+    with Shell(folder, "run", "rollout.py", "hosts=h0,slow1") as run:
+        run.wait_for("begins slow1")
+        run.kill()
+    code, text = shell(folder, "logs", "--follow")
+    assert code == 0
+    assert "h0 talk | begins h0" in text
