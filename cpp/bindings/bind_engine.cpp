@@ -244,8 +244,26 @@ void bind_engine(py::module_& m) {
       .def("async_calls", &Engine::async_calls)
       .def("store", &Engine::store)
       .def("submits", &Engine::submits)
-      .def_property_readonly("control_path", [](const Engine& e) { return to_str(e.control_path()); })
-      .def_property_readonly("control_problem", [](const Engine& e) { return to_str(e.control_problem()); })
+      .def_property_readonly(
+          "control_path",
+          [](const Engine& e) -> py::object {
+            for (const auto& address : e.control().addresses) {
+              if (address.kind == ControlAddress::Kind::PATH)
+                return py::module_::import("os").attr("fsdecode")(to_bytes(address.name));
+            }
+            return py::str("");
+          },
+          "Of its socket that is a file; empty: there is none.")
+      .def(
+          "control",
+          [](const Engine& e) {
+            const auto& control = e.control();
+            py::list addresses, passed_over;
+            for (const auto& address : control.addresses) addresses.append(to_str(address_text(address)));
+            for (const auto& one : control.passed_over) passed_over.append(to_str(one));
+            return py::make_tuple(addresses, passed_over, to_str(control.problem));
+          },
+          "Where it listens: addresses, what was passed over and why, and why it listens nowhere.")
       .def(
           "abandon", [](const std::shared_ptr<Engine>& e) { new std::shared_ptr<Engine>(e); },
           "In a forked child: it is never destroyed, as its threads, which that would wait for, are the parent's.");
@@ -339,13 +357,16 @@ void bind_engine(py::module_& m) {
       [](Storage& store, const std::string& id, const AnyText& name) { return find_stored(store, to_id(id), name.text).text(); },
       py::arg("store"), py::arg("id"), py::arg("name"), Released(), "A Task by name, or a Sequence by target.");
   m.def(
-      "control_paths",
-      [](const std::string& identity) {
-        py::list paths;
-        for (const auto& path : control_paths(identity)) paths.append(to_str(path));
-        return paths;
+      "control_addresses",
+      [](const Storage& store) {
+        const auto identity = store.identity();
+        auto addresses = control_paths(identity, store.folder());
+        addresses.push_back(abstract_control(identity));
+        py::list found;
+        for (const auto& address : addresses) found.append(to_str(address_text(address)));
+        return found;
       },
-      py::arg("identity"), "Where the control socket of a store may be.");
+      py::arg("store"), "Where an engine on the store may listen, if it has the environment of this process.");
 }
 
 }  // namespace cogwork::bindings

@@ -20,6 +20,30 @@ py::bytes document(F f) {
   return to_bytes(bytes);
 }
 
+py::dict owner_to_python(const OwnerSeen& seen) {
+  const auto& owner = seen.owner;
+  py::list listens;
+  for (const auto& address : owner.listens) listens.append(to_str(address));
+  py::dict found;
+  found["pid"] = owner.pid;
+  found["host"] = to_str(owner.host);
+  found["user"] = to_str(owner.user);
+  found["program"] = to_str(owner.program);
+  found["since"] = to_micros(owner.since);
+  found["brief"] = owner.brief;
+  found["uid"] = owner.uid;
+  found["boot"] = to_str(owner.boot);
+  found["namespaces"] = to_str(owner.namespaces);
+  found["listens"] = listens;
+  found["silent"] = to_str(owner.silent);
+  found["file"] = to_bytes(seen.file);
+  found["file_uid"] = seen.file_uid;
+  found["problem"] = to_str(seen.problem);
+  found["holds"] =
+      seen.holds == OwnerSeen::Holds::UNKNOWN ? py::object(py::none()) : py::bool_(seen.holds == OwnerSeen::Holds::YES);
+  return found;
+}
+
 }  // namespace
 
 void bind_storage(py::module_& m) {
@@ -44,6 +68,18 @@ void bind_storage(py::module_& m) {
              }();
              return to_str(identity);
            })
+      .def(
+          "owner",
+          [](const Storage& s) -> py::object {
+            const auto seen = [&] {
+              const py::gil_scoped_release released;
+              return s.seen_owner();
+            }();
+            if (!seen) return py::none();
+            return owner_to_python(*seen);
+          },
+          "Who owns it, as far as that is seen from here, as a dict; None: it does not say.")
+      .def("folder", [](const Storage& s) { return to_bytes(s.folder()); })
       .def(
           "read_labor",
           [](Storage& s, const std::string& id, bool full) {
@@ -116,10 +152,10 @@ void bind_storage(py::module_& m) {
       .def(
           "lock",
           [](Storage& s, std::int64_t pid, const std::string& host, const std::string& user, const std::string& program,
-             std::int64_t since) {
-            return s.lock(Owner{pid, host, user, program, from_micros(since)});
+             std::int64_t since, bool brief) {
+            return s.lock(Owner{pid, host, user, program, from_micros(since), brief});
           },
-          py::arg("pid"), py::arg("host"), py::arg("user"), py::arg("program"), py::arg("since"), Released());
+          py::arg("pid"), py::arg("host"), py::arg("user"), py::arg("program"), py::arg("since"), py::arg("brief"), Released());
 
   m.def(
       "open_store",

@@ -251,7 +251,7 @@ std::vector<Record> PyStorage::records(RecordKind kind) {
 std::unique_ptr<StoreLock> PyStorage::lock(const Owner& owner) {
   return with_python([&]() -> std::unique_ptr<StoreLock> {
     return std::make_unique<PyLock>(
-        adapter_->attr("lock")(owner.pid, owner.host, owner.user, owner.program, to_micros(owner.since)));
+        adapter_->attr("lock")(owner.pid, owner.host, owner.user, owner.program, to_micros(owner.since), owner.brief));
   });
 }
 

@@ -1,13 +1,10 @@
 #include "cogwork/engine/control_server.h"
 
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <boost/asio/post.hpp>
-#include <chrono>
 
-#include "cogwork/base/close_on_fork.h"
 #include "cogwork/base/completion.h"
 #include "cogwork/base/error.h"
 #include "cogwork/engine/control_path.h"
@@ -38,64 +35,70 @@ ControlServer::ControlServer(boost::asio::io_context& io, Engine& engine, Owner 
       engine_(engine),
       owner_(std::move(owner)),
       store_name_(std::move(store_name)),
-      acceptor_(io),
-      pause_(io),
       submits_(std::make_shared<SubmitDesk>(engine.options().takes_submits)) {}
 
 ControlServer::~ControlServer() { stop(); }
 
-void ControlServer::start(const std::string& identity) {
-  std::string problem = "there is no folder whose path is short enough for a socket; set COGWORK_RUNTIME_DIR to one";
-  for (const auto& path : control_paths(identity)) {
-    try {
-      prepare_control_folder(path);
-      listen_at(path);
-      boost::asio::post(io_, [self = shared_from_this()] { self->accept(); });
-      return;
-    } catch (const std::exception& error) {
-      problem = error.what();
-    }
+void ControlServer::start(const std::string& identity, const std::string& folder) {
+  identity_ = identity;
+  for (auto& address : control_paths(identity, folder)) {
+    if (try_listening(std::move(address))) break;
   }
-  throw Error("the engine cannot be reached from other processes: " + problem);
-}
-
-void ControlServer::listen_at(const std::string& path) {
-  unlink(path.c_str());
-  Protocol::acceptor acceptor(io_);
-  acceptor.open();
-  keep_from_children(acceptor.native_handle());
-  acceptor.bind(Protocol::endpoint(path));
-  chmod(path.c_str(), 0600);
-  acceptor.listen(128);
-  close_on_fork(acceptor.native_handle());
-  acceptor_ = std::move(acceptor);
-  path_ = path;
-}
-
-void ControlServer::accept() {
-  if (stopped_) return;
-  acceptor_.async_accept([self = shared_from_this()](const boost::system::error_code& error, Protocol::socket socket) {
-    if (self->stopped_) return;
-    if (!error) {
-      self->welcome(std::move(socket));
-    } else if (error != boost::asio::error::connection_aborted) {
-      // Out of descriptors, most likely: some will be free again.
-      self->pause_.expires_after(std::chrono::milliseconds(200));
-      self->pause_.async_wait([self](const boost::system::error_code&) { self->accept(); });
-      return;
-    }
-    self->accept();
+#ifdef __linux__
+  // An abstract socket needs no folder, no cleaner removes it, and it is seen from other mount namespaces; but not from another one of the
+  // network, and anybody may have taken its name.
+  auto address = abstract_control(identity);
+  if (!try_listening(address)) {
+    address.name += "-" + std::to_string(owner_.pid);
+    try_listening(address);
+  }
+#endif
+  if (listeners_.empty()) {
+    std::string all;
+    for (const auto& one : passed_over_) all += (all.empty() ? "" : "; ") + one;
+    throw Error("the engine cannot be reached from other processes: " + all +
+                ". Set COGWORK_RUNTIME_DIR to a folder that only this user may enter");
+  }
+  boost::asio::post(io_, [self = shared_from_this()] {
+    for (const auto& listener : self->listeners_) listener->begin();
   });
 }
 
-void ControlServer::welcome(Protocol::socket socket) {
+bool ControlServer::try_listening(ControlAddress address) {
+  const bool by_file = address.kind == ControlAddress::Kind::PATH;
+  const auto listener = std::make_shared<ControlListener>(
+      io_, address, [this, by_file](Protocol::socket socket) { return welcome(std::move(socket), by_file); });
+  try {
+    listener->listen();
+    listeners_.push_back(listener);
+    return true;
+  } catch (const std::exception& error) {
+    passed_over_.push_back(by_file ? error.what() : "the abstract socket " + address.name + ": " + error.what());
+    return false;
+  }
+}
+
+std::vector<ControlAddress> ControlServer::addresses() const {
+  std::vector<ControlAddress> all;
+  for (const auto& listener : listeners_) all.push_back(listener->address());
+  return all;
+}
+
+bool ControlServer::welcome(Protocol::socket socket, bool by_file) {
+  if (stopped_) return true;
   const auto peer = peer_of(socket.native_handle());
   const bool friendly = peer && (*peer == geteuid() || *peer == 0);
-  if (!friendly || sessions_.size() >= kMostSessions) return;  // closes it
+  if (!friendly) return false;  // closes it
+  if (!by_file) {
+    // Whoever comes by the abstract socket may not have found the file.
+    for (const auto& listener : listeners_) listener->mend();
+  }
+  if (sessions_.size() >= kMostSessions) return true;
   keep_from_children(socket.native_handle());
   const auto session = std::make_shared<ControlSession>(*this, std::move(socket));
   sessions_.insert(session);
   session->begin();
+  return true;
 }
 
 void ControlServer::gone(const std::shared_ptr<ControlSession>& session) { sessions_.erase(session); }
@@ -105,16 +108,11 @@ void ControlServer::stop() {
   submits_->close();
   commands_.stop();
   feeds_.stop();
-  if (path_.empty()) return;
-  unlink(path_.c_str());
+  if (listeners_.empty()) return;
   const auto done = std::make_shared<Completion>();
   boost::asio::post(io_, [this, done] {
     stopped_ = true;
-    pause_.cancel();
-    if (forget_close_on_fork(acceptor_.native_handle())) {
-      boost::system::error_code ignored;
-      acceptor_.close(ignored);
-    }
+    for (const auto& listener : listeners_) listener->close();
     for (const auto& session : std::unordered_set(std::move(sessions_))) session->close();
     sessions_.clear();
     done->set();

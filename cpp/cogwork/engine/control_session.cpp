@@ -1,7 +1,5 @@
 #include "cogwork/engine/control_session.h"
 
-#include <fcntl.h>
-
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
@@ -58,8 +56,6 @@ std::string error_reply(std::int64_t id, std::string_view error) {
 }
 
 }  // namespace
-
-void keep_from_children(int fd) { fcntl(fd, F_SETFD, FD_CLOEXEC); }
 
 ControlSession::ControlSession(ControlServer& server, Socket socket)
     : server_(server), socket_(std::move(socket)), deadline_(socket_.get_executor()), frames_(kLargestHello) {
@@ -183,10 +179,11 @@ void ControlSession::hello(const ControlRequest& request) {
   greeted_ = true;
   frames_.set_largest(kLargestFrame);
   WireWriter w;
-  w.map(4)
+  w.map(5)
       .integer("protocol", kProtocol)
       .text("version", COGWORK_VERSION)
       .text("store", server_.store_name())
+      .text("identity", server_.identity())
       .text("engine")
       .raw(write_owner(server_.owner()));
   send(reply(request.id, w.take()));

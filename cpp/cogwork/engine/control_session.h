@@ -20,9 +20,6 @@ namespace cogwork {
 
 class ControlServer;
 
-/// Not inherited by a program that is started.
-void keep_from_children(int fd);
-
 /// One client of the control socket. Everything but `deliver` runs on the loop's thread.
 class ControlSession : public std::enable_shared_from_this<ControlSession> {
  public:

@@ -68,6 +68,12 @@ class SubmitLookup final : public CogLookup {
   mutable std::map<std::string, std::string, std::less<>> loaded_;  // and why not
 };
 
+/// An owner as long as nobody can reach it.
+Owner opening(Owner owner) {
+  owner.silent = "it is opening";
+  return owner;
+}
+
 }  // namespace
 
 class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
@@ -78,7 +84,7 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
         cogs(std::move(cogs_in)),
         clock(make_system_clock()),
         owner(this_process(options.user, options.program, clock->now())),
-        lock(store->lock(owner)),
+        lock(store->lock(opening(owner))),
         feeds(std::make_shared<FeedHub>(store, store->last_change())),
         loop(*clock),
         jobs(loop, options.workers),
@@ -269,19 +275,39 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
   }
   void open_control(Engine& engine) {
     const auto identity = options.control ? store->identity() : std::string();
-    if (identity.empty()) return;
+    auto told = owner;
+    if (identity.empty()) {
+      told.silent = "it does not listen to other processes";
+      return announce(told);
+    }
     auto server = std::make_shared<ControlServer>(loop.io(), engine, owner, store->name());
     try {
-      server->start(identity);
+      server->start(identity, store->folder());
+      control_info.addresses = server->addresses();
       control = std::move(server);
     } catch (const Error& error) {
-      control_problem = error.what();
+      control_info.problem = told.silent = error.what();
+    }
+    control_info.passed_over = control ? control->passed_over() : std::vector<std::string>();
+    for (const auto& address : control_info.addresses) told.listens.push_back(address_text(address, store->folder()));
+    announce(told);
+  }
+  /// Clients that cannot read it still find the usual places.
+  void announce(const Owner& told) {
+    try {
+      lock->announce(told);
+    } catch (const StorageError&) {
     }
   }
   CloseReport finish_close() {
     const std::lock_guard once(finishing);
     if (finished) return report;
-    if (control) control->stop();
+    if (control) {
+      auto told = owner;
+      told.silent = "it is closing";
+      announce(told);
+      control->stop();
+    }
     // Twice: what the first flush made durable may have been the last word on something.
     bool durable = true;
     for (int i = 0; i < 2; ++i) {
@@ -330,7 +356,7 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
   Core core;
   std::vector<Id> taken_up;
   std::shared_ptr<ControlServer> control;
-  std::string control_problem;
+  ControlInfo control_info;
 
   std::mutex gate;  // orders calls against the end of the loop
   std::mutex finishing;
@@ -668,8 +694,7 @@ bool Engine::closed() const { return impl_->finished; }
 std::shared_ptr<PullQueue> Engine::jobs() { return {impl_, &impl_->jobs}; }
 std::shared_ptr<PullQueue> Engine::checks() { return {impl_, &impl_->checks}; }
 std::shared_ptr<PullQueue> Engine::async_calls() { return {impl_, &impl_->async_calls}; }
-std::string Engine::control_path() const { return impl_->control ? impl_->control->path() : std::string(); }
-std::string Engine::control_problem() const { return impl_->control_problem; }
+const ControlInfo& Engine::control() const { return impl_->control_info; }
 std::shared_ptr<SubmitDesk> Engine::submits() { return impl_->control ? impl_->control->submits() : nullptr; }
 std::shared_ptr<Storage> Engine::store() { return impl_->store; }
 const EngineOptions& Engine::options() const { return impl_->options; }

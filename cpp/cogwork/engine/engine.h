@@ -10,6 +10,7 @@
 #include "cogwork/base/clock.h"
 #include "cogwork/base/completion.h"
 #include "cogwork/cogs/pull_queue.h"
+#include "cogwork/engine/control_address.h"
 #include "cogwork/engine/latch.h"
 #include "cogwork/model/change.h"
 #include "cogwork/model/document.h"
@@ -219,6 +220,13 @@ struct LatchStatus {
 };
 
 /// What close leaves behind: Labors that have not ended, to be taken up at the next opening.
+/// Where an engine listens to other processes.
+struct ControlInfo {
+  std::vector<ControlAddress> addresses;  ///< The preferred one first.
+  std::vector<std::string> passed_over;   ///< Where it would have rather listened, and why it does not.
+  std::string problem;                    ///< Why no other process can reach it, where one should.
+};
+
 struct CloseReport {
   struct Left {
     Id labor;
@@ -301,9 +309,8 @@ class Engine {
   void interrupt_calls();
   CloseReport finish_close();
 
-  /// Where other processes reach this engine; empty where they cannot, and then why, if it is a problem.
-  std::string control_path() const;
-  std::string control_problem() const;
+  /// Where other processes reach this engine. Set before the constructor returns.
+  const ControlInfo& control() const;
   /// Labors that came over the control socket, to be looked at. Null where there is none.
   std::shared_ptr<SubmitDesk> submits();
 
