@@ -104,8 +104,8 @@ def serve_it(labor: Labor, db: str) -> str:
 
 def restart(engine: EngineInfo, modules: Iterable[str], db: str) -> list[str]:
     """Of an engine that lacks some Cogs: it ends in order, and one that has them takes its place. Nothing where it is no `serve`: what another
-    program imports is not the shell's affair."""
-    if not engine.program.startswith(_SERVE):
+    program imports is not the shell's affair, nor is a process that is not seen from here."""
+    if not engine.program.startswith(_SERVE) or engine.pid <= 0:
         return []
     served = shlex.split(engine.program.removeprefix(_SERVE))
     return [f"kill {engine.pid}", serve(dict.fromkeys([*served, *modules]), db)]

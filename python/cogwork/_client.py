@@ -6,23 +6,30 @@ Where no engine runs, signals are stored for the next one.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+import time
 import weakref
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 from . import _advice, _storage
 from ._codec import by_whom, seconds_of
-from ._errors import EngineClosed, StorageError
+from ._errors import EngineClosed, StorageError, StoreInUse
 from ._expected import Expected
-from ._line import EngineInfo, Line, dial
+from ._finding import find
+from ._line import EngineInfo, Line
 from ._model import Duration, Labor
 from ._remote import Remote
 from ._steering import Steering
 from ._submit import prepare
-from ._unattended import Unattended
+from ._unattended import Unattended, Unreached
 from ._waiting import Origin, forked
+
+_FRESH = 3.0
+"""Seconds in which it is not looked again for an engine that could not be reached."""
 
 
 def connect(store: str | os.PathLike[str] | _storage.Storage, *, timeout: Duration = 5) -> Client:
@@ -41,21 +48,24 @@ class Client(Steering):
     def __init__(self, store: str | os.PathLike[str] | _storage.Storage, *, timeout: Duration = 5) -> None:
         self._spec = store
         self._store = _storage.resolve(store, reader=True)
-        self._identity = self._store.identity()
-        if not self._identity:
+        if not self._store.identity():
             raise StorageError(
                 f"{self._store.name()} cannot be reached from another process: it is no file, and names no identity()"
             )
         self._timeout = seconds_of(timeout)
         self._lock = threading.Lock()
         self._line: Line | None = None
+        self._hangs_up: Callable[[], object] = _nothing
+        self._trouble: tuple[float, str] = (-_FRESH, "")
         self._closed = False
         self._origin = Origin()
-        self._reach()
+        with contextlib.suppress(StoreInUse):  # the store can be read; whatever needs the engine says so
+            self._reach()
 
     @property
     def engine(self) -> EngineInfo | None:
-        """The engine that owns the store now; None where none runs."""
+        """The engine that owns the store now; None where none runs. StoreInUse where one does that cannot be reached: who it is, where it
+        was looked for, and what helps."""
         line = self._reach()
         return None if line is None else line.info
 
@@ -63,9 +73,10 @@ class Client(Steering):
         """Hangs up. Labors go on. Idempotent."""
         with self._lock:
             self._closed = True
-            line, self._line = self._line, None
-        if line is not None and self._origin.here:
-            line.close()
+            self._line = None
+            hang_up, self._hangs_up = self._hangs_up, _nothing
+        if self._origin.here:
+            hang_up()
 
     def __enter__(self) -> Client:
         return self
@@ -89,8 +100,11 @@ class Client(Steering):
     @property
     def _core(self) -> Any:
         """Who answers at this moment: the engine, or, without one, the store."""
-        line = self._reach()
-        return Unattended(self) if line is None else Remote(line)
+        try:
+            line = self._reach()
+        except StoreInUse as error:
+            return Unreached(self, error)
+        return Unattended(self) if line is None else Remote(self, line)
 
     def _submit(self, labor: Labor, start: bool, by: str | None, meant: Expected | None = None) -> Any:
         """meant: what the engine's Cogs must be, to the code; CogError where they are not."""
@@ -101,12 +115,15 @@ class Client(Steering):
                 f"no engine runs on {self._store.name()}, and a Labor is checked by the engine that runs it: submit it with an "
                 f"Engine of your own, or start one:\n  {_advice.serve(['FILE.py'], self._store.name())}"
             )
-        return line.request(
+        request = line.request(
             "submit", document=document, faults=faults, expected=meant, start=bool(start), by=by_whom(by)
         )
+        # Unsent: the engine was about to close. Another one may be there.
+        return self._submit(labor, start, by, meant) if request.unsent else request
 
-    def _reach(self) -> Line | None:
-        """The connection to the engine; None where no engine runs."""
+    def _reach(self, in_use: StoreInUse | None = None) -> Line | None:
+        """The connection to the engine; None where no engine runs. in_use: what whoever tried to lock the store was told. StoreInUse
+        where the engine that runs cannot be reached."""
         if not self._origin.here:
             raise forked()
         with self._lock:
@@ -114,7 +131,23 @@ class Client(Steering):
                 raise EngineClosed("this client is closed; connect again")
             if self._line is not None and not self._line.lost:
                 return self._line
-            self._line = dial(self._identity, self._timeout)
-            if self._line is not None:
-                weakref.finalize(self, self._line.close).atexit = False
-            return self._line
+            self._hangs_up()
+            self._line, self._hangs_up = None, _nothing
+            since, words = self._trouble
+            if time.monotonic() - since < _FRESH and in_use is None:
+                raise StoreInUse(words)
+            try:
+                line = find(self._store, self._timeout, in_use)
+            except StoreInUse as error:
+                self._trouble = time.monotonic(), str(error)
+                raise
+            if line is not None:
+                self._line = line
+                hang_up = weakref.finalize(self, line.close)
+                hang_up.atexit = False
+                self._hangs_up = hang_up
+            return line
+
+
+def _nothing() -> None:
+    pass

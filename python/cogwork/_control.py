@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from . import _codec, _core
+from ._address import Address, parse
 from ._errors import (
     CogError,
     CogworkError,
@@ -28,6 +29,36 @@ from ._expected import Expected, require
 from ._submit import LABOR, Fault, prepare
 
 log = logging.getLogger("cogwork.engine")
+
+
+class Control(msgspec.Struct, frozen=True):
+    """Where an engine listens to other processes: `engine.control`."""
+
+    addresses: list[str]
+    """The preferred one first, as D-Bus writes such: `unix:path=...`, `unix:abstract=...`. They stand in the store's `-owner` file too, where
+    clients find them whatever their environment is."""
+    passed_over: list[str]
+    """Where it would have rather listened, and why it does not."""
+    problem: str
+    """Why no other process can reach it; empty where one can."""
+
+    def __str__(self) -> str:
+        if self.problem:
+            return self.problem
+        return f"it listens at {' and '.join(map(str, self.places))}"
+
+    @property
+    def places(self) -> list[Address]:
+        """The addresses, taken apart."""
+        return [place for text in self.addresses if (place := parse(text, b"/"))]
+
+
+def control_of(core: _core.Engine, store: str) -> Control:
+    addresses, passed_over, problem = core.control()
+    if not addresses and not problem:
+        problem = f"no other process can reach an engine on {store}, which is in this process alone"
+    return Control(addresses, passed_over, problem)
+
 
 _KINDS: dict[str, type[CogworkError]] = {
     kind.__name__: kind

@@ -9,9 +9,11 @@ import msgspec
 
 from . import _core
 from ._client import connect
+from ._codec import from_micros
 from ._errors import CogworkError, StorageError
 from ._history import Finding, check_labors
 from ._line import EngineInfo
+from ._owner import owner_of
 from ._storage import BuiltinStorage, open_store, stores
 
 _ANSWER = 2.0
@@ -73,7 +75,7 @@ def doctor(path: str | os.PathLike[str]) -> Checkup:
     try:
         with open_store(os.path.join(".", where)) as store:
             assert isinstance(store, BuiltinStorage)
-            engine = _engine_of(where)
+            engine = _engine_of(where, store)
             for check in check_labors(store.core, None, tree=True):
                 findings += check.findings
             findings += (
@@ -86,9 +88,12 @@ def doctor(path: str | os.PathLike[str]) -> Checkup:
     return Checkup(where, version, size, log, labors, changes, time.monotonic() - began, engine, findings)
 
 
-def _engine_of(path: str) -> EngineInfo | None:
+def _engine_of(path: str, store: BuiltinStorage) -> EngineInfo | None:
     try:
         with connect(os.path.join(".", path), timeout=_ANSWER) as client:
             return client.engine
-    except CogworkError:
-        return None
+    except CogworkError:  # one that cannot be reached has left its name
+        seen = owner_of(store)
+        if not seen.holds:
+            return None
+        return EngineInfo(seen.pid, seen.host, seen.user, seen.program, from_micros(seen.since), "")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from . import _advice, _cog, _core, _guard, _storage
 from ._codec import by_whom, login_name, program_name, seconds_of
 from ._context import install_logging
-from ._control import start_submit_thread
+from ._control import Control, control_of, start_submit_thread
 from ._errors import CogworkError, CogworkWarning, EngineClosed
 from ._model import Duration, Labor, Rank, State
 from ._progress import Stats
@@ -122,14 +122,13 @@ class Engine(Steering):
         self._closer = _Closer(self._core, self._async, self._store.name())
         self._finalizer = weakref.finalize(self, _let_go, self._closer)
         self._finalizer.atexit = False  # _close_all sees to it, in the main thread
-        if problem := self._core.control_problem:
-            log.warning(problem)
         if (desk := self._core.submits()) is not None:
             self._closer.submits = start_submit_thread(desk, self._core, self._async.start)
         _live.add(self._closer)
         _cog.engines.add(self)
         if any(cog.is_async for cog in _cog._cogs.values()):
             self._async.start()
+        self._say_where()
         for latch in self.crises() if self._in_crisis else []:
             log.warning("a crisis is on, and what it holds does not run: %s", latch)
         stats = self.stats()
@@ -149,6 +148,11 @@ class Engine(Steering):
     def closed(self) -> bool:
         """Whether it has closed."""
         return self._core.closed
+
+    @property
+    def control(self) -> Control:
+        """Where other processes reach it: `cogwork pause`, `cogwork crisis`, `cogwork.connect`. A CogworkWarning says at opening where none can."""
+        return control_of(self._core, self._store.name())
 
     # ---- the end ----
 
@@ -199,6 +203,18 @@ class Engine(Steering):
         if uses_async:
             self._async.start()
         return self._core.submit(document, faults, fingerprint, bool(start), by_whom(by))
+
+    def _say_where(self) -> None:
+        control = self.control
+        if control.addresses:
+            log.info("%s: %s", self._store.name(), control)
+            wanted = os.environ.get("COGWORK_RUNTIME_DIR", "")
+            if wanted and not any(where.path.startswith(os.fsencode(wanted)) for where in control.places):
+                log.warning("COGWORK_RUNTIME_DIR is not used: %s; %s", "; ".join(control.passed_over), control)
+        elif self._store.identity():
+            text = f"{control}. Until then no shell can pause, stop or hold what it runs"
+            log.warning(text)
+            warnings.warn(text, CogworkWarning, stacklevel=3)
 
     def _in_child(self) -> None:
         """After a fork, in the child: what would wait for threads that the child does not have says so instead."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._model import Labor, Signal, State
+    from ._storage import Owner
 
 
 class CogworkError(Exception):
@@ -80,7 +81,13 @@ class NotFound(CogworkError):
 
 
 class StoreInUse(CogworkError):
-    """Another engine owns the store; the message names it (R1)."""
+    """Another engine owns the store; the message names it (R1). Of a client: an engine owns it that cannot be reached, and the message also
+    says where it was looked for, and what helps."""
+
+    def __init__(self, message: str = "", owner: Owner | None = None) -> None:
+        super().__init__(message)
+        self.owner = owner
+        """Who owns it, as a store of one's own tells the engine: one that is `brief` is waited for."""
 
 
 class StorageError(CogworkError):

@@ -139,9 +139,9 @@ def latches_from(document: bytes, steering: Steering | None = None) -> list[Latc
     return latches
 
 
-def stored_latches(store: _storage.Storage) -> list[Latch]:
-    """Those in force, as the store holds them, whoever owns it."""
-    return latches_from(_core.stored_crises(_storage.core_store(store), False))
+def stored_latches(store: _storage.Storage, lifted: bool = False) -> list[Latch]:
+    """Those in force, as the store holds them, whoever owns it. lifted: those that were lifted, too, before them."""
+    return latches_from(_core.stored_crises(_storage.core_store(store), lifted))
 
 
 def criteria(

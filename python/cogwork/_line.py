@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import socket
 import struct
 import threading
 import weakref
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,66 +20,30 @@ import msgspec
 from . import _codec, _core
 from ._codec import from_micros
 from ._control import error_from
-from ._errors import CogworkError, EngineClosed
+from ._errors import EngineClosed
 from ._waiting import wait_for
 
 if TYPE_CHECKING:
     from ._remote import RemoteEnd
 
 PROTOCOL = 1
+_LARGEST = 1 << 30
+"""Bytes of a frame. Root's clients speak with engines of users, who may send anything."""
 
 
 class EngineInfo(msgspec.Struct, frozen=True):
     """The engine that owns a store."""
 
     pid: int
+    """As this process knows it; 0: it does not see that process, as of one in another container."""
     host: str
     user: str
     program: str
     since: datetime | None
     version: str
     """Of the cogwork that it runs."""
-
-
-def dial(identity: str, timeout: float) -> Line | None:
-    """Connects to the engine that owns the store; None where none does. CogworkError where somebody is there and does not answer."""
-    for path in _core.control_paths(identity):
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.settimeout(timeout)
-            sock.connect(path)
-            if _peer_uid(sock) not in (os.geteuid(), None):
-                raise OSError("it belongs to another user")
-        except OSError:  # none there, or a stale one that nobody listens at
-            sock.close()
-            continue
-        line = Line(sock)
-        try:
-            hello = line.request("hello", protocol=PROTOCOL)
-            if not wait_for(hello.completion, timeout):
-                raise CogworkError(
-                    f"an engine listens at {path} but does not answer within {timeout:g} s; look at its process"
-                )
-            raw = hello.result()
-        except EngineClosed:  # it closed in this very moment
-            line.close()
-            continue
-        except BaseException:
-            line.close()
-            raise
-        engine = raw["engine"]
-        since = from_micros(engine["since"])
-        line.info = EngineInfo(engine["pid"], engine["host"], engine["user"], engine["program"], since, raw["version"])
-        return line
-    return None
-
-
-def _peer_uid(sock: socket.socket) -> int | None:
-    """Who is at the other end; None where the system does not say."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return None
-    _pid, uid, _gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    return int(uid)
+    address: str = ""
+    """Where it was reached."""
 
 
 class Message(msgspec.Struct):
@@ -113,6 +77,10 @@ class Request:
         self.completion = _core.Completion()
         self.follower = follower
         """Who is told what comes after the reply: `follow(message)`, and `hang_up()`."""
+        self.unsent = False
+        """Whether the engine was gone before it could have heard of it."""
+        self.again: Callable[[], bytes] | None = None
+        """Asks somebody else, where the engine answers that it is closed."""
         self._value = b""
         self._error: BaseException | None = None
 
@@ -122,6 +90,8 @@ class Request:
 
     def document(self) -> bytes:
         """The reply as it came."""
+        if isinstance(self._error, NotTaken) and self.again is not None:
+            return self.again()
         if self._error is not None:
             raise self._error
         return self._value
@@ -143,13 +113,28 @@ class Line:
         self._lock = threading.RLock()
         self._sending = threading.Lock()
         self._requests: dict[int, Request] = {}
-        self.ends: dict[str, RemoteEnd] = {}
-        """Of Labors whose ends somebody has waited for: a wait that ran out leaves nothing behind for the next one to add to."""
+        self.ends: weakref.WeakValueDictionary[str, RemoteEnd] = weakref.WeakValueDictionary()
+        """Of Labors whose ends somebody waits for, or has waited for while it has not come: the next one waits for the same."""
         self.lost = False
         self._thread = threading.Thread(
             target=_listen, args=(weakref.ref(self), sock), name="cogwork-client", daemon=True
         )
         self._thread.start()
+
+    def greet(self, timeout: float, address: str) -> str | None:
+        """Says hello; `info` is who answers. Returns the identity of the store that it serves; None: it is too old to say. Raises TimeoutError
+        where it does not answer, CogworkError where it has an objection, or hangs up."""
+        hello = self.request("hello", protocol=PROTOCOL)
+        if not wait_for(hello.completion, timeout):
+            raise TimeoutError
+        raw = hello.result()
+        engine = raw["engine"]
+        since = from_micros(engine["since"])
+        self.info = EngineInfo(
+            engine["pid"], engine["host"], engine["user"], engine["program"], since, raw["version"], address
+        )
+        identity: str | None = raw.get("identity")
+        return identity
 
     def request(self, op: str, follower: Any = None, **fields: Any) -> Request:
         """Sends it; the answer comes later."""
@@ -159,19 +144,25 @@ class Line:
             follower.number = number
         with self._lock:
             if self.lost:
-                request.reply(error=gone())
+                request.unsent = True
+                request.reply(error=NotTaken(_GONE))
                 return request
             self._requests[number] = request
-        self.send(number, op, fields)
+        if not self.send(number, op, fields):
+            request.unsent = True
+            request.reply(error=NotTaken(_GONE))
         return request
 
-    def send(self, number: int, op: str, fields: dict[str, Any]) -> None:
+    def send(self, number: int, op: str, fields: dict[str, Any]) -> bool:
+        """False where the engine hung up before all of it was on its way: then it has not heard of it."""
         body = _codec.encoder.encode({"id": number, "op": op, **fields})
         try:
             with self._sending:
                 self._sock.sendall(struct.pack(">I", len(body)) + body)
         except OSError:
             self.hang_up()
+            return False
+        return True
 
     def tell(self, op: str, of: int) -> None:
         """Says something about an earlier request, to which nothing is answered."""
@@ -199,6 +190,8 @@ class Line:
             request.reply(bytes(message.ok))
         elif message.error is not msgspec.UNSET:
             error = error_from(msgspec.msgpack.decode(message.error))
+            if isinstance(error, EngineClosed):
+                error = NotTaken(str(error))
             if request.follower is not None and request.completion.done:
                 request.follower.hang_up()
             request.reply(error=error)
@@ -216,21 +209,36 @@ class Line:
             self._sock.shutdown(socket.SHUT_RDWR)
         for request in requests:
             if not request.completion.done:
-                request.reply(error=gone())
+                request.reply(error=EngineClosed(_GONE + _UNKNOWN))
             if request.follower is not None:
                 request.follower.hang_up()
 
     def close(self) -> None:
+        """Gives its descriptor back. Idempotent."""
         self.hang_up()
         if threading.current_thread() is not self._thread:
             self._thread.join(2)
-        self._sock.close()
+        with self._sending:  # a number that is free again must not be written to
+            self._sock.close()
 
 
-def gone() -> EngineClosed:
-    return EngineClosed(
-        "the engine that owned the store is gone; what it had not finished is stored, and goes on when one opens it again"
-    )
+class NotTaken(EngineClosed):
+    """The engine closed, and did nothing of what it was asked. Users see an EngineClosed."""
+
+    def __reduce__(self) -> tuple[type[EngineClosed], tuple[Any, ...]]:
+        return EngineClosed, self.args
+
+
+NotTaken.__name__ = NotTaken.__qualname__ = "EngineClosed"
+NotTaken.__module__ = EngineClosed.__module__
+
+_GONE = (
+    "the engine that owned the store is gone; what it had not finished is stored, and goes on when one opens it again"
+)
+_UNKNOWN = (
+    ". It went before it answered: whether it took this is not known; look (`cogwork show`, `cogwork history`) before "
+    "you send it again"
+)
 
 
 def _listen(ref: weakref.ref[Line], sock: socket.socket) -> None:
@@ -242,6 +250,8 @@ def _listen(ref: weakref.ref[Line], sock: socket.socket) -> None:
             at = 0
             while len(buffer) - at >= 4:
                 (length,) = struct.unpack_from(">I", buffer, at)
+                if length > _LARGEST:  # no engine sends that
+                    return
                 if len(buffer) - at - 4 < length:
                     break
                 message = _messages.decode(bytes(buffer[at + 4 : at + 4 + length]))

@@ -2,99 +2,162 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
 from . import _codec, _core
-from ._line import Line, Message, Request
+from ._errors import EngineClosed
+from ._line import Line, Message, NotTaken, Request
 from ._logs import NO_LINES
 from ._model import State
 from ._waiting import wait_for
 
+if TYPE_CHECKING:
+    from ._client import Client
+
 _EMPTY = _codec.encoder.encode([])
 
 
-class Remote:
-    """The engine at the other end, in the words of `_core.Engine`."""
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
-    def __init__(self, line: Line) -> None:
+
+def _falls_back(method: _Method, on: type[EngineClosed] = EngineClosed) -> _Method:
+    """Asks who answers now - the next engine, or the store - where this one closed in this very moment."""
+
+    @functools.wraps(method)
+    def asked(self: Remote, *args: Any) -> Any:
+        try:
+            return method(self, *args)
+        except on:
+            return getattr(self._next(), method.__name__)(*args)
+
+    return cast(_Method, asked)
+
+
+def _order(method: _Method) -> _Method:
+    """What is an order is given again only where it was surely not taken."""
+    return _falls_back(method, NotTaken)
+
+
+class Remote:
+    """The engine at the other end, in the words of `_core.Engine`. What it does not hear any more, as it closes, who comes after it does."""
+
+    def __init__(self, client: Client, line: Line) -> None:
+        self._client = client
         self._line = line
 
-    def _ask(self, op: str, **fields: Any) -> Request:
-        request = self._line.request(op, **fields)
+    def _next(self) -> Any:
+        """Who answers after this engine."""
+        self._line.hang_up()
+        return self._client._core
+
+    def _ask(self, op: str, follower: Any = None, **fields: Any) -> Request:
+        request = self._line.request(op, follower, **fields)
         wait_for(request.completion)
+        request.document()  # raises
         return request
 
+    # ---- questions ----
+
+    @_falls_back
     def state(self, id: str) -> int:
         return int(self._ask("state", object=id).result())
 
+    @_falls_back
     def find_task(self, id: str, name: str) -> str:
         return str(self._ask("find", object=id, name=name).result())
 
+    @_falls_back
     def progress(self, id: str) -> bytes:
         return self._ask("progress", object=id).document()
 
+    @_falls_back
     def stats(self) -> bytes:
         return self._ask("stats").document()
 
-    def take_up(self, id: str) -> str:
-        return str(self._ask("take_up", object=id).result())
-
-    def start(self, id: str, by: str, note: str) -> Request:
-        return self._line.request("start", object=id, by=by, note=note)
-
-    def decide(self, id: str, decision: str, by: str, note: str) -> Request:
-        return self._line.request("decide", object=id, decision=decision, by=by, note=note)
-
-    def signal(self, id: str, signal: int, interrupt: bool, by: str, note: str) -> RemoteAck:
-        return self._ack("signal", object=id, signal=signal, interrupt=bool(interrupt), by=by, note=note)
-
-    def _ack(self, op: str, **fields: Any) -> RemoteAck:
-        ack = RemoteAck()
-        request = self._line.request(op, ack, **fields)
-        wait_for(request.completion)
-        if request.result() is True:  # its Labor waits there (R4): nothing more will be said of it
-            ack.stored = True
-            self._line.forget(ack.number)
-        return ack
-
-    def crisis_pause(self, tags: list[str], name_prefix: str, cogs: list[str], by: str, note: str) -> Request:
-        return self._line.request("crisis_pause", tags=tags, name=name_prefix, cogs=cogs, by=by, note=note)
-
-    def crisis_resume(self, id: str, by: str, note: str) -> RemoteAck:
-        return self._ack("crisis_resume", object=id, by=by, note=note)
-
-    def latch_settled(self, id: str) -> RemoteAck:
-        return self._ack("crisis_wait", object=id)
-
+    @_falls_back
     def crises(self, lifted: bool) -> bytes:
         return self._ask("crises", lifted=lifted).document()
 
+    @_falls_back
+    def latch_settled(self, id: str) -> RemoteAck:
+        return self._ack("crisis_wait", object=id)
+
+    @_falls_back
     def end_of(self, id: str) -> RemoteEnd:
         end = self._line.ends.get(id)
         if end is not None and not end.completion.done:
             return end
         end = RemoteEnd()
-        request = self._line.request("end", end, object=id)
-        wait_for(request.completion)
-        request.document()
+        self._ask("end", end, object=id)
         self._line.ends[id] = end
         return end
 
+    @_falls_back
     def changes(self, id: str | None, since: int | None) -> RemoteFeed:
         return self._feed("changes", id, since, _EMPTY)
 
+    @_falls_back
     def logs(self, id: str, since: int | None) -> RemoteFeed:
         return self._feed("logs", id, since, NO_LINES)
 
     def _feed(self, op: str, id: str | None, since: int | None, nothing: bytes) -> RemoteFeed:
         pieces = _Pieces()
-        request = self._line.request(op, pieces, object=id, since=since)
-        wait_for(request.completion)
-        request.document()
+        self._ask(op, pieces, object=id, since=since)
         return RemoteFeed(self._line, pieces, nothing)
+
+    # ---- orders ----
+
+    @_order
+    def take_up(self, id: str) -> str:
+        return str(self._ask("take_up", object=id).result())
+
+    @_order
+    def signal(self, id: str, signal: int, interrupt: bool, by: str, note: str) -> RemoteAck:
+        return self._ack("signal", object=id, signal=signal, interrupt=bool(interrupt), by=by, note=note)
+
+    @_order
+    def crisis_resume(self, id: str, by: str, note: str) -> RemoteAck:
+        return self._ack("crisis_resume", object=id, by=by, note=note)
+
+    def _ack(self, op: str, **fields: Any) -> RemoteAck:
+        ack = RemoteAck()
+        if self._ask(op, ack, **fields).result() is True:  # its Labor waits there (R4): nothing more will be said of it
+            ack.stored = True
+            self._line.forget(ack.number)
+        return ack
+
+    @_order
+    def start(self, id: str, by: str, note: str) -> Request:
+        return self._sent("start", (id, by, note), object=id, by=by, note=note)
+
+    @_order
+    def decide(self, id: str, decision: str, by: str, note: str) -> Request:
+        return self._sent("decide", (id, decision, by, note), object=id, decision=decision, by=by, note=note)
+
+    @_order
+    def crisis_pause(self, tags: list[str], name_prefix: str, cogs: list[str], by: str, note: str) -> Request:
+        args = (tags, name_prefix, cogs, by, note)
+        return self._sent("crisis_pause", args, tags=tags, name=name_prefix, cogs=cogs, by=by, note=note)
+
+    def _sent(self, op: str, args: tuple[Any, ...], **fields: Any) -> Request:
+        """What is answered when it is durable: nobody waits for that here."""
+        request = self._line.request(op, **fields)
+        if request.unsent:
+            request.document()  # raises
+
+        def again() -> bytes:
+            pending = getattr(self._next(), op)(*args)
+            wait_for(pending.completion)
+            document: bytes = pending.document()
+            return document
+
+        request.again = again
+        return request
 
 
 class RemoteAck:

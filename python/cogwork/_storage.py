@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import os
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -20,6 +21,12 @@ from ._model import Change, Job, Labor, LaborFilter, Sequence, Task, did_you_mea
 from ._search import SearchResult
 
 NO_LINK = bytes(16)
+
+_BRIEF = 10.0
+"""Seconds that an owner which only stores something is waited for."""
+_UNNAMED = 1.0
+"""The same, of one that may be such."""
+_AGAIN = 0.005
 
 
 class RecordKind(IntEnum):
@@ -77,6 +84,8 @@ class Owner(NamedTuple):
     user: str
     program: str
     since: datetime | None
+    brief: bool = False
+    """It only stores something and goes at once: an engine that opens meanwhile waits for it."""
 
 
 class Batch(NamedTuple):
@@ -168,7 +177,8 @@ class Storage(Reader, Writer, Searcher):
 
     @abc.abstractmethod
     def lock(self, owner: Owner) -> Releasable:
-        """Makes `owner` the owner, until the lock that it returns is released. Raises StoreInUse at once where there is one."""
+        """Makes `owner` the owner, until the lock that it returns is released. Raises StoreInUse at once where there is one - with
+        `owner=` who that is, so that one that is brief is waited for (R1)."""
 
     def last_change(self) -> int:
         """The highest number of a change; 0 where there is none. A store that knows better overrides it."""
@@ -227,6 +237,7 @@ class SimpleStorage(Storage):
     def __init__(self, beside: str | os.PathLike[str] = "memory:") -> None:
         self._beside = _core.open_store(os.fsencode(beside), False)
         self._owned = threading.Lock()
+        self._owner: Owner | None = None
         self._known: set[str] = set()
 
     def apply(self, batch: Batch) -> None:
@@ -269,7 +280,10 @@ class SimpleStorage(Storage):
     def lock(self, owner: Owner) -> Releasable:
         """One engine at a time, in this process. Where processes share the data, override it."""
         if not self._owned.acquire(blocking=False):
-            raise StoreInUse(f"{self.name()} is in use by another engine of this process; close that one first")
+            raise StoreInUse(
+                f"{self.name()} is in use by another engine of this process; one at a time owns a store", self._owner
+            )
+        self._owner = owner
         return _Released(self._owned)
 
 
@@ -351,7 +365,7 @@ class BuiltinStorage(Storage):
 
     def lock(self, owner: Owner) -> Releasable:
         since = 0 if owner.since is None else _codec.to_micros(owner.since)
-        return _CoreLock(self.core.lock(owner.pid, owner.host, owner.user, owner.program, since))
+        return _CoreLock(self.core.lock(owner.pid, owner.host, owner.user, owner.program, since, owner.brief))
 
     def changes(self, id: str | None = None, since: int = 0) -> Iterator[Change]:
         """Every change that is stored, of one Labor or of all, numbered above `since` (D7)."""
@@ -511,8 +525,19 @@ class Adapter:
     def records(self, kind: int) -> list[tuple[str, bytes]]:
         return list(self._store.records(RecordKind(kind)).items())
 
-    def lock(self, pid: int, host: str, user: str, program: str, since: int) -> Releasable:
-        return self._store.lock(Owner(pid, host, user, program, _codec.from_micros(since)))
+    def lock(self, pid: int, host: str, user: str, program: str, since: int, brief: bool) -> Releasable:
+        """Waits for an owner that is brief (R1), and a moment for one of which the store does not say who it is."""
+        owner = Owner(pid, host, user, program, _codec.from_micros(since), brief)
+        began = time.monotonic()
+        while True:
+            try:
+                return self._store.lock(owner)
+            except StoreInUse as error:
+                holder = error.owner
+                patience = _UNNAMED if holder is None else _BRIEF if holder.brief else 0
+                if time.monotonic() - began >= patience:
+                    raise
+            time.sleep(_AGAIN)
 
 
 def core_store(store: Storage) -> _core.Store:

@@ -12,7 +12,7 @@ import msgspec
 
 from . import _advice, _codec, _core, _storage
 from ._codec import login_name, program_name
-from ._errors import EngineClosed, NotFound, StoreInUse
+from ._errors import CogworkError, EngineClosed, NotFound, StoreInUse
 from ._latch import latch_from
 from ._line import Request
 from ._logs import NO_LINES
@@ -27,8 +27,8 @@ _T = TypeVar("_T")
 _PAUSE = 0.02
 
 
-class Unattended:
-    """A store that no engine owns, in the words of `_core.Engine`: what is stored is what there is, and signals wait in it."""
+class _Stored:
+    """What can be said of a store by reading it, in the words of `_core.Engine`."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -47,12 +47,48 @@ class Unattended:
     def progress(self, id: str) -> bytes:
         return _core.stored_progress(_storage.core_store(self._store), id)
 
+    def changes(self, id: str | None, since: int | None) -> _StoredFeed:
+        return _StoredFeed(self._store, id, since)
+
+    def logs(self, id: str, since: int | None) -> _NoLines:
+        self.state(id)  # NotFound
+        return _NoLines()
+
+    def end_of(self, id: str) -> RemoteEnd:
+        if not State(self.state(id)).ended:
+            raise self._nobody(f"Labor {id} has not ended and nothing will happen to it")
+        end = RemoteEnd()
+        end.completion.set()
+        return end
+
+    def _nobody(self, what: str) -> CogworkError:
+        """Why there is no engine for that."""
+        raise NotImplementedError
+
+
+class Unreached(_Stored):
+    """A store whose engine cannot be reached: it can be read, and all else says why not."""
+
+    def __init__(self, client: Client, error: StoreInUse) -> None:
+        super().__init__(client)
+        self._error = error
+
+    def __getattr__(self, _name: str) -> Any:
+        raise self._error
+
+    def _nobody(self, _what: str) -> CogworkError:
+        return self._error
+
+
+class Unattended(_Stored):
+    """A store that no engine owns, in the words of `_core.Engine`: what is stored is what there is, and signals wait in it."""
+
     def stats(self) -> bytes:
-        raise self._no_engine("figures of an engine are the engine's to give")
+        raise self._nobody("figures of an engine are the engine's to give")
 
     def take_up(self, id: str) -> str:
         self.state(id)  # NotFound
-        raise self._no_engine(f"nobody can take Labor {id} up")
+        raise self._nobody(f"nobody can take Labor {id} up")
 
     def start(self, id: str, by: str, note: str) -> Any:
         if self._store_signal(id, None, False, by, note) is None:
@@ -116,21 +152,7 @@ class Unattended:
                     raw["labors"] += latch.holds(labor)
         return _codec.encoder.encode(found)
 
-    def end_of(self, id: str) -> RemoteEnd:
-        if not State(self.state(id)).ended:
-            raise self._no_engine(f"Labor {id} has not ended and nothing will happen to it")
-        end = RemoteEnd()
-        end.completion.set()
-        return end
-
-    def changes(self, id: str | None, since: int | None) -> _StoredFeed:
-        return _StoredFeed(self._store, id, since)
-
-    def logs(self, id: str, since: int | None) -> _NoLines:
-        self.state(id)  # NotFound
-        return _NoLines()
-
-    def _no_engine(self, what: str) -> EngineClosed:
+    def _nobody(self, what: str) -> EngineClosed:
         return EngineClosed(
             f"no engine runs on {self._store.name()}: {what}; open one in a script, or in a shell:\n"
             f"  {_advice.serve(['FILE.py'], self._store.name())}"
@@ -149,12 +171,11 @@ class Unattended:
         while True:
             try:
                 return write(store, login_name(), program_name())
-            except StoreInUse:
+            except StoreInUse as error:
                 # An engine owns the store for a moment before its socket is there, and for a moment after it is gone.
-                if self._client._reach() is not None:
+                patience_is_over = time.monotonic() >= give_up
+                if self._client._reach(error if patience_is_over else None) is not None:
                     return None
-                if time.monotonic() >= give_up:
-                    raise
                 time.sleep(_PAUSE)
 
 

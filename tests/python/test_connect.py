@@ -681,12 +681,13 @@ def test_a_folder_that_another_user_has_taken_is_not_used(db, tmp_path, monkeypa
     assert list(taken.iterdir()) == []
 
 
-def test_a_socket_path_is_never_too_long(db, tmp_path, monkeypatch):
-    monkeypatch.setenv("COGWORK_RUNTIME_DIR", str(tmp_path / ("x" * 90)))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+def test_a_socket_path_may_be_longer_than_a_socket_takes(db, tmp_path, monkeypatch):
+    folder = tmp_path / ("x" * 90)
+    monkeypatch.setenv("COGWORK_RUNTIME_DIR", str(folder))
     with cw.Engine(db) as engine, cw.connect(db) as client:
-        assert engine._core.control_path.startswith(str(tmp_path / "cogwork"))
-        assert client.engine is not None
+        assert len(engine._core.control_path) > 108
+        assert len(list(folder.iterdir())) == 1
+        assert client.engine.address == engine._core.control_path
 
 
 def test_two_names_of_a_store_are_one(db, engine, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import os
+import threading
 from collections.abc import Iterator
 
 import msgspec
@@ -269,3 +270,69 @@ def test_a_path_may_be_any_bytes(tmp_path):
     assert os.path.exists(path)
     with cw.open_store(os.fsdecode(path)) as store:
         assert list(store.search()) == []
+
+
+class Shared(DictStore):
+    """A store that several in this process find. `names_its_owner`: whether a refusal says who has it."""
+
+    names_its_owner = True
+
+    def identity(self) -> str:
+        return f"shared {id(self)}"
+
+    def lock(self, owner: cw.Owner):
+        try:
+            return super().lock(owner)
+        except cw.StoreInUse as error:
+            raise error if self.names_its_owner else cw.StoreInUse(str(error)) from None
+
+
+@pytest.mark.parametrize("names", [True, False])
+def test_r1_an_engine_waits_for_whoever_only_stores_something_in_a_store_of_ones_own(names):
+    store = Shared()
+    store.names_its_owner = names
+    lock = store.lock(cw.Owner(1, "host", "ann", "cogwork", None, brief=True))
+    opened: list[cw.Engine] = []
+    opening = threading.Thread(target=lambda: opened.append(cw.Engine(store)))
+    opening.start()
+    opening.join(0.2)
+    assert opening.is_alive()
+    assert opened == []
+    lock.release()
+    opening.join(60)
+    [engine] = opened
+    engine.close()
+
+
+def test_r1_a_store_of_ones_own_says_who_has_it():
+    store = Shared()
+    with cw.Engine(store):
+        with pytest.raises(cw.StoreInUse, match="in use"):
+            cw.Engine(store)
+        with pytest.raises(cw.StoreInUse) as refused:
+            store.lock(cw.Owner(1, "host", "ann", "cogwork", None))
+        assert (refused.value.owner.pid, refused.value.owner.brief) == (os.getpid(), False)
+
+
+def test_r1_signals_that_are_stored_at_once_wait_for_each_other_in_a_store_of_ones_own():
+    store = Shared()
+    with cw.Engine(store) as engine, pytest.warns(cw.CogworkWarning):
+        labor = engine.submit(cw.Labor("l", tasks=[cw.Task("t", sequences=[cw.Sequence("s", jobs=[cw.command.job(["true"])])])]), start=False).id  # fmt: skip
+        engine.close()
+    failures: list[BaseException] = []
+
+    def send(number: int) -> None:
+        try:
+            with cw.connect(store, timeout=60) as client:
+                for _ in range(5):
+                    assert client.signal(labor, cw.Signal.PAUSE, by=f"n{number}").stored
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(100)
+    assert failures == []
+    assert len(store.records(cw.RecordKind.SIGNAL)) == 30

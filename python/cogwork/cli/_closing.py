@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import warnings
 
-from .._display import BEAT
+from .._display import BEAT, say
 from .._engine import Engine
 from .._errors import CogworkWarning
 from .._waiting import wait_for
 from ._signals import Interrupts
+
+
+def say_where(engine: Engine) -> None:
+    """Where other shells reach it, or that they do not."""
+    if engine.control.addresses:
+        say(str(engine.control))
+    elif engine.store.identity():
+        say(f"NOBODY CAN STEER THIS ENGINE: {engine.control}. No other shell can pause, stop or hold what it runs")
 
 
 def close(engine: Engine, interrupts: Interrupts) -> None:

@@ -10,13 +10,13 @@ import typer
 
 from .. import _advice
 from .._client import Client, connect
-from .._errors import CogworkError
+from .._errors import CogworkError, StoreInUse
 from .._handle import Ack
-from .._latch import Executing, Latch, criteria
+from .._latch import Executing, Latch, criteria, stored_latches
 from .._recap import format_span
 from .._text import clock, shown
 from .._waiting import wait_for
-from ._app import DB, By, Db, Json, Note, NoWait, Refused, Status, Timeout, app
+from ._app import DB, By, Db, Json, Note, NoWait, Refused, Status, Timeout, app, fail
 from ._ids import open_existing
 from ._json import plain, put
 
@@ -105,8 +105,12 @@ def status(
     wanted = _wanted(tag, name, cog, all)
     open_existing(db).close()
     with connect(db) as client:
-        found = [one for one in client.crises(lifted) if wanted is None or _criteria_of(one) == wanted]
-        attended = client.engine is not None
+        try:
+            found = [one for one in client.crises(lifted) if wanted is None or _criteria_of(one) == wanted]
+            attended = client.engine is not None
+        except StoreInUse as error:
+            _show_stored(client, lifted, json, db)
+            fail(error)
         if json:
             for one in found:
                 put(one)
@@ -115,6 +119,19 @@ def status(
             print(f"no crisis: no latch is in force on {db}" + (" that was set with these options" if wanted else ""))
         for one in found:
             _show(client, one, attended, db)
+
+
+def _show_stored(client: Client, lifted: bool, json: bool, db: str) -> None:
+    """What there is to say where the engine does not answer: never that there is no crisis."""
+    found = stored_latches(client.store, lifted)
+    for one in found:
+        if json:
+            put(one)
+        else:
+            print(f"{one}\n  as stored; what of it still executes is the engine's to say")
+    if not found and not json:
+        print(f"no latch is stored on {db}; whether its engine has set one since is not known, as it does not answer")
+    sys.stdout.flush()
 
 
 # ---- which ----

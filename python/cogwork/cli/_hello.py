@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 
 from .. import _advice
 from .._display import say
+from .._engine import Engine
 from .._handle import LaborHandle
 from .._latch import stored_latches
 from .._model import Labor, LaborFilter, OnInterrupt, all_jobs
@@ -14,6 +15,7 @@ from .._screen import held_by
 from .._steering import Steering
 from .._text import shown
 from ._app import Status
+from ._closing import say_where
 from ._ids import UNFINISHED
 from ._place import Place, who
 
@@ -27,6 +29,8 @@ def say_hello(place: Place, handle: LaborHandle, script: str) -> None:
     labor = handle.read(False)
     by = f", run by {who(place.owner)}; Ctrl-C here pauses it there" if place.owner else ""
     say(f"Labor '{shown(labor.name)}' is {handle.id} in {db}{by}")
+    if isinstance(steer, Engine):
+        say_where(steer)
     for latch in handle.progress().latches:
         say(f"it is held, and does not run: {latch}; to lift that:\n  {_advice.lift(latch.id, db)}")
     if place.owner:

@@ -12,10 +12,11 @@ from rich.text import Text
 
 from .._client import Client, connect
 from .._display import BEAT, End, display
-from .._errors import EngineClosed, SignalNotAllowed
+from .._errors import EngineClosed, SignalNotAllowed, StoreInUse
 from .._latch import Latch, stored_latches
 from .._lines import Names, what
 from .._model import Change, ChangeKind, Labor, LaborFilter, Sequence, Signal, State, Task
+from .._owner import owner_of
 from .._screen import held_by
 from .._text import clock, shortest, shown
 from ._app import DB, Db, Json, Refused, Status, app, status_of
@@ -49,7 +50,9 @@ def ls(
     )  # fmt: skip
     with open_existing(db) as store:
         labors = list(store.search(wanted))
-        latches = stored_latches(store) if any(not labor.state.ended for labor in labors) else []
+        unfinished = any(not labor.state.ended for labor in labors)
+        latches = stored_latches(store) if unfinished else []
+        owner = owner_of(store) if unfinished else None
     more = bool(limit) and len(labors) > limit
     labors = labors[:limit] if limit else labors
     if json:
@@ -64,6 +67,8 @@ def ls(
         )
         return
     _print_labors(console, labors, latches)
+    if owner is not None and owner.holds and not owner.brief:
+        console.print(Text(f"run by {owner}", style="dim"))
     if more:
         console.print(Text(f"there are more: --limit {limit * 4}, or 0 for all", style="dim"))
 
@@ -134,10 +139,10 @@ def _follow(client: Client, id: str, db: str) -> State:
                         shows.end(handle)
                         return labor.state
             except EngineClosed:
-                note = nobody(handle.read(False), db)
-            except SignalNotAllowed as error:
-                note, followed = str(error), False
-            shows.update(handle, [note])
+                notes = [nobody(handle.read(False), db)]
+            except (SignalNotAllowed, StoreInUse) as error:
+                notes, followed = str(error).splitlines(), False
+            shows.update(handle, notes)
             if not followed:
                 return handle.state
             time.sleep(1)

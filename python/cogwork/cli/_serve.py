@@ -19,7 +19,7 @@ from .._model import Change, LaborFilter
 from .._storage import open_store
 from .._text import clock, shown
 from ._app import DB, Db, Workers, app
-from ._closing import close
+from ._closing import close, say_where
 from ._ids import UNFINISHED
 from ._load import import_source, source_of
 from ._place import open_engine
@@ -47,6 +47,7 @@ def serve(
             say(
                 f"serves {db}, pid {os.getpid()}, with the Cogs {', '.join(map(shown, cog_names())) or '(commands and programs alone)'}"
             )
+            say_where(engine)
             _say_what_there_is(engine, sources, db)
             while not interrupts.wait(2 * BEAT):
                 events.say_new()

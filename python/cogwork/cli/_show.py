@@ -11,6 +11,7 @@ from rich.text import Text
 from .. import _advice
 from .._client import Client, connect
 from .._display import check_failed, failed_checks, unicode_on
+from .._errors import StoreInUse
 from .._history import Moment
 from .._model import Attempt, Job, Labor, Sequence, State, Task
 from .._recap import format_span
@@ -214,8 +215,11 @@ def _block(console: Console, name: str, text: str, style: str) -> None:
 
 
 def why_nobody(client: Client, labor: Labor, db: str) -> list[str]:
-    """Why nobody runs it, if so, and what helps."""
-    why = why_stored(client, labor, db)
-    if why and client.engine is None:
-        return [nobody(labor, db)]
+    """Why nobody runs it, or whoever does cannot be reached, and what helps."""
+    try:
+        why = why_stored(client, labor, db)
+        if why and client.engine is None:
+            return [nobody(labor, db)]
+    except StoreInUse as error:
+        return str(error).splitlines()
     return ["; ".join(why)] if why else []
