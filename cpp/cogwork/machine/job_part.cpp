@@ -124,19 +124,22 @@ void LaborMachine::ended(const input::Ended& in) {
   if (!is_answer(status)) status = AttemptStatus::FAILURE_NO_RETRIES;  // X8: a broken Cog, or executor; never an attempt left open
   const auto ending = run->ending;
   if (ending == Ending::TIMED_OUT) {
-    status = AttemptStatus::TIMED_OUT;  // whatever it answered (X8a)
-    attempt.output = {};
-    attempt.error = in.still_running ? "timed out, still running" : "timed out";
+    // Whatever it answered (X8a). What it had said by then is kept, as that of a failure is: it tells what it was waiting for.
+    status = AttemptStatus::TIMED_OUT;
+    const std::string words = in.still_running ? "timed out, still running" : "timed out";
+    attempt.error = Text(attempt.error.empty() ? words : words + "\n" + attempt.error.str());
   } else if (ending == Ending::STOPPED && status != AttemptStatus::SUCCESS && status != AttemptStatus::FAILURE_NO_RETRIES) {
     status = AttemptStatus::STOPPED;
   }
   if (in.still_running) {
     attempt.marks |= Attempt::STILL_RUNNING;
-    if (ending != Ending::TIMED_OUT) {
-      // Nobody is told to wait no longer for a call that was never asked to end; if somebody is, it has failed.
-      status = ending == Ending::STOPPED ? AttemptStatus::STOPPED : AttemptStatus::FAILURE;
-      attempt.output = {};
-      attempt.error = "interrupted, still running";
+    if (ending == Ending::STOPPED) {
+      status = AttemptStatus::STOPPED;
+      const std::string words = "interrupted, still running";
+      attempt.error = Text(attempt.error.empty() ? words : words + "\n" + attempt.error.str());
+    } else if (ending == Ending::NO) {
+      // It was not asked to end, and has ended; but it left something that could not be ended, and runs beside whatever comes next.
+      status = AttemptStatus::FAILURE;
     }
   }
   close_attempt(*run, status);

@@ -134,7 +134,7 @@ TEST_P(Dispatch, X8ACallThatReturnsWithinTheGraceIsTimedOutAndRetried) {
   const auto done = w.wait(w.submit(labor));
   EXPECT_EQ(done.jobs[0].state, S::FAILED);
   EXPECT_EQ(statuses(done.jobs[0]), (std::vector<A>{A::TIMED_OUT, A::TIMED_OUT, A::TIMED_OUT}));
-  EXPECT_EQ(done.jobs[0].attempts[0].error, "timed out");
+  EXPECT_EQ(done.jobs[0].attempts[0].error, "timed out\nasked to end");
   EXPECT_EQ(w.engine->stats().workers.abandoned_ever, 0u);
 }
 

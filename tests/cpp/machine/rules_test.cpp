@@ -384,6 +384,16 @@ TEST(Jobs, X8aACallThatCannotBeEndedFailsItsJob) {
   EXPECT_EQ(w.job(0).state, S::FAILED) << "without a further attempt";
 }
 
+TEST(Jobs, X8aACallThatLeftSomethingThatCannotBeEndedIsNotTriedAgain) {
+  MachineWorld w(LaborBuilder().task(1).jobs([](Job& j) { j.options.retries = 5; }).build());
+  w.start();
+  w.finish(0, A::FAILURE, true);  // nobody had asked it to end
+  EXPECT_EQ(w.statuses(0), "FAILURE");
+  EXPECT_EQ(w.job(0).attempts[0].error, "it failed");
+  EXPECT_TRUE(w.job(0).attempts[0].marks & Attempt::STILL_RUNNING);
+  EXPECT_EQ(w.job(0).state, S::FAILED) << "a further attempt would run beside it";
+}
+
 TEST(Jobs, X9AnAnswerThatComesTooLateChangesNothing) {
   MachineWorld w(LaborBuilder().task(1).task(1).build());
   w.start();
