@@ -59,8 +59,10 @@ class Execute(msgspec.Struct, tag_field="op", tag="execute"):
     job: str | None = None
     labor: str | None = None
     labor_name: str | None = None
+    job_name: str | None = None
     target: str | None = None
     attempt: int | None = None
+    check: bool | None = None
     real_user: str | None = None
     timeout: float | None = None
     outputs: list[tuple[str, msgspec.Raw]] | None = None
@@ -130,6 +132,14 @@ class Called:
     @property
     def labor_name(self) -> str:
         return self._request.labor_name or ""
+
+    @property
+    def job_name(self) -> str:
+        return self._request.job_name or ""
+
+    @property
+    def check(self) -> bool:
+        return bool(self._request.check)
 
     @property
     def target(self) -> str:

@@ -83,6 +83,10 @@ class Call(Protocol):
     @property
     def labor_name(self) -> str: ...
     @property
+    def job_name(self) -> str: ...
+    @property
+    def check(self) -> bool: ...
+    @property
     def target(self) -> str: ...
     @property
     def number(self) -> int: ...
@@ -143,6 +147,16 @@ class Context:
     def labor_name(self) -> str:
         """The Labor's name."""
         return self._call.labor_name
+
+    @property
+    def job_name(self) -> str:
+        """The Job's name; its Cog's, where it has none."""
+        return self._call.job_name
+
+    @property
+    def check(self) -> bool:
+        """Whether the Job is a check of a Task."""
+        return self._call.check
 
     @property
     def target(self) -> str:

@@ -17,7 +17,7 @@ import threading
 import traceback
 from typing import Any, NoReturn
 
-from ._calling import CANCELLED, FAILURE, NO_RETRIES, Answer, Caller, run_loop
+from ._calling import FAILURE, NO_RETRIES, Answer, Caller, run_loop
 from ._codec import encodable
 from ._cog import _Cog
 from ._cog_protocol import (
@@ -49,6 +49,8 @@ from ._turns import Turns
 _MOST_READ = 64 * 1024
 Ready = tuple[Served, _Cog, bytes]
 """A call that may begin, its Cog, and its args."""
+
+_NEVER_BEGUN: Answer = (FAILURE, None, "cancelled before it began", 0)
 
 _VALIDATING = 16
 _FLUSHING = 0.5
@@ -270,7 +272,7 @@ class Server:
 
     def _ended_async(self, call: Served) -> None:
         del self._tasks[call.id]
-        self._settle(call, CANCELLED, began=True)  # before it began; else it is settled
+        self._settle(call, _NEVER_BEGUN, began=True)  # else it is settled
         if self._waiting:
             self._turns.wake()
 
@@ -298,7 +300,7 @@ class Server:
             return  # it has ended meanwhile
         call.ask_to_end()
         if waiting is not None:
-            self._settle(call, CANCELLED)
+            self._settle(call, _NEVER_BEGUN)
         elif call.is_async and self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended, and so has the call
                 self._loop.call_soon_threadsafe(self._cancel_task, id)

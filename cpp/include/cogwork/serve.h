@@ -911,7 +911,17 @@ class Server {
     buffer_.erase(0, at);
   }
 
+  /// What is wrong with one request is that request's affair. Throws std::runtime_error where it is none at all.
   void handle(const Value& message) {
+    if (!message.is_map()) throw std::runtime_error("a frame holds " + message.describe() + ", not a map");
+    try {
+      take(message);
+    } catch (const WrongType& error) {
+      refuse(message, error.what());
+    }
+  }
+
+  void take(const Value& message) {
     const std::string& op = message["op"].text();
     if (op == "shutdown") {
       const std::lock_guard lock(mutex_);
@@ -922,8 +932,8 @@ class Server {
     } else if (op == "execute") {
       execute(message);
     } else if (op == "describe" || op == "validate") {
-      const auto id = message["id"].integer();
-      const std::string name = message["cog"].text();
+      const auto id = id_of(message);
+      const std::string name = message["cog"].text_or("");
       const Cog* cog = find(name);
       if (!cog) {
         channel_.send(Value::Map{{"id", id}, {"error", unknown(name)}});
@@ -932,18 +942,39 @@ class Server {
       } else {
         {
           const std::lock_guard lock(mutex_);
-          checks_.push_back({id, cog, message["args"].value()});
+          checks_.push_back({id, cog, args_of(message)});
         }
         to_check_.notify_one();
       }
-    } else if (message["id"].given()) {  // of an engine that is newer
-      channel_.send(Value::Map{{"id", message["id"].integer()}, {"error", "this program does not know the op '" + op + "'"}});
+    } else {
+      throw WrongType("there is no op '" + op + "'");  // of an engine that is newer
     }
   }
 
+  void refuse(const Value& message, const std::string& why) {
+    const std::string problem = "the request cannot be read: " + why;
+    const Value id = message["id"].value();
+    if (!id.is_integer() || id.number() < 1) {
+      std::fprintf(stderr, "cogwork: %s\n", problem.c_str());
+    } else if (const Value op = message["op"].value(); op.is_text() && op.text() == "execute") {
+      channel_.send(Value::Map{{"id", id}, {"result", Value::Map{{"status", "FAILURE_NO_RETRIES"}, {"error", problem}}}});
+    } else {
+      channel_.send(Value::Map{{"id", id}, {"error", problem}});
+    }
+  }
+  static std::int64_t id_of(const Value& message) {
+    const auto id = message["id"].integer();
+    if (id < 1) throw WrongType("id is " + std::to_string(id) + ", and should be above 0");
+    return id;
+  }
+  static Value args_of(const Value& message) {
+    const auto args = message["args"];
+    return args.given() ? args.value() : Value(Value::Map());
+  }
+
   void execute(const Value& message) {
-    const std::shared_ptr<Call> call(new Call(channel_, message["id"].integer()));
-    call->args = message["args"].value();
+    const std::shared_ptr<Call> call(new Call(channel_, id_of(message)));
+    call->args = args_of(message);
     call->job = message["job"].text_or("");
     call->labor = message["labor"].text_or("");
     call->job_name = message["job_name"].text_or("");
@@ -956,21 +987,25 @@ class Server {
     if (message["outputs"].given()) {
       for (const Value& pair : message["outputs"].list()) {
         const auto& items = pair.list("an output");
-        if (items.size() == 2) call->outputs.emplace_back(items[0].text("the name of an output"), items[1]);
+        if (items.size() != 2) throw WrongType("an output should be a name and a value");
+        call->outputs.emplace_back(items[0].text("the name of an output"), items[1]);
       }
     }
-    const std::string name = message["cog"].text();
+    const std::string name = message["cog"].text_or("");
     const Cog* cog = find(name);
-    if (!cog) return answer(*call, failure_no_retries(unknown(name)));
     bool ending = false;
     {
       const std::lock_guard lock(mutex_);
-      calls_[call->id_] = call;
-      waiting_.push_back({call, cog, false});
-      more_ = true;
+      if (calls_.count(call->id_)) throw std::runtime_error("the id " + std::to_string(call->id_) + " is in flight already");
       ending = ending_;
+      if (cog && !ending) {
+        calls_[call->id_] = call;
+        waiting_.push_back({call, cog, false});
+        more_ = true;
+      }
     }
-    if (ending) cancel(call->id_);
+    if (!cog) return answer(*call, failure_no_retries(unknown(name)));
+    if (ending) answer(*call, failure("the process is ending"));
   }
 
   /// The call that is next, if there is a place for it.
@@ -1104,13 +1139,16 @@ class Server {
     for (const auto id : ids) cancel(id);
   }
 
+  /// An empty name is that of the only one.
   const Cog* find(const std::string& name) const {
+    if (name.empty()) return cogs_.size() == 1 ? &cogs_.front() : nullptr;
     const auto found = std::find_if(cogs_.begin(), cogs_.end(), [&](const Cog& cog) { return cog.name() == name; });
     return found == cogs_.end() ? nullptr : &*found;
   }
   std::string unknown(const std::string& name) const {
     std::string names;
     for (const Cog& cog : cogs_) names += (names.empty() ? "'" : ", '") + cog.name() + "'";
+    if (name.empty()) return "the request names no Cog; there is " + names;
     return "there is no Cog '" + name + "' in this program, which holds " + names;
   }
 
