@@ -2,6 +2,7 @@
 #include <iterator>
 
 #include "bindings.h"
+#include "cogwork/cogs/environment.h"
 #include "cogwork/engine/control_path.h"
 #include "cogwork/engine/engine.h"
 #include "cogwork/engine/report.h"
@@ -37,6 +38,15 @@ py::bytes document(F f) {
   return to_bytes(bytes);
 }
 
+/// This process's environment, copied anew where it has changed. The GIL is held here, as it is where Python changes a variable; a
+/// thread of cogwork's own that read it would find it freed under its hands.
+std::shared_ptr<const Variables> current_environment() {
+  static std::shared_ptr<const Variables> last = std::make_shared<const Variables>();
+  auto now = process_environment();
+  if (now != *last) last = std::make_shared<const Variables>(std::move(now));
+  return last;
+}
+
 std::shared_ptr<Engine> make_engine(std::shared_ptr<Storage> store, std::shared_ptr<CogRegistry> cogs, int workers, double grace,
                                     int max_crashes, std::int64_t max_output, const std::string& recover, const AnyText& user,
                                     const AnyText& program, const std::string& guardian, const std::string& python) {
@@ -52,6 +62,7 @@ std::shared_ptr<Engine> make_engine(std::shared_ptr<Storage> store, std::shared_
   options.takes_submits = true;
   options.guardian = guardian;
   options.python = python;
+  options.environment = current_environment();
   const py::gil_scoped_release released;
   return std::make_shared<Engine>(std::move(store), std::move(cogs), options);
 }
@@ -63,6 +74,7 @@ std::shared_ptr<Pending> submit(Engine& engine, const py::bytes& doc, const std:
                                 const std::string& fingerprint, bool start, const AnyText& by) {
   const auto pending = std::make_shared<Pending>();
   const std::string_view view(doc);
+  engine.set_environment(current_environment());  // what a script sets before it submits counts
   const py::gil_scoped_release released;
   Submission submission;
   for (const auto& [where, task, sequence, job, message] : faults) {
@@ -147,6 +159,7 @@ void bind_engine(py::module_& m) {
           [](Engine& e, const std::string& id, const AnyText& by, const AnyText& note) {
             const auto pending = std::make_shared<Pending>();
             pending->id = to_id(id);
+            e.set_environment(current_environment());
             e.start_async(pending->id, by.text, note.text, [pending](std::exception_ptr error) {
               pending->error = std::move(error);
               pending->completion.set();

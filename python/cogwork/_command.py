@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from ._model import Job
@@ -37,24 +38,27 @@ class CommandCog:
     ) -> Job:
         """A Job that runs a program; `.replace(timeout=..., retries=...)` sets the rest.
 
-        argv: the program and its arguments; it is looked up in PATH. shell: text for /bin/sh, instead of argv. cwd: where it runs.
-        env: variables to add, or with None to take away; COGWORK_TARGET, COGWORK_JOB, COGWORK_LABOR and COGWORK_ATTEMPT are there.
-        stdin: what it reads; else there is nothing to read. ok_codes: exit codes that are SUCCESS; [0].
-        no_retry_codes: those that are FAILURE_NO_RETRIES; []. All others, and death by a signal, are FAILURE.
-        output_limit: bytes that are kept of its output, and of its error output; 65536. What is cut is said.
+        argv: the program and its arguments, a list of texts; it is looked up in PATH. shell: text for /bin/sh, instead of argv. cwd: where it
+        runs; the engine's folder, if not given. env: variables to add, or with None to take away; COGWORK_TARGET, COGWORK_JOB,
+        COGWORK_LABOR and COGWORK_ATTEMPT are there. The rest is the environment of the engine's process, as it was at the last submit or
+        start; with `Labor(real_user=...)` it is that of a login. stdin: what it reads; else there is nothing to read (/dev/null).
+        ok_codes: exit codes that are SUCCESS; [0]. no_retry_codes: those that are FAILURE_NO_RETRIES; []. All others, and death by a
+        signal, are FAILURE. output_limit: bytes that are kept of its output, and of its error output; 65536. What is cut is said.
         parse: what becomes of its output: "text" (white space at its end taken away), "json" (the value), "lines" (a list).
 
-        Its error output is the attempt's log. A time-out, an interrupting stop and the end of the engine end its whole process group, by
-        TERM and, after the grace, by KILL; what it leaves in its group when it ends is ended too (G3a).
+        Its error output is the attempt's log. A time-out, an interrupting stop and the end of the engine end it with all that it started, by
+        TERM and, after the grace, by KILL; what it leaves behind when it ends is ended too (G3a).
+
+        Nothing is checked here; `submit` says what is wrong with it.
         """
         given = {
-            "argv": None if argv is None else list(argv),
+            "argv": _listed(argv),
             "shell": shell,
             "cwd": cwd,
-            "env": None if env is None else dict(env),
+            "env": dict(env) if isinstance(env, Mapping) else env,
             "stdin": stdin,
-            "ok_codes": None if ok_codes is None else list(ok_codes),
-            "no_retry_codes": None if no_retry_codes is None else list(no_retry_codes),
+            "ok_codes": _listed(ok_codes),
+            "no_retry_codes": _listed(no_retry_codes),
             "output_limit": output_limit,
             "parse": parse,
         }
@@ -63,6 +67,13 @@ class CommandCog:
 
     def __repr__(self) -> str:
         return "<Cog 'command' of cogwork>"
+
+
+def _listed(argv: Any) -> Any:
+    """A list of any iterable. Text is none, as it would be taken apart into letters; what is no list stays as it is, for `submit` to refuse."""
+    if isinstance(argv, (str, bytes, bytearray, os.PathLike, Mapping)) or not isinstance(argv, Iterable):
+        return argv
+    return list(argv)
 
 
 command = CommandCog()

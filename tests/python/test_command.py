@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import pwd
 import signal
 import subprocess
 import sys
@@ -58,6 +59,32 @@ def test_s2_args_are_checked_at_submit_with_their_places(engine):
         assert any(words in text for text in said), said
 
 
+@pytest.mark.parametrize(
+    ("job", "hint"),
+    [
+        (lambda: cw.command.job("ls -l"), "did you mean ['ls', '-l'] or shell='ls -l'?"),
+        (lambda: cw.command.job(pathlib.Path("/bin/ls")), "did you mean ['/bin/ls'] or shell='/bin/ls'?"),
+        (lambda: cw.command.job(b"ls -l"), "list of texts: the program and its arguments, got bytes"),
+        (lambda: cw.command.job(5), "list of texts: the program and its arguments, got the number 5"),
+        (lambda: cw.command.job(["sleep", 5]), "did you mean '5'?"),
+        (lambda: cw.command.job(["ls", ["-l"]]), "expected a text, got a list"),
+        (lambda: cw.command.job(shell=["ls", "-l"]), "a list of words is given as argv"),
+        (lambda: cw.command.job(["ls"], env={"N": 5}), "did you mean '5'?"),
+        (lambda: cw.command.job(["ls"], ok_codes=0), "a list of exit codes"),
+        (lambda: cw.Job("command", {"argv": ["ls"], "timeout": 5}), ".replace(timeout=...)"),
+    ],
+)
+def test_s2_first_mistakes_are_guessed_and_nothing_runs(engine, job, hint):
+    with pytest.raises(cw.ValidationError) as refused:
+        engine.submit(one(job()))
+    assert hint in str(refused.value)
+
+
+def test_words_may_come_from_anywhere(engine):
+    words = (word for word in ("echo", "a", "b"))
+    assert engine.run(one(cw.command.job(words)))["task"]["host"].jobs[0].output == "a b"
+
+
 def test_s2_a_real_user_that_cannot_be_is_an_error_at_submit(engine):
     labor = one(cw.command.job(["true"]))
     labor.real_user = "no-such-user-here"
@@ -73,6 +100,107 @@ def test_real_user(engine):
     assert os.geteuid() == 0
 
 
+# ---- its environment ----
+
+
+def environment_of(engine, **options) -> dict[str, str]:
+    labor = one(cw.command.job(["/usr/bin/env"], parse="lines"))
+    labor.real_user = options.get("real_user", "")
+    lines = engine.run(labor).raise_for_state()["task"]["host"].jobs[0].output
+    return dict(line.split("=", 1) for line in lines)
+
+
+def test_what_a_script_sets_before_it_submits_counts(engine, monkeypatch):
+    monkeypatch.setenv("STAGE", "one")
+    assert environment_of(engine)["STAGE"] == "one"
+    monkeypatch.setenv("STAGE", "two")
+    assert environment_of(engine)["STAGE"] == "two"
+    monkeypatch.delenv("STAGE")
+    assert "STAGE" not in environment_of(engine)
+
+
+def test_what_a_script_sets_before_it_starts_a_labor_counts(engine, monkeypatch):
+    handle = engine.submit(one(cw.command.job(shell="echo $STAGE")), start=False)
+    monkeypatch.setenv("STAGE", "later")
+    assert handle.start().wait(30)["task"]["host"].jobs[0].output == "later"
+
+
+def test_real_user_is_given_no_variable_of_ours(engine, monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", "s3cr3t")
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")
+    me = pwd.getpwuid(os.geteuid())
+    for user in {me.pw_name, "nobody"} if me.pw_uid == 0 else {me.pw_name}:
+        seen = environment_of(engine, real_user=user)
+        expected = pwd.getpwnam(user)
+        assert (seen["USER"], seen["LOGNAME"], seen["HOME"]) == (user, user, expected.pw_dir)
+        assert set(seen) <= {
+            "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "COGWORK_TARGET", "COGWORK_JOB", "COGWORK_LABOR", "COGWORK_ATTEMPT",
+        }  # fmt: skip
+
+
+def test_changing_the_environment_while_commands_start_harms_nobody():
+    """C's environment may be walked by no thread that does not hold the GIL: Python frees it while it changes it."""
+    code = """
+import os, cogwork as cw
+with cw.Engine("memory:") as engine:
+    sequences = [cw.Sequence(f"h{n}", jobs=[cw.command.job(["true"])]) for n in range(300)]
+    handle = engine.submit(cw.Labor("x", tasks=[cw.Task("t", concurrency=30, sequences=sequences)]))
+    n = 0
+    while not handle.state.ended:
+        os.environ[f"NEW_{n % 5000}"] = "x" * (n % 100)
+        n += 1
+    print(handle.wait(60).state.name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "COMPLETED\n"), done.stderr
+
+
+# ---- no room ----
+
+
+def test_without_threads_it_fails_in_words_and_later_ones_run(tmp_path):
+    """The process lives on, and what fails is that attempt, which is tried again by its rules."""
+    code = """
+import resource, cogwork as cw, os
+program = lambda: cw.Labor("x", tasks=[cw.Task("t", sequences=[cw.Sequence("h", jobs=[cw.command.job(["echo", "ran"])])])])
+with cw.Engine("memory:") as engine:
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm") as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 4_000_000, limit[1]))  # a thread's stack is larger
+    job = engine.submit(program()).wait(60)["t"]["h"].jobs[0]
+    resource.setrlimit(resource.RLIMIT_AS, limit)
+    print(job.state.name, job.attempts[0].status.name, job.error)
+    print(engine.run(program())["t"]["h"].jobs[0].output)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith("FAILED FAILURE no thread could be started for"), first
+    assert second == "ran"
+
+
+def test_without_descriptors_commands_wait_for_one_another(tmp_path):
+    code = f"""
+import resource, os, cogwork as cw
+with cw.Engine("memory:") as engine:
+    engine.run(cw.Labor("x", tasks=[cw.Task("t", sequences=[cw.Sequence("h", jobs=[cw.command.job(["true"])])])]))
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = os.dup(0)
+    os.close(few)
+    job = cw.command.job(shell="echo ran >> {tmp_path}/runs; sleep 0.1")
+    sequences = [cw.Sequence(f"h{{n}}", jobs=[job]) for n in range(30)]
+    handle = engine.submit(cw.Labor("x", tasks=[cw.Task("t", concurrency=30, sequences=sequences)]), start=False)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few + 15, limit[1]))
+    handle.start()
+    print(handle.wait(60).state.name)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "COMPLETED\n"), done.stderr
+    assert (tmp_path / "runs").read_text() == "ran\n" * 30, "each once"
+
+
 def test_c1_its_name_is_taken():
     with pytest.raises(cw.CogError, match="cogwork:command"):
 
@@ -84,7 +212,7 @@ def test_x8_exit_codes_retries_and_errors(engine):
     done = engine.run(one(cw.command.job(shell="echo broken >&2; exit 7").replace(retries=2)))
     job = done["task"]["host"].jobs[0]
     assert [a.status for a in job.attempts] == [AttemptStatus.FAILURE] * 3
-    assert job.attempts[0].error == "broken\nexit status 7"
+    assert job.attempts[0].error == "exit status 7: broken"
     done = engine.run(one(cw.command.job(shell="exit 9", no_retry_codes=[9]).replace(retries=2)))
     assert [a.status for a in done["task"]["host"].jobs[0].attempts] == [AttemptStatus.FAILURE_NO_RETRIES]
     assert engine.run(one(cw.command.job(shell="exit 3", ok_codes=[0, 3]))).state is State.COMPLETED
@@ -100,6 +228,43 @@ def test_x8_a_time_out_ends_it_and_all_it_started(engine, tmp_path):
     assert children
     assert not any(map(alive, children))
     assert engine.stats().abandoned == 0
+
+
+def test_x8_what_it_said_before_its_time_out_is_kept(engine):
+    script = "echo 'waiting for the commit lock'; echo 'held by admin' >&2; exec sleep 60"
+    done = engine.run(one(cw.command.job(shell=script).replace(timeout=1)))
+    attempt = done["task"]["host"].jobs[0].attempts[0]
+    assert attempt.status is AttemptStatus.TIMED_OUT
+    assert attempt.output == "waiting for the commit lock"
+    assert attempt.log == "held by admin"
+    assert attempt.error.splitlines() == [
+        "timed out",
+        "ended by signal 15 (Terminated): held by admin",
+        "its output ended:",
+        "waiting for the commit lock",
+    ]
+
+
+def test_g3a_what_it_said_before_it_was_stopped_is_kept(engine, tmp_path):
+    script = f"trap 'echo cleaned; exit 4' TERM; echo begun; echo $$ > {tmp_path}/pid; sleep 60 & wait"
+    handle = engine.submit(one(cw.command.job(shell=script)))
+    wait_for_pid(tmp_path / "pid")
+    assert handle.stop(interrupt=True).wait(30)
+    attempt = handle.wait(30)["task"]["host"].jobs[0].attempts[0]
+    assert (attempt.status, attempt.output) == (AttemptStatus.STOPPED, "begun\ncleaned")
+    assert "exit status 4" in attempt.error
+
+
+@pytest.mark.parametrize(
+    "how", ["timeout 300 $0", "set -m; $0 & wait", "setsid $0 & wait", "setsid timeout 300 $0 & wait"]
+)
+def test_x8a_no_retry_runs_beside_what_made_a_group_of_its_own(engine, tmp_path, how):
+    inner = tmp_path / "inner"
+    inner.write_text(f"#!/bin/sh\necho $$ >> {tmp_path}/pids\nexec sleep 300\n")
+    inner.chmod(0o755)
+    done = engine.run(one(cw.command.job(["bash", "-c", how, str(inner)]).replace(timeout=1, retries=1)))
+    assert [a.status for a in done["task"]["host"].jobs[0].attempts] == [AttemptStatus.TIMED_OUT] * 2
+    assert not any(alive(int(pid)) for pid in (tmp_path / "pids").read_text().split())
 
 
 def test_g3a_an_interrupting_stop_ends_it(engine, tmp_path):

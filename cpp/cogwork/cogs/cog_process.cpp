@@ -18,7 +18,7 @@ namespace asio = boost::asio;
 constexpr auto kHelloTime = std::chrono::seconds(30);
 constexpr std::size_t kKept = std::size_t{1} << 20;  // capacity that an empty buffer may keep
 
-std::string in_words(ExitStatus status) {
+std::string in_words(const ExitStatus& status) {
   if (!status.known) return "it ended";
   if (!status.signalled) return "it ended with exit status " + std::to_string(status.number);
   const char* name = strsignal(status.number);
@@ -27,30 +27,26 @@ std::string in_words(ExitStatus status) {
 
 }  // namespace
 
-std::shared_ptr<CogProcess> CogProcess::start(ProcessLoop& loop, Launch launch, std::string version, Duration grace,
+std::shared_ptr<CogProcess> CogProcess::start(ProcessLoop& loop, Prepare prepare, std::string version, Duration grace,
                                               Events events) {
-  std::shared_ptr<CogProcess> process(new CogProcess(loop.io(), std::move(version), grace, std::move(events)));
-  loop.post_start([&loop, process, launch = std::move(launch)] {
-    try {
-      auto launched = cogwork::launch(loop.launcher_io(), loop.guardian(), launch);
-      loop.post([&loop, process, launched = std::move(launched)] { process->started(loop, *launched); });
-    } catch (const std::exception& error) {
-      loop.post([process, why = std::string(error.what())] { process->not_started(why); });
-    }
-  });
+  std::shared_ptr<CogProcess> process(new CogProcess(loop, std::move(version), grace, std::move(events)));
+  ProcessLoop::StartEvents started;
+  started.started = [process](Launched& launched) { process->started(launched); };
+  started.failed = [process](const Error& error) { process->not_started(error.what()); };
+  loop.start(std::move(prepare), std::move(started));
   return process;
 }
 
-void CogProcess::started(ProcessLoop& loop, Launched& launched) {
+void CogProcess::started(Launched& launched) {
   const auto self = shared_from_this();
   ChildProcess::Events events;
   events.printed = [weak = weak_from_this()](std::string_view bytes, bool error) {
     if (const auto still = weak.lock()) still->printed(bytes, error);
   };
   // The child holds its process, not the other way round, until it has ended: who let go of it is told all the same.
-  events.ended = [self](ExitStatus status, bool left) { self->exited(status, left); };
+  events.ended = [self](const ExitStatus& status) { self->exited(status); };
   const int fd = launched.socket.release();
-  child_ = ChildProcess::attend(loop.io(), loop.guardian(), launched, {}, std::move(events));
+  child_ = ChildProcess::attend(loop_, launched, {}, std::move(events));
   close_on_fork(fd);
   socket_.assign(asio::local::stream_protocol(), fd);
   hello_timer_.expires_after(kHelloTime);
@@ -77,8 +73,14 @@ void CogProcess::end_child() {
   }
 }
 
-CogProcess::CogProcess(asio::io_context& io, std::string version, Duration grace, Events events)
-    : socket_(io), hello_timer_(io), end_timer_(io), version_(std::move(version)), grace_(grace), events_(std::move(events)) {}
+CogProcess::CogProcess(ProcessLoop& loop, std::string version, Duration grace, Events events)
+    : loop_(loop),
+      socket_(loop.io()),
+      hello_timer_(loop.io()),
+      end_timer_(loop.io()),
+      version_(std::move(version)),
+      grace_(grace),
+      events_(std::move(events)) {}
 
 CogProcess::~CogProcess() {
   if (socket_.is_open()) forget_close_on_fork(socket_.native_handle());
@@ -292,7 +294,7 @@ void CogProcess::broken(const std::string& why) {
   });
 }
 
-void CogProcess::exited(ExitStatus status, bool left) {
+void CogProcess::exited(const ExitStatus& status) {
   if (std::exchange(gone_, true)) return;
   const auto self = shared_from_this();
   hello_timer_.cancel();
@@ -314,7 +316,7 @@ void CogProcess::exited(ExitStatus status, bool left) {
     End end;
     end.gone = why;
     end.caused = caused_ && flight.cancelled;
-    end.left = left;
+    end.left = status.left;
     end.log = flight.log.text();
     flight.ended(std::move(end));
   }

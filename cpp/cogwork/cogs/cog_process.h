@@ -1,7 +1,6 @@
 #pragma once
 
 #include <array>
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
@@ -13,7 +12,7 @@
 #include "cogwork/base/frame.h"
 #include "cogwork/cogs/child_process.h"
 #include "cogwork/cogs/cog_messages.h"
-#include "cogwork/cogs/command.h"
+#include "cogwork/cogs/kept.h"
 #include "cogwork/cogs/labor_log.h"
 #include "cogwork/cogs/program.h"
 
@@ -21,8 +20,8 @@ namespace cogwork {
 
 class ProcessLoop;
 
-/// One process of a process Cog, from its start to its end. Requests may be sent at once; they wait for the hello. All on the thread of
-/// the loop. Whatever the process does - hang, lie, print, die - becomes an end of its requests, never an error here.
+/// One process of a process Cog, from its start to its end. Requests may be sent at once; they wait for the hello. All on the
+/// thread of the loop. Whatever the process does - hang, lie, print, die - becomes an end of its requests, never an error here.
 class CogProcess : public std::enable_shared_from_this<CogProcess> {
  public:
   /// How a request ended: with the process's answer, or with the process.
@@ -45,14 +44,16 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
   using Ended = std::function<void(End)>;
   using Progress = std::function<void(double, std::string)>;
 
-  /// version: of the file, as it is at the start.
-  static std::shared_ptr<CogProcess> start(ProcessLoop& loop, Launch launch, std::string version, Duration grace, Events events);
+  using Prepare = std::function<std::optional<Launch>()>;
+
+  /// prepare: see ProcessLoop::start. version: of the file, as it is at the start.
+  static std::shared_ptr<CogProcess> start(ProcessLoop& loop, Prepare prepare, std::string version, Duration grace, Events events);
   ~CogProcess();
 
   std::int64_t validate(std::string_view cog, std::string_view args, Ended ended);
   std::int64_t execute(std::string_view cog, std::shared_ptr<const AttemptRequest> request, Progress progress, Ended ended);
-  /// Asks the call to end. Ignored for the grace, it costs the process: now, if nothing else runs in it that is to go on; else as soon as
-  /// that has ended, and `deaf` is called.
+  /// Asks the call to end. Ignored for the grace, it costs the process: now, if nothing else runs in it that is to go on; else as
+  /// soon as that has ended, and `deaf` is called.
   void cancel(std::int64_t id, std::function<void()> deaf);
   /// Takes nothing new; ends when what runs has ended.
   void retire();
@@ -77,8 +78,8 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
     bool cancelled = false;
   };
 
-  CogProcess(boost::asio::io_context& io, std::string version, Duration grace, Events events);
-  void started(ProcessLoop& loop, Launched& launched);
+  CogProcess(ProcessLoop& loop, std::string version, Duration grace, Events events);
+  void started(Launched& launched);
   void not_started(const std::string& why);
   void end_child();
   void printed(std::string_view bytes, bool error);
@@ -91,10 +92,11 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
   void received(const std::string& body);
   void finish(std::int64_t id, End end);
   void broken(const std::string& why);
-  void exited(ExitStatus status, bool left);
+  void exited(const ExitStatus& status);
   void look_whether_done();
   bool end_if_all_are_cancelled();
 
+  ProcessLoop& loop_;
   boost::asio::local::stream_protocol::socket socket_;
   boost::asio::steady_timer hello_timer_, end_timer_;
   const std::string version_;

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -9,6 +8,7 @@
 
 #include "cogwork/cogs/child_process.h"
 #include "cogwork/cogs/cog.h"
+#include "cogwork/cogs/kept.h"
 
 namespace cogwork {
 
@@ -22,7 +22,7 @@ struct Command {
   std::vector<std::string> argv;  ///< Or `shell`.
   std::string shell;              ///< Text for /bin/sh.
   std::string cwd;
-  std::map<std::string, std::optional<std::string>, std::less<>> env;  ///< Added to this process's; nothing: taken away.
+  VariableChanges env;  ///< Of the environment that it would have without.
   std::string input;
   std::vector<std::int64_t> ok_codes{0};
   std::vector<std::int64_t> no_retry_codes;
@@ -35,33 +35,16 @@ struct Command {
 /// Reads args. Nothing where they are no command; `problem` then says what is wrong, as a Cog's validation does.
 std::optional<Command> read_command(std::string_view args, std::string& problem);
 
-/// What the process is started with: this process's environment, with COGWORK_TARGET, _JOB, _LABOR, _ATTEMPT added.
-Launch launch_of(const Command& command, const AttemptRequest& request);
+/// What the process is started with. `ours`: the engine's environment; COGWORK_TARGET, _JOB, _LABOR, _ATTEMPT are added to it, or
+/// to that of a login where the Labor names a user. Throws Error where there is no such user, or it may not be become. It may ask a
+/// directory service, and wait.
+Launch launch_of(const Command& command, const AttemptRequest& request, const Variables& ours);
 
-/// What is kept of what a program prints: the beginning and the end, where all is too much.
-class Kept {
- public:
-  explicit Kept(std::size_t limit) : limit_(limit) {}
-  void add(std::string_view bytes);
-  /// All of it; or its ends with "[... 123 bytes are left out ...]" between them. UTF-8, whatever was printed.
-  std::string text() const;
-  bool cut() const { return dropped_ > 0; }
-  bool empty() const { return head_.empty(); }
+/// What an attempt comes to. interrupted: it was asked to end.
+Outcome outcome_of(const Command& command, const ExitStatus& status, bool interrupted, const Kept& output, const Kept& errors);
 
- private:
-  std::size_t limit_;
-  std::string head_, tail_;  // the tail is used as a ring when it is full
-  std::size_t tail_at_ = 0;
-  std::uint64_t dropped_ = 0;
-};
-
-/// What an attempt comes to. `was_told`: its process was asked to end.
-Outcome outcome_of(const Command& command, ExitStatus status, bool left, const Kept& output, const Kept& errors);
-
-/// An attempt that could not begin: no such program, say.
+/// An attempt that could not begin. Unstartable: it is not tried again.
+Outcome not_started(const Error& why);
 Outcome not_started(const std::string& why);
-
-/// JSON as msgpack. Nothing where it is none; `problem` says where.
-std::optional<std::string> json_to_msgpack(std::string_view json, std::string& problem);
 
 }  // namespace cogwork

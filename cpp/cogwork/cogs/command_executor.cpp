@@ -12,14 +12,14 @@ namespace cogwork {
 struct CommandExecutor::Run {
   explicit Run(AttemptRequest its) : request(std::move(its)) {}
   const AttemptRequest request;
-  // Whoever sets it first: its start, or its withdrawal.
+  // Whoever sets `decided` first - a try to start it, or its withdrawal - has it. A try that must wait for room gives it back.
   std::atomic<bool> decided{false};
+  std::atomic<bool> interrupted{false};
   // The thread that starts it, then the loop.
-  Command command;
+  std::optional<Command> command;
   std::optional<Kept> output, errors;
   // The loop.
   std::shared_ptr<ChildProcess> process;
-  bool interrupted = false;
   LineSplitter lines;  // of the error output, for those who watch
 
   void say(std::string_view line, std::size_t left_out) const {
@@ -34,31 +34,31 @@ void CommandExecutor::start(AttemptRequest request) {
     const std::lock_guard lock(mutex_);
     runs_.emplace(key, run);
   }
-  loop_.post_start([this, run] { begin(run); });
+  try {
+    loop_.begin();
+  } catch (const Error& error) {  // no thread is to be had now
+    return ended(run, not_started(error));
+  }
+  ProcessLoop::StartEvents events;
+  events.started = [this, run](Launched& launched) { attend(run, launched); };
+  events.failed = [this, run](const Error& error) { ended(run, not_started(error)); };
+  events.postponed = [this, run] {
+    run->decided = false;
+    if (run->interrupted) withdraw(run);
+  };
+  loop_.start([this, run] { return prepare(*run); }, std::move(events));
 }
 
-/// On the thread that starts processes.
-void CommandExecutor::begin(const std::shared_ptr<Run>& run) {
-  if (run->decided.exchange(true)) return;
-  const auto& request = run->request;
-  std::string problem;
-  auto command = read_command(request.args, problem);
-  if (!command) {  // looked at when it was submitted, and stored since
-    auto outcome = not_started(problem);
-    outcome.status = AttemptStatus::FAILURE_NO_RETRIES;
-    return ended(run, std::move(outcome));
+/// On the thread that starts programs. Nothing: it was withdrawn.
+std::optional<Launch> CommandExecutor::prepare(Run& run) {
+  if (run.decided.exchange(true)) return std::nullopt;
+  if (!run.command) {
+    std::string problem;
+    run.command = read_command(run.request.args, problem);
+    if (!run.command) throw Unstartable(problem);  // looked at when it was submitted, and stored since
+    for (auto* kept : {&run.output, &run.errors}) kept->emplace(static_cast<std::size_t>(run.command->output_limit));
   }
-  if (!request.real_user.empty()) {
-    if (auto why = why_not_as(request.real_user.str()); !why.empty()) return ended(run, not_started(why));
-  }
-  run->command = std::move(*command);
-  for (auto* kept : {&run->output, &run->errors}) kept->emplace(static_cast<std::size_t>(run->command.output_limit));
-  try {
-    auto launched = launch(loop_.launcher_io(), loop_.guardian(), launch_of(run->command, request));
-    loop_.post([this, run, launched = std::move(launched)] { attend(run, *launched); });
-  } catch (const std::exception& error) {
-    ended(run, not_started(error.what()));
-  }
+  return launch_of(*run.command, run.request, *loop_.environment());
 }
 
 void CommandExecutor::attend(const std::shared_ptr<Run>& run, Launched& launched) {
@@ -67,15 +67,13 @@ void CommandExecutor::attend(const std::shared_ptr<Run>& run, Launched& launched
     (error ? run->errors : run->output)->add(bytes);
     if (error) run->lines.feed(bytes, [&](std::string_view line, std::size_t left_out) { run->say(line, left_out); });
   };
-  events.ended = [this, run](ExitStatus status, bool left) {
+  events.ended = [this, run](const ExitStatus& status) {
     run->lines.finish([&](std::string_view line, std::size_t left_out) { run->say(line, left_out); });
     if (run->request.log) run->request.log->end(run->request);
     run->process.reset();
-    auto outcome = outcome_of(run->command, status, left, *run->output, *run->errors);
-    if (left && run->interrupted) outcome.marks |= Attempt::STILL_RUNNING;  // X8a: another attempt would run beside it
-    ended(run, std::move(outcome));
+    ended(run, outcome_of(*run->command, status, run->interrupted, *run->output, *run->errors));
   };
-  run->process = ChildProcess::attend(loop_.io(), loop_.guardian(), launched, run->command.input, std::move(events));
+  run->process = ChildProcess::attend(loop_, launched, run->command->input, std::move(events));
   if (run->interrupted) run->process->end(grace_);
 }
 
@@ -88,6 +86,15 @@ void CommandExecutor::ended(const std::shared_ptr<Run>& run, Outcome outcome) {
   sink_.ended(run->request.key, std::move(outcome));
 }
 
+/// Its program was never started, and will not be. False where it was, or is just being started. Any thread.
+bool CommandExecutor::withdraw(const std::shared_ptr<Run>& run) {
+  if (run->decided.exchange(true)) return false;
+  Outcome withdrawn;
+  withdrawn.status = AttemptStatus::WITHDRAWN;
+  ended(run, std::move(withdrawn));
+  return true;
+}
+
 std::shared_ptr<CommandExecutor::Run> CommandExecutor::find(AttemptKey key) {
   const std::lock_guard lock(mutex_);
   const auto found = runs_.find(key);
@@ -98,13 +105,7 @@ void CommandExecutor::interrupt(AttemptKey key) {
   loop_.post([this, run = find(key)] {
     if (!run) return;
     run->interrupted = true;
-    if (!run->decided.exchange(true)) {
-      Outcome withdrawn;
-      withdrawn.status = AttemptStatus::WITHDRAWN;
-      ended(run, std::move(withdrawn));
-    } else if (run->process) {
-      run->process->end(grace_);
-    }
+    if (!withdraw(run) && run->process) run->process->end(grace_);
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 
 #include "cogwork/cogs/cog.h"
@@ -11,7 +12,8 @@
 
 namespace cogwork {
 
-/// Carries out attempts of the command Cog: one process each. It is started on the thread that starts processes, and then the loop's affair.
+/// Carries out attempts of the command Cog: one process each. It is started on the thread that starts processes, and then the
+/// loop's affair.
 class CommandExecutor final : public Executor {
  public:
   /// grace: between TERM and KILL of what is asked to end. The sink and the loop outlive it; the loop is stopped before it goes.
@@ -32,9 +34,10 @@ class CommandExecutor final : public Executor {
 
  private:
   struct Run;
-  void begin(const std::shared_ptr<Run>& run);
+  std::optional<Launch> prepare(Run& run);
   void attend(const std::shared_ptr<Run>& run, Launched& launched);
   void ended(const std::shared_ptr<Run>& run, Outcome outcome);
+  bool withdraw(const std::shared_ptr<Run>& run);
   std::shared_ptr<Run> find(AttemptKey key);
 
   OutcomeSink& sink_;

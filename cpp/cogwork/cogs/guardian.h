@@ -3,63 +3,68 @@
 #include <sys/types.h>
 
 #include <atomic>
-#include <cstdint>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <mutex>
 #include <string>
 #include <vector>
 
+#include "cogwork/base/backoff.h"
 #include "cogwork/base/descriptor.h"
+#include "cogwork/cogs/guardian_list.h"
 
 namespace cogwork {
 
-// The guardian is a small process beside the engine. It sleeps until the one thing happens that tells it that the engine is gone, whatever
-// way: its pipe closes. Then it ends the process groups that are on the engine's list, by TERM and, after the grace, by KILL. So no command
-// outlives its engine, not even one that was killed.
+// The guardian is a small process beside the engine. It sleeps until the one thing happens that tells it that the engine is gone,
+// whatever way: its pipe closes. Then it ends the programs that are on the engine's list, each with its whole ProcessTree, by TERM
+// and, after the grace, by KILL. So no command outlives its engine, not even one that was killed.
 //
-// The list is memory that both share: a place for each group, zero where it is free. To enter a group, and to take it off, is one store, and
-// wakes nobody. A process enters its own group, between vfork and exec: there is no moment in which it runs and is not known. And the
-// guardian reads no list that may still grow: until its exec, that process holds the engine's end of the pipe too.
+// The list is memory that both share: a place for each program, zero where it is free. To enter a program, and to take it off, is
+// one store, and wakes nobody. A process enters itself, between clone and exec: there is no moment in which it runs and is not
+// known. And the guardian reads no list that may still grow: that process holds the engine's end of the pipe until it is on the
+// list.
 
-/// One group's place on the list: its number. Safe to write between vfork and exec.
-using GroupPlace = std::atomic<std::int32_t>;
-static_assert(GroupPlace::is_always_lock_free, "it is shared by processes");
-
-/// What the guardian's process does: waits until `pipe` closes, then ends what is left on the list. 0: nothing is left of it.
-int guard(int pipe, int list, int grace_ms);
-
-/// The engine's end. Any thread, but for `place`, which is called in the one that starts processes.
+/// The engine's end. All on the thread of the io_context, but for `gone` and `pid`, which any thread may call.
 class Guardian {
  public:
-  /// program: the guardian's executable. It is started with the first group.
-  Guardian(std::string program, int grace_ms) : program_(std::move(program)), grace_ms_(grace_ms) {}
+  /// program: the guardian's executable. It is started with the first program, and again at once when somebody has ended it.
+  Guardian(boost::asio::io_context& io, std::string program, int grace_ms);
   ~Guardian();
   Guardian(const Guardian&) = delete;
 
-  /// For a process that is about to be started. Starts the guardian where it does not run. Throws Error where it cannot be started, or the
-  /// list is full.
-  GroupPlace& place();
-  /// Its group is gone, or never was.
-  void gone(GroupPlace& place);
-  /// Its process; -1 before the first group.
+  /// A place for a program that is about to be started. Starts the guardian where it does not run. Throws Error where it cannot be
+  /// started, or the list is full.
+  GuardianPlace& place();
+  /// The program is gone, or never was.
+  void gone(GuardianPlace& place);
+  /// Ends its process, whatever state that is in; where something is left on the list, it is told to end that first, and not waited
+  /// for. Idempotent. The thread of the io_context has ended.
+  void close();
+  /// Its process; -1 before the first program, and when it is closed.
   int pid() const { return pid_; }
 
  private:
-  friend int guard(int pipe, int list, int grace_ms);
-  struct List;
-  static List* map_list(int fd);
   void make_list();
   void start();
   bool running();
+  void watch();
+  void replace_after(Duration pause);
 
   const std::string program_;
   const int grace_ms_;
   std::atomic<pid_t> pid_ = -1;
   int pipe_ = -1;
+  boost::asio::posix::stream_descriptor exit_;  // the kernel's handle of its process
+  boost::asio::steady_timer again_;
+  Backoff pause_;  // between two that did not live long
+  std::chrono::steady_clock::time_point started_;
   Descriptor list_fd_;
-  List* list_ = nullptr;
+  GuardianList* list_ = nullptr;
   std::mutex mutex_;
-  std::vector<GroupPlace*> free_;  // guarded by mutex_: of the places that were used, those that are free again
-  std::size_t taken_ = 0;          // guarded by mutex_
+  std::vector<GuardianPlace*> free_;  // guarded by mutex_: of the places that were used, those that are free again
+  std::size_t taken_ = 0;             // guarded by mutex_
 };
 
 }  // namespace cogwork

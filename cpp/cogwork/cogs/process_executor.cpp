@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cogwork/base/error.h"
+#include "cogwork/cogs/command.h"
 
 namespace cogwork {
 namespace {
@@ -70,8 +71,8 @@ void ProcessExecutor::serve(Pool& pool) {
   }
 }
 
-/// C3: the file is looked at for each request, but not again at once: where they come by the thousand, a stat is a fifth of what each costs.
-/// Only a changed one is looked at closely.
+/// C3: the file is looked at for each request, but not again at once: where they come by the thousand, a stat is a fifth of what
+/// each costs. Only a changed one is looked at closely.
 void ProcessExecutor::look_at_file(Pool& pool) {
   const auto now = std::chrono::steady_clock::now();
   if (now - pool.looked < kLookAgain) return;
@@ -115,19 +116,22 @@ std::shared_ptr<CogProcess> ProcessExecutor::choose(Pool& pool) {
   return best && best->in_flight() < room_of(*best) ? best : nullptr;
 }
 
-void ProcessExecutor::start_process(Pool& pool) {
+/// On the thread that starts programs.
+Launch launch_of(const Program& program, const std::string& real_user, const Variables& ours) {
   Launch launch;
+  launch.executable = program.argv[0];
+  launch.args.assign(program.argv.begin() + 1, program.argv.end());
+  launch.wants_socket = true;
+  launch.user = user_for(real_user);
+  launch.environment = changed(launch.user ? login_environment(*launch.user, ours) : ours, {{"COGWORK_COG_FD", "3"}});
+  return launch;
+}
+
+void ProcessExecutor::start_process(Pool& pool) {
+  Program program;
   try {
-    const auto program = find_program(pool.program, python_);
-    launch.executable = program.argv[0];
-    launch.args.assign(program.argv.begin() + 1, program.argv.end());
-    launch.wants_socket = true;
-    launch.environment = environment_with({{"COGWORK_COG_FD", "3"}});
-    if (!pool.user.empty()) {
-      if (const auto why = why_not_as(pool.user); !why.empty()) throw Error(why);
-      launch.user = find_user(pool.user);
-    }
-  } catch (const std::exception& error) {
+    program = find_program(pool.program, python_);
+  } catch (const Error& error) {
     return cannot_start(pool, error.what());
   }
   struct Seen {
@@ -153,7 +157,8 @@ void ProcessExecutor::start_process(Pool& pool) {
   events.gone = [this, &pool, state](const std::string& reason, bool caused) {
     gone(pool, state->process, reason, caused, state->ready);
   };
-  auto process = CogProcess::start(loop_, std::move(launch), pool.version, grace_, std::move(events));
+  auto prepare = [this, program, user = pool.user] { return launch_of(program, user, *loop_.environment()); };
+  auto process = CogProcess::start(loop_, std::move(prepare), pool.version, grace_, std::move(events));
   state->process = process.get();
   pool.processes.push_back(std::move(process));
   count_.fetch_add(1, std::memory_order_relaxed);
@@ -215,6 +220,11 @@ void ProcessExecutor::wait_idle(Pool& pool, std::chrono::steady_clock::duration 
 // ---- attempts ----
 
 void ProcessExecutor::start(AttemptRequest request) {
+  try {
+    loop_.begin();
+  } catch (const Error& error) {  // no thread is to be had now
+    return sink_.ended(request.key, not_started(error));
+  }
   loop_.post([this, request = std::move(request)]() mutable { begin(std::move(request)); });
 }
 
@@ -311,6 +321,7 @@ std::string ProcessExecutor::load(const std::string& cog_path, const std::string
   Program program;
   try {
     program = find_program(path->program, python_);
+    loop_.begin();
   } catch (const Error& error) {
     return error.what();
   }
@@ -367,6 +378,11 @@ std::string ProcessExecutor::load(const std::string& cog_path, const std::string
 std::string ProcessExecutor::validate(const std::string& cog_path, std::string_view args, const std::string& real_user) {
   const auto path = cogs_.program_of(cog_path);
   if (!path) return "it names no program";
+  try {
+    loop_.begin();
+  } catch (const Error& error) {
+    return error.what();
+  }
   const auto promise = std::make_shared<std::promise<std::string>>();
   auto answer = promise->get_future();
   loop_.post([this, path, promise, real_user, args = std::string(args)] {

@@ -17,10 +17,11 @@
 
 namespace cogwork {
 
-/// Carries out attempts of process Cogs. For each program, and each user whom it runs as, it keeps a pool of processes: started when they
-/// are first needed, one more for each request that finds the others busy, up to the Cog's number; kept while there is something to do and
-/// some minutes after. When the program's file changes, new attempts go to new processes, and the old ones end with their last
-/// attempt (C3). A process that dies takes its attempts with it as crashes; the next one is started after a growing pause.
+/// Carries out attempts of process Cogs. For each program, and each user whom it runs as, it keeps a pool of processes: started
+/// when they are first needed, one more for each request that finds the others busy, up to the Cog's number; kept while there is
+/// something to do and some minutes after. When the program's file changes, new attempts go to new processes, and the old ones end
+/// with their last attempt (C3). A process that dies takes its attempts with it as crashes; the next one is started after a growing
+/// pause.
 class ProcessExecutor final : public Executor {
  public:
   /// The sink, the loop and the registry outlive it; the loop is stopped before it goes.

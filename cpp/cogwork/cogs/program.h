@@ -9,7 +9,8 @@
 
 namespace cogwork {
 
-/// What a cog_path says that names a program: "./cogs/upgrade", "./cogs/edge:drain" (one Cog of several), "python:package.module:drain".
+/// What a cog_path says that names a program: "./cogs/upgrade", "./cogs/edge:drain" (one Cog of several),
+/// "python:package.module:drain".
 struct ProgramPath {
   std::string program;  ///< "./cogs/edge", "python:package.module"
   std::string cog;      ///< Empty: its only one.

@@ -5,6 +5,7 @@
 #include <future>
 #include <map>
 
+#include "cogwork/cogs/command.h"
 #include "cogwork/cogs/command_executor.h"
 #include "cogwork/cogs/labor_log.h"
 #include "cogwork/cogs/process_executor.h"
@@ -90,7 +91,8 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
         jobs(loop, options.workers),
         checks(loop, options.workers),
         async_calls(loop, options.workers),
-        processes(options.guardian, static_cast<int>(std::clamp<std::int64_t>(options.grace.count() / 1000, 0, 60'000))),
+        processes(options.guardian, static_cast<int>(std::clamp<std::int64_t>(options.grace.count() / 1000, 0, 60'000)),
+                  options.environment ? options.environment : std::make_shared<const Variables>(process_environment())),
         commands(loop, processes, options.grace),
         programs(loop, processes, *cogs, options.python, options.grace, options.max_output),
         committer(make_committer(
@@ -620,6 +622,8 @@ Stats Engine::stats() {
 }
 
 std::vector<Id> Engine::taken_up() const { return impl_->taken_up; }
+
+void Engine::set_environment(std::shared_ptr<const Variables> variables) { impl_->processes.set_environment(std::move(variables)); }
 
 void Engine::recheck_waiting() {
   const auto waiting = impl_->ask([](Core& core) { return core.waiting(); });

@@ -32,8 +32,10 @@ struct EngineOptions {
       false;         ///< With recover=false: what is unfinished waits for take_up(), and what is sent to it is stored until then.
   std::string user;  ///< Shown as the store's owner, with the program.
   std::string program;
-  std::string guardian;        ///< The program that ends processes whose engine has died; without it none is started.
-  std::string python;          ///< The interpreter of process Cogs that are Python modules; absolute.
+  std::string guardian;  ///< The program that ends processes whose engine has died; without it none is started.
+  std::string python;    ///< The interpreter of process Cogs that are Python modules; absolute.
+  /// What programs are given as their environment: "NAME=value" each. Null: this process's, as it is when the engine is made.
+  std::shared_ptr<const std::vector<std::string>> environment;
   bool control = true;         ///< Serve the store's control socket.
   bool takes_submits = false;  ///< Somebody takes from submits(): Labors may come over the socket.
 };
@@ -313,6 +315,9 @@ class Engine {
   const ControlInfo& control() const;
   /// Labors that came over the control socket, to be looked at. Null where there is none.
   std::shared_ptr<SubmitDesk> submits();
+
+  /// What programs are given as their environment from now on, those of Labors too that run already. Any thread; it waits for nothing.
+  void set_environment(std::shared_ptr<const std::vector<std::string>> variables);
 
   /// R4: looks again at the Labors that waited for a Cog. To be called when one was registered.
   void recheck_waiting();

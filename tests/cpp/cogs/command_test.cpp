@@ -1,16 +1,23 @@
 // The command Cog: args, what is kept of what it prints, what its end means, and that it really ends (C2, G3a, X8a).
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <pwd.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <mutex>
 #include <thread>
 
+#include "cogwork/cogs/command.h"
 #include "cogwork/cogs/command_executor.h"
+#include "cogwork/cogs/json.h"
 #include "cogwork/model/wire.h"
 #include "cogwork/model/wire_writer.h"
 
@@ -89,6 +96,25 @@ TEST(CommandArgs, S2WhatIsWrongIsSaid) {
       {sh(""), "needs argv"},
       {"\xc1", "no msgpack"},
       {"\x01", "names and values"},
+      {[] {
+         WireWriter w;
+         return w.map(1).text("argv", "ls -l /tmp").take();
+       }(),
+       "expected a list of texts: the program and its arguments, got the text 'ls -l /tmp'; did you mean ['ls', '-l', '/tmp'] or "
+       "shell='ls -l /tmp'?"},
+      {[] {
+         WireWriter w;
+         return w.map(1).text("argv").array(2).text("sleep").integer(5).take();
+       }(),
+       "expected a text, got the number 5; did you mean '5'?"},
+      {[] {
+         WireWriter w;
+         return w.map(1).text("shell").array(1).text("ls").take();
+       }(),
+       "a list of words is given as argv"},
+      {args_of(
+           {"ls"}, [](WireWriter& w) { w.integer("timeout", 5); }, 1),
+       "that is an option of the Job: .replace(timeout=...)"},
   };
   for (const auto& [args, words] : cases) {
     std::string problem;
@@ -132,14 +158,28 @@ TEST(Kept, IsAlwaysText) {
 
 TEST(Json, BecomesMsgpack) {
   std::string problem;
-  const auto value = json_to_msgpack(R"({"a": [1, -2, 18446744073709551615, 1.5, true, null, "é"]})", problem);
+  const auto value = json_to_msgpack(R"( {"a": [1, -2, 18446744073709551615, 1.5, true, null, "\u00e9\n"], "b": {}} )", problem);
   ASSERT_TRUE(value) << problem;
-  EXPECT_TRUE(is_msgpack(*value));
-  for (const char* broken : {"", "{", "nul", "[1] 2", "{'a': 1}"}) {
+  EXPECT_FALSE(value->repr);
+  WireWriter w;
+  w.map(2).text("a").array(7).integer(1).integer(-2).unsigned_integer(UINT64_MAX).number(1.5).boolean(true).nil();
+  w.text("\xc3\xa9\n").text("b").map(0);
+  EXPECT_EQ(value->value, w.take());
+  for (const char* broken : {"", " \n", "{", "nul", "[1] 2", "{'a': 1}", "NaN"}) {
     EXPECT_FALSE(json_to_msgpack(broken, problem)) << broken;
     EXPECT_FALSE(problem.empty());
   }
   EXPECT_FALSE(json_to_msgpack(std::string(100'000, '['), problem));
+}
+
+TEST(Json, X9WholeNumbersThatMsgpackHasNotKeepTheirDigits) {
+  std::string problem;
+  const auto value = json_to_msgpack("[123456789012345678901234567890, -99999999999999999999, 1e30]", problem);
+  ASSERT_TRUE(value) << problem;
+  EXPECT_TRUE(value->repr);
+  WireWriter w;
+  w.array(3).text("123456789012345678901234567890").text("-99999999999999999999").number(1e30);
+  EXPECT_EQ(value->value, w.take());
 }
 
 // ---- real processes ----
@@ -168,9 +208,11 @@ class Sink final : public OutcomeSink {
   std::map<AttemptKey, Outcome> outcomes_;
 };
 
+std::shared_ptr<const Variables> our_environment() { return std::make_shared<const Variables>(process_environment()); }
+
 class Commands : public testing::Test {
  protected:
-  Commands() : loop(COGWORK_GUARDIAN, 200), executor(sink, loop, 200ms) {
+  Commands() : loop(COGWORK_GUARDIAN, 200, our_environment()), executor(sink, loop, 200ms) {
     static int next = 0;
     folder =
         std::filesystem::temp_directory_path() / ("cogwork-command-" + std::to_string(getpid()) + "-" + std::to_string(next++));
@@ -239,8 +281,14 @@ TEST_F(Commands, X8ExitCodesMeanWhatTheArgsSay) {
   EXPECT_EQ(run(sh("exit 4", codes, 2)).status, A::FAILURE_NO_RETRIES);
   const auto failed = run(sh("echo out; echo it hurts >&2; exit 5", codes, 2));
   EXPECT_EQ(failed.status, A::FAILURE);
-  EXPECT_EQ(failed.error, "it hurts\nexit status 5");
+  EXPECT_EQ(failed.error, "exit status 5: it hurts\nits output ended:\nout");
   EXPECT_EQ(text(failed.output), "out");
+  EXPECT_EQ(run(sh("exit 5")).error, "exit status 5");
+  EXPECT_EQ(run(sh("echo only this; exit 5")).error, "exit status 5: only this");
+  EXPECT_EQ(run(sh("printf '1\\n2\\n3\\n' >&2; exit 5")).error, "exit status 5: 3\nits error output ended:\n1\n2\n3");
+  const auto much = run(sh("yes failing | head -c 50000; exit 5"));
+  EXPECT_LT(much.error.size(), 3000u);
+  EXPECT_TRUE(much.error.view().starts_with("exit status 5: failing\n"));
   EXPECT_EQ(run(sh("kill -9 $$")).error, "ended by signal 9 (Killed)");
 }
 
@@ -272,6 +320,12 @@ TEST_F(Commands, ParseLinesAndJson) {
   const auto broken = run(sh("echo up", json, 1));
   EXPECT_EQ(broken.status, A::FAILURE);
   EXPECT_NE(broken.error.view().find("json"), std::string_view::npos);
+  EXPECT_NE(broken.error.view().find("'up"), std::string_view::npos) << "and what it said there: " << broken.error.view();
+  EXPECT_EQ(text(broken.output), "up") << "what it printed is kept";
+  const auto large = run(sh("echo 123456789012345678901234567890", json, 1));
+  EXPECT_EQ(large.status, A::SUCCESS);
+  EXPECT_TRUE(large.marks & Attempt::REPR);
+  EXPECT_EQ(text(large.output), "123456789012345678901234567890");
 }
 
 TEST_F(Commands, X9TooMuchOutputIsCutAndMarked) {
@@ -287,41 +341,79 @@ TEST_F(Commands, X9TooMuchOutputIsCutAndMarked) {
 TEST_F(Commands, WhatCannotBeRunSaysWhy) {
   std::ofstream(file("plain")) << "text";
   std::ofstream(file("script")) << "#!/no/such/interpreter\n";
-  std::filesystem::permissions(file("script"), std::filesystem::perms::owner_all);
+  std::ofstream(file("windows")) << "#!/bin/sh\r\necho hi\r\n";
+  std::ofstream(file("nothing")) << "echo hi\n";
+  std::ofstream(file("empty"));
+  for (const char* name : {"script", "windows", "nothing", "empty"}) {
+    std::filesystem::permissions(file(name), std::filesystem::perms::owner_all);
+  }
   const std::vector<std::pair<std::string, std::string>> cases = {
       {args_of({"no-such-program-here"}), "no program 'no-such-program-here'"},
       {args_of({"/no/such"}), "/no/such"},
       {args_of({folder.string()}), "it is a folder"},
       {args_of({file("plain")}), "not executable"},
-#ifndef __SANITIZE_THREAD__  // for it a vfork is a fork, from which a failed exec cannot be told
-      {args_of({file("script")}), "interpreter"},
-#endif
+      {args_of({file("script")}), "its first line names the interpreter '/no/such/interpreter', which is not there"},
+      {args_of({file("windows")}), "the lines of the file end as Windows ends them"},
+      {args_of({file("nothing")}), "has no first line that names its interpreter"},
+      {args_of({file("empty")}), "the file is empty"},
+      {args_of({"ls -l"}), "did you mean ['ls', '-l'] or shell='ls -l'?"},
+      {args_of({"/bin/echo", std::string(300'000, 'x')}), "hand over what is larger with stdin=, or in a file"},
       {args_of(
            {"true"}, [](WireWriter& w) { w.text("cwd", "/no/such/folder"); }, 1),
        "/no/such/folder"},
   };
   for (const auto& [args, words] : cases) {
     const auto done = run(args);
-    EXPECT_EQ(done.status, A::FAILURE);
+    EXPECT_EQ(done.status, words.find("stdin=") == words.npos ? A::FAILURE : A::FAILURE_NO_RETRIES) << words;
     EXPECT_NE(done.error.view().find(words), std::string_view::npos) << done.error.view();
   }
   EXPECT_LE(waitpid(-1, nullptr, WNOHANG), 0) << "the guardian alone is left: no zombie, else this would be its pid";
 }
 
 TEST_F(Commands, TheChildHasNothingOfOursButItsStreams) {
-  const auto mask = [](WireWriter& w) { w.text("parse", "lines"); };
+  const auto lines = [](WireWriter& w) { w.text("parse", "lines"); };
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  signal(SIGPIPE, SIG_IGN);
-  const auto done = run(sh("ls /proc/self/fd; grep -E 'Sig(Blk|Ign)' /proc/self/status; ps -o pgid= -p $$; echo $$", mask, 1));
+  for (const int ignored : {SIGPIPE, SIGXFSZ, SIGUSR1, SIGTTOU, SIGRTMIN + 3}) signal(ignored, SIG_IGN);
+  const auto done = run(sh("ls /proc/self/fd; grep -E 'Sig(Blk|Ign)' /proc/self/status; ps -o sid= -p $$; echo $$", lines, 1));
+  for (const int ignored : {SIGXFSZ, SIGUSR1, SIGTTOU, SIGRTMIN + 3}) signal(ignored, SIG_DFL);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   const auto said = std::string(done.output.view());
   EXPECT_NE(said.find("SigBlk:\t0000000000000000"), said.npos) << said;
+  EXPECT_NE(said.find("SigIgn:\t0000000000000000"), said.npos) << said;
   EXPECT_EQ(said.find("\xa1"
                       "4"),
             said.npos)
       << said;  // 0-2, and what ls itself has open
+}
+
+TEST_F(Commands, AHostThatHasClosedItsOwnStreamsMayStartThem) {
+  const int saved[] = {fcntl(0, F_DUPFD_CLOEXEC, 10), fcntl(2, F_DUPFD_CLOEXEC, 10)};
+  close(0);
+  close(2);
+  const auto done = run(sh("cat; echo out; echo err >&2"));
+  dup2(saved[0], 0);
+  dup2(saved[1], 2);
+  for (const int fd : saved) close(fd);
+  EXPECT_EQ(done.status, A::SUCCESS) << done.error.view();
+  EXPECT_EQ(text(done.output), "out");
+  EXPECT_EQ(done.log, "err");
+}
+
+TEST_F(Commands, AFolderOfItsOwnMayBeRelative) {
+  const auto before = std::filesystem::current_path();
+  std::filesystem::create_directories(folder / "sub" / "bin");
+  for (const char* name : {"sub/here", "sub/bin/there"}) {
+    std::ofstream(file(name)) << "#!/bin/sh\npwd\n";
+    std::filesystem::permissions(file(name), std::filesystem::perms::owner_all);
+  }
+  std::filesystem::current_path(folder);
+  const auto in = [](WireWriter& w) { w.text("cwd", "sub"); };
+  const auto path = [](WireWriter& w) { w.text("cwd", "sub").text("env").map(1).text("PATH", "bin:/usr/bin:/bin"); };
+  EXPECT_EQ(text(run(args_of({"./here"}, in, 1)).output), file("sub"));
+  EXPECT_EQ(text(run(args_of({"there"}, path, 2)).output), file("sub"));
+  std::filesystem::current_path(before);
 }
 
 TEST_F(Commands, G3aTermEndsIt) {
@@ -356,9 +448,84 @@ TEST_F(Commands, WhatACommandLeavesBehindEndsWithIt) {
   EXPECT_FALSE(alive(pid_in(file("child"))));
 }
 
-TEST_F(Commands, AGrandchildThatLeavesTheGroupIsNotWaitedFor) {
+TEST_F(Commands, WhatIsEndedWithItIsSaidInItsLog) {
+  const auto done = run(sh("sleep 60 & while ! grep -q sleep /proc/$!/comm; do sleep 0.01; done; echo done"));
+  EXPECT_EQ(text(done.output), "done");
+  EXPECT_NE(done.log.view().find("left processes running, which were ended with it (sleep)"), std::string_view::npos)
+      << done.log.view();
+}
+
+TEST_F(Commands, AGrandchildThatLeavesTheSessionIsNotWaitedFor) {
   const auto done = run(sh("setsid sleep 3 & echo done"));
   EXPECT_EQ(text(done.output), "done");
+  EXPECT_TRUE(done.log.empty()) << done.log.view();
+}
+
+TEST_F(Commands, ADaemonThatWritesForEverIsNotReadForEver) {
+  const auto done = run(sh("setsid yes & echo done"));
+  EXPECT_EQ(done.status, A::SUCCESS) << done.error.view();
+  EXPECT_EQ(text(run(sh("echo next")).output), "next");
+}
+
+struct Escape {
+  const char* name;
+  const char* script;  ///< It writes the pid of what escapes to $1.
+};
+
+class Escapes : public Commands, public testing::WithParamInterface<Escape> {
+ protected:
+  AttemptKey begin() { return start(args_of({"/bin/bash", "-c", GetParam().script, "bash", file("child")})); }
+};
+
+TEST_P(Escapes, G3aX8aNothingOfItSurvivesAnInterrupt) {
+  const auto key = begin();
+  const int child = pid_in(file("child"));
+  EXPECT_TRUE(alive(child));
+  executor.interrupt(key);
+  const auto done = sink.wait(key);
+  EXPECT_FALSE(done.marks & Attempt::STILL_RUNNING);
+  EXPECT_FALSE(alive(child));
+}
+
+TEST_P(Escapes, NothingOfItSurvivesTheEngine) {
+  const pid_t engine = fork();
+  if (engine == 0) {
+    Sink theirs;
+    ProcessLoop their_loop(COGWORK_GUARDIAN, 100, our_environment());
+    CommandExecutor their_executor(theirs, their_loop, 100ms);
+    AttemptRequest request;
+    request.key = 1;
+    request.args = Text(args_of({"/bin/bash", "-c", GetParam().script, "bash", file("child")}));
+    their_executor.start(std::move(request));
+    pause();
+    _exit(0);
+  }
+  const int child = pid_in(file("child"));
+  kill(engine, SIGKILL);
+  waitpid(engine, nullptr, 0);
+  for (int i = 0; i < 15'000 && alive(child); ++i) std::this_thread::sleep_for(2ms);
+  EXPECT_FALSE(alive(child));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, Escapes,
+    testing::Values(Escape{"Timeout", "timeout 300 sh -c 'echo $$ > \"$0\"; exec sleep 300' \"$1\"; echo done"},
+                    Escape{"JobControl", "set -m; sh -c 'echo $$ > \"$0\"; exec sleep 300' \"$1\" & wait"},
+                    Escape{"JobControlDeafToTerm",
+                           "set -m; bash -c 'trap \"\" TERM; echo $$ > \"$0\"; while :; do sleep 1; done' \"$1\" & wait"},
+                    Escape{"SessionWhoseParentWaits", "setsid sh -c 'echo $$ > \"$0\"; exec sleep 300' \"$1\" & wait"},
+                    Escape{"SessionInASession",
+                           "setsid bash -c 'setsid sh -c \"echo \\$\\$ > \\$0; exec sleep 300\" \"$0\" & wait' \"$1\" & wait"},
+                    Escape{"LeaderEndsFirst",
+                           "set -m; sh -c 'trap \"\" HUP; echo $$ > \"$0\"; exec sleep 300' \"$1\" & trap 'exit 0' TERM; wait"},
+                    Escape{"Stopped", "set -m; sh -c 'echo $$ > \"$0\"; kill -STOP $$' \"$1\" & wait; sleep 300"}),
+    [](const auto& each) { return std::string(each.param.name); });
+
+TEST_F(Commands, X8aWhatJobControlLeftIsEndedBeforeTheAttemptIs) {
+  const auto done = run(sh("exec bash -c 'set -m; sh -c \"echo \\$\\$ > " + file("child") +
+                           "; exec sleep 300\" & while ! test -s " + file("child") + "; do sleep 0.01; done; exit 3'"));
+  EXPECT_EQ(done.status, A::FAILURE);
+  EXPECT_FALSE(alive(pid_in(file("child")))) << "a retry would run beside it";
 }
 
 TEST_F(Commands, AStoppedOneEndsToo) {
@@ -378,8 +545,11 @@ TEST_F(Commands, ManyAtOnce) {
   EXPECT_EQ(executor.running(), 0);
 }
 
+// ---- as whom, and with what ----
+
 TEST_F(Commands, RealUserIsThatUserOrAnErrorThatSaysWhy) {
   EXPECT_NE(why_not_as("no-such-user").find("no user"), std::string::npos);
+  EXPECT_NE(run(sh("true"), "no-such-user").error.view().find("no user"), std::string_view::npos);
   if (geteuid() != 0) {
     EXPECT_NE(why_not_as("root").find("root only"), std::string::npos);
     return;
@@ -390,16 +560,119 @@ TEST_F(Commands, RealUserIsThatUserOrAnErrorThatSaysWhy) {
   EXPECT_EQ(geteuid(), 0u) << "this process is who it was";
 }
 
+TEST_F(Commands, RealUserHasTheEnvironmentOfALoginAndNoSecretOfOurs) {
+  loop.set_environment(std::make_shared<const Variables>(
+      Variables{"SECRET=hush", "HOME=/elsewhere", "USER=else", "LANG=de_DE.UTF-8", "LC_ALL=C", "PATH=/elsewhere"}));
+  const auto own = find_user(std::string(getpwuid(geteuid())->pw_name));
+  ASSERT_TRUE(own);
+  for (const auto& name : geteuid() == 0 ? std::vector<std::string>{own->name, "nobody"} : std::vector<std::string>{own->name}) {
+    const auto given = [](WireWriter& w) { w.text("env").map(2).text("COLOUR", "red").text("LANG", "C"); };
+    const auto printed = text(run(args_of({"/usr/bin/env"}, given, 1), name).output);
+    const auto user = find_user(name);
+    EXPECT_EQ(printed.find("hush"), printed.npos) << printed;
+    EXPECT_EQ(printed.find("elsewhere"), printed.npos) << printed;
+    EXPECT_EQ(printed.find("LC_ALL"), printed.npos) << printed;
+    for (const auto& variable :
+         {"HOME=" + user->home, "USER=" + name, "LOGNAME=" + name, "SHELL=" + user->shell, std::string("COLOUR=red"),
+          std::string("LANG=C\n"), std::string("COGWORK_TARGET=edge-1"), std::string("PATH=/usr/local")}) {
+      EXPECT_NE((printed + "\n").find(variable), printed.npos) << variable << " in\n" << printed;
+    }
+  }
+}
+
+TEST_F(Commands, RealUserMayBeTheEnginesOwnWithoutRoot) {
+  // A user who may not set groups, as an engine that is not run by root.
+  if (geteuid() != 0) GTEST_SKIP() << "it is tried by every other test then";
+  for (const auto& parent : {folder, std::filesystem::path(COGWORK_GUARDIAN).parent_path()}) {
+    if (access(parent.c_str(), X_OK) != 0) GTEST_SKIP();
+  }
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  const auto nobody = find_user("nobody");
+  ASSERT_TRUE(nobody);
+  const std::string guardian = file("guardian");
+  std::filesystem::copy_file(COGWORK_GUARDIAN, guardian);
+  std::filesystem::permissions(folder, std::filesystem::perms::all);
+  std::filesystem::permissions(guardian, std::filesystem::perms::all);
+  const pid_t engine = fork();
+  if (engine == 0) {
+    if (setgid(nobody->gid) != 0 || setuid(nobody->uid) != 0) _exit(2);
+    Sink theirs;
+    ProcessLoop their_loop(guardian, 100, our_environment());
+    CommandExecutor their_executor(theirs, their_loop, 100ms);
+    AttemptRequest request;
+    request.key = 1;
+    request.args = Text(args_of({"id", "-un"}));
+    request.real_user = "nobody";
+    their_executor.start(std::move(request));
+    const auto done = theirs.wait(1);
+    const auto said = done.status == A::SUCCESS ? text(done.output) : done.error.str();
+    [[maybe_unused]] const auto written = write(ends[1], said.data(), said.size());
+    their_loop.stop();
+    _exit(0);
+  }
+  close(ends[1]);
+  std::string said;
+  char buffer[512];
+  for (ssize_t size = 0; (size = read(ends[0], buffer, sizeof buffer)) > 0;) said.append(buffer, static_cast<std::size_t>(size));
+  close(ends[0]);
+  waitpid(engine, nullptr, 0);
+  EXPECT_EQ(said, "nobody");
+}
+
+TEST_F(Commands, TheEnvironmentIsTheOneThatWasSetLast) {
+  loop.set_environment(std::make_shared<const Variables>(Variables{"PATH=/usr/bin:/bin", "STAGE=one"}));
+  EXPECT_EQ(text(run(sh("echo $STAGE")).output), "one");
+  setenv("STAGE", "not looked at", 1);
+  loop.set_environment(std::make_shared<const Variables>(Variables{"PATH=/usr/bin:/bin", "STAGE=two"}));
+  EXPECT_EQ(text(run(sh("echo $STAGE")).output), "two");
+  unsetenv("STAGE");
+}
+
+// ---- no room ----
+
+TEST_F(Commands, WithoutDescriptorsTheyWaitForThoseThatRun) {
+  run(args_of({"true"}));  // the guardian has its own
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  int lowest = dup(0);
+  close(lowest);
+  rlimit few = before;
+  few.rlim_cur = static_cast<rlim_t>(lowest) + 12;
+  setrlimit(RLIMIT_NOFILE, &few);
+  std::vector<AttemptKey> keys;
+  for (int i = 0; i < 30; ++i) keys.push_back(start(sh("echo run >> " + file("runs") + "; sleep 0.05")));
+  for (const auto key : keys) {
+    const auto done = sink.wait(key);
+    EXPECT_EQ(done.status, A::SUCCESS) << done.error.view();
+  }
+  setrlimit(RLIMIT_NOFILE, &before);
+  std::ifstream in(file("runs"));
+  EXPECT_EQ(std::count(std::istreambuf_iterator<char>(in), {}, '\n'), 30) << "each ran once";
+}
+
+TEST_F(Commands, WithoutAnyDescriptorItFailsInWordsAndLaterOnesRun) {
+  run(args_of({"true"}));
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  rlimit none = before;
+  none.rlim_cur = 3;
+  setrlimit(RLIMIT_NOFILE, &none);
+  const auto done = run(sh("echo run >> " + file("runs")));
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(done.status, A::FAILURE) << "it is tried again by its rules";
+  EXPECT_NE(done.error.view().find("as many descriptors open as the limit allows"), std::string_view::npos) << done.error.view();
+  EXPECT_FALSE(std::filesystem::exists(file("runs"))) << "nothing of it ran";
+  EXPECT_EQ(run(sh("true")).status, A::SUCCESS);
+}
+
 // ---- the engine dies ----
 
 TEST_F(Commands, NoOrphanSurvivesTheEngine) {
-#ifdef __SANITIZE_THREAD__
-  GTEST_SKIP() << "for it a vfork is a fork, whose child has lost the way to the guardian (close_on_fork)";
-#endif
   const pid_t engine = fork();
   if (engine == 0) {  // an engine's process, which is killed
     Sink theirs;
-    ProcessLoop their_loop(COGWORK_GUARDIAN, 100);
+    ProcessLoop their_loop(COGWORK_GUARDIAN, 100, our_environment());
     CommandExecutor their_executor(theirs, their_loop, 100ms);
     AttemptRequest request;
     request.key = 1;
@@ -419,19 +692,32 @@ TEST_F(Commands, NoOrphanSurvivesTheEngine) {
   EXPECT_FALSE(alive(child));
 }
 
-TEST_F(Commands, AGuardianThatWasKilledIsReplaced) {
-  EXPECT_EQ(run(args_of({"true"})).status, A::SUCCESS);
+TEST_F(Commands, AGuardianThatWasKilledIsReplacedAtOnce) {
+  const auto key = start(sh("echo $$ > " + file("pid") + "; exec sleep 60"));
+  pid_in(file("pid"));
   const int before = loop.guardian().pid();
   kill(before, SIGKILL);
-  siginfo_t info;
-  waitid(P_PID, static_cast<id_t>(before), &info, WEXITED | WNOWAIT);  // it is dead, and still there to be found so
+  for (int i = 0; i < 15'000 && (loop.guardian().pid() == before || loop.guardian().pid() < 0); ++i) {
+    std::this_thread::sleep_for(2ms);
+  }
+  EXPECT_NE(loop.guardian().pid(), before) << "nobody has started anything since";
+  EXPECT_TRUE(alive(loop.guardian().pid()));
+  executor.interrupt(key);
+  sink.wait(key);
+}
+
+TEST_F(Commands, AStoppedGuardianDoesNotHoldUpTheEnd) {
   EXPECT_EQ(run(args_of({"true"})).status, A::SUCCESS);
-  EXPECT_NE(loop.guardian().pid(), before);
+  const int guardian = loop.guardian().pid();
+  kill(guardian, SIGSTOP);
+  loop.stop();
+  EXPECT_EQ(loop.guardian().pid(), -1);
+  EXPECT_FALSE(alive(guardian)) << "it ends with the loop, not with the object";
 }
 
 TEST(WithoutAGuardian, NothingIsStarted) {
   Sink sink;
-  ProcessLoop loop("/no/such/guardian", 100);
+  ProcessLoop loop("/no/such/guardian", 100, our_environment());
   CommandExecutor executor(sink, loop, 100ms);
   AttemptRequest request;
   request.key = 1;
