@@ -10,6 +10,7 @@
 #include "cogwork/engine/stored_signal.h"
 #include "cogwork/engine/submit_desk.h"
 #include "cogwork/model/document.h"
+#include "cogwork/model/error_line.h"
 #include "cogwork/model/wire_writer.h"
 #include "waiting.h"
 
@@ -365,6 +366,9 @@ void bind_engine(py::module_& m) {
         return document([&] { return write_progress(stored_progress(store, to_id(id))); });
       },
       py::arg("store"), py::arg("id"), "Of a Labor that no engine runs.");
+  m.def(
+      "error_line", [](const AnyText& text) { return error_line(text.text); }, py::arg("text"),
+      "What an error says, in one line: for lists and logs.");
   m.def(
       "find_stored",
       [](Storage& store, const std::string& id, const AnyText& name) { return find_stored(store, to_id(id), name.text).text(); },

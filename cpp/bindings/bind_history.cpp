@@ -1,7 +1,5 @@
 #include "bindings.h"
 #include "cogwork/engine/checkup.h"
-#include "cogwork/engine/report.h"
-#include "cogwork/engine/stored.h"
 #include "cogwork/model/document.h"
 #include "cogwork/storage/sqlite_exam.h"
 
@@ -37,16 +35,6 @@ void bind_history(py::module_& m) {
         return to_bytes(document);
       },
       py::arg("store"), py::arg("id"), py::arg("number"), py::arg("at"), "A Labor as it stood, as a document (D7).");
-  m.def(
-      "progress_at",
-      [](Storage& store, const std::string& id, std::optional<std::uint64_t> number, std::optional<std::int64_t> at) {
-        const auto report = [&] {
-          const py::gil_scoped_release released;
-          return write_progress(progress_of(read_at(store, to_id(id), moment(number, at))));
-        }();
-        return to_bytes(report);
-      },
-      py::arg("store"), py::arg("id"), py::arg("number"), py::arg("at"), "How far a Labor was.");
   m.def(
       "check_labor",
       [](Storage& store, const std::string& id, bool tree, std::size_t most) {

@@ -20,15 +20,6 @@ std::exception_ptr closed_error() {
   return std::make_exception_ptr(EngineClosed("the engine is closed; open another on the store to go on"));
 }
 
-std::string last_line(const Text& text) {
-  auto view = text.view();
-  const auto end = view.find_last_not_of('\n');
-  if (end == std::string_view::npos) return {};
-  view = view.substr(0, end + 1);
-  const auto before = view.find_last_of('\n');
-  return std::string(before == std::string_view::npos ? view : view.substr(before + 1));
-}
-
 Core::Core(CoreSeams seams, EngineOptions options, std::uint64_t last_change)
     : seams_(std::move(seams)), options_(std::move(options)), next_change_(last_change + 1) {
   jobs_.free = options_.workers;
@@ -534,7 +525,7 @@ void Core::note_ended_sequences(LaborRun& run) {
     }
     ++(sequence.state == State::FAILED ? counts.failed : counts.stopped);
     run.losses.push_back(loss_of(labor, sequence));
-    if (run.losses.size() > kMostLosses) run.losses.pop_front();
+    if (run.losses.size() > kMostListed) run.losses.pop_front();
   }
 }
 
@@ -672,6 +663,7 @@ std::shared_ptr<LaborRun> Core::add_run(Labor labor, const std::array<std::uint8
     if (sequence.state == State::FAILED) ++counts.failed;
     if (sequence.state == State::STOPPED) ++counts.stopped;
   }
+  for (auto& loss : latest_losses(run->machine.labor())) run->losses.push_back(std::move(loss));
   runs_.emplace(run->id, run);
   return run;
 }

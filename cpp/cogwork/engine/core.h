@@ -22,19 +22,8 @@
 
 namespace cogwork {
 
-/// Of a traceback, the line that says what happened.
-std::string last_line(const Text& text);
-
 /// What those hear whom the engine's end leaves without an answer.
 std::exception_ptr closed_error();
-
-/// What displays are told of a Labor, running or stored, that its rows say by themselves; and of a Sequence that was lost.
-Progress outline_of(const Labor& labor);
-Progress::Loss loss_of(const Labor& labor, const Sequence& sequence);
-inline constexpr std::size_t kMostLosses = 100;
-/// Of a Job that has an attempt.
-HeldJob held_job(const Labor& labor, const Job& job);
-inline constexpr std::size_t kMostHeld = 100;
 
 /// What the core reaches the world through. In an engine: the system's clock, a storage thread, workers; in a simulation:
 /// whatever it likes, in one thread.
@@ -183,6 +172,8 @@ class Core {
     std::vector<Change> changes;  // wait for that row
   };
 
+  /// Why Jobs and checks that might begin do not: in words, empty where none waits for a place (X13).
+  std::string waits_for_worker(const LaborRun& run) const;
   void step(const std::shared_ptr<LaborRun>& run, const Input& input);
   void carry_out(const std::shared_ptr<LaborRun>& run);
   void rearm(LaborRun& run);

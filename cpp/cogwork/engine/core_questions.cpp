@@ -2,16 +2,16 @@
 #include <algorithm>
 
 #include "cogwork/engine/core.h"
+#include "cogwork/model/error_line.h"
 
 namespace cogwork {
 namespace {
 
-constexpr std::size_t kMostFlights = 100;
 constexpr std::size_t kMostChoices = 8;
 
 void add_held(const LaborMachine& machine, std::vector<HeldJob>& list, std::uint64_t& count) {
   for (const auto index : machine.held()) {
-    if (list.size() < kMostHeld) list.push_back(held_job(machine.labor(), machine.labor().jobs[index]));
+    if (list.size() < kMostListed) list.push_back(held_job(machine.labor(), machine.labor().jobs[index]));
   }
   count += machine.held().size();
 }
@@ -62,57 +62,65 @@ std::optional<Id> Core::find_named(const Id& id, const std::string& name, std::s
   return Id{};
 }
 
-HeldJob held_job(const Labor& labor, const Job& job) {
-  HeldJob held;
-  held.job = labor.id.with_ordinal(job.ordinal);
-  held.labor_name = labor.name;
-  held.task = labor.tasks[job.task].name;
-  if (!job.is_check()) held.target = labor.sequences[job.sequence].target;
-  held.cog = job.cog_path;
-  held.job_name = job.name;
-  held.attempt = job.attempts.back().number;
-  held.started = job.attempts.back().started;
-  return held;
+namespace {
+
+/// Which Jobs wait for their retry, and which Sequences are under way and execute nothing.
+void list_runs(const LaborRun& run, Progress& p) {
+  const auto& labor = run.machine.labor();
+  std::vector<std::pair<Time, std::uint32_t>> delayed;
+  std::vector<std::uint32_t> resting;
+  for (const auto& r : run.machine.runs()) {
+    const auto& job = labor.jobs[r.job];
+    if (r.phase == LaborMachine::RunPhase::DELAY) delayed.emplace_back(r.due, r.job);
+    if (!job.is_check() && !run.attempts.contains(r.job)) resting.push_back(r.job);
+  }
+  p.retry_count = delayed.size();
+  const auto listed = std::min(delayed.size(), kMostListed);
+  std::partial_sort(delayed.begin(), delayed.begin() + static_cast<std::ptrdiff_t>(listed), delayed.end());
+  delayed.resize(listed);
+  for (const auto& [due, index] : delayed) {
+    const auto& job = labor.jobs[index];
+    const auto& last = job.attempts.back();
+    Progress::Retry retry;
+    retry.job = labor.id.with_ordinal(job.ordinal);
+    if (!job.is_check()) retry.target = labor.sequences[job.sequence].target;
+    retry.cog = job.cog_path;
+    retry.job_name = job.name;
+    retry.attempt = last.number + 1;
+    retry.due = due;
+    retry.error = Text(error_line(last.error));
+    p.retries.push_back(std::move(retry));
+  }
+  std::sort(resting.begin(), resting.end());
+  for (const auto index : resting) {
+    const auto& sequence = labor.sequences[labor.jobs[index].sequence];
+    auto place = place_of(labor, sequence);
+    if (!place.half_way()) continue;
+    ++p.half_way_count;
+    if (p.half_way.size() == kMostListed) continue;
+    p.half_way.push_back({labor.id.with_ordinal(sequence.ordinal), labor.tasks[sequence.task].name, sequence.target, sequence.state,
+                          std::move(place)});
+  }
 }
 
-Progress outline_of(const Labor& labor) {
-  Progress p;
-  p.id = labor.id;
-  p.name = labor.name;
-  p.state = labor.state;
-  p.reason = labor.reason;
-  p.started = labor.started;
-  p.ended = labor.ended;
-  p.holds = labor.holds;
-  for (const auto& task : labor.tasks) {
-    Progress::TaskProgress t;
-    t.id = labor.id.with_ordinal(task.ordinal);
-    t.name = task.name;
-    t.state = task.state;
-    t.reason = task.reason;
-    t.started = task.started;
-    t.ended = task.ended;
-    t.sequences = task.sequence_count;
-    t.failures = task.failures;
-    t.tolerated = task.tolerated_failures.number;
-    t.concurrency = static_cast<std::uint32_t>(task.concurrency.number);
-    t.checks = task.check_count();
-    for (std::uint32_t c = 0; c < task.check_count(); ++c) t.rounds = std::max(t.rounds, labor.jobs[task.first_job + c].rounds);
-    p.tasks.push_back(std::move(t));
-  }
-  return p;
-}
+}  // namespace
 
-Progress::Loss loss_of(const Labor& labor, const Sequence& sequence) {
-  Progress::Loss loss;
-  loss.sequence = labor.id.with_ordinal(sequence.ordinal);
-  loss.target = sequence.target;
-  loss.state = sequence.state;
-  for (std::uint32_t j = 0; j < sequence.job_count; ++j) {
-    const auto& job = labor.jobs[sequence.first_job + j];
-    if (job.state != State::COMPLETED && !job.attempts.empty()) loss.error = Text(last_line(job.attempts.back().error));
-  }
-  return loss;
+std::string Core::waits_for_worker(const LaborRun& run) const {
+  std::string text;
+  const auto look = [&](const Lane& lane, std::string_view what, const std::string& whose) {
+    if (lane.free > 0) return;
+    const auto count =
+        std::count_if(lane.queue.begin(), lane.queue.end(), [&](const ReadyJob& ready) { return ready.run.get() == &run; });
+    if (count == 0) return;
+    if (!text.empty()) text += "; ";
+    text += std::to_string(count) + " " + std::string(what) + (count == 1 ? " waits" : "s wait") + " for a free " + whose;
+  };
+  const auto all = std::to_string(options_.workers);
+  const auto busy = " (" + all + " of " + all + " busy)";
+  look(jobs_, "Job", "worker" + busy);
+  look(checks_, "check", "worker of checks" + busy);
+  for (const auto& [program, lane] : programs_) look(lane, "Job", "place in the processes of " + program);
+  return text;
 }
 
 std::optional<Progress> Core::progress(const Id& id) const {
@@ -135,14 +143,16 @@ std::optional<Progress> Core::progress(const Id& id) const {
       t.sequences_under_way = machine.sequences_under_way();
       t.next_round = machine.next_round();
       t.waiting = machine.waiting_for(now);
+      if (const auto busy = waits_for_worker(run); !busy.empty()) t.waiting += (t.waiting.empty() ? "" : "; ") + busy;
     }
   }
+  list_runs(run, p);
   p.in_flight_count = run.attempts.size();
   // The oldest of them: what hangs is among these.
   std::vector<std::pair<Time, std::uint32_t>> oldest;
   oldest.reserve(run.attempts.size());
   for (const auto& [index, attempt] : run.attempts) oldest.emplace_back(labor.jobs[index].attempts.back().started, index);
-  const auto shown = std::min(oldest.size(), kMostFlights);
+  const auto shown = std::min(oldest.size(), kMostListed);
   std::partial_sort(oldest.begin(), oldest.begin() + static_cast<std::ptrdiff_t>(shown), oldest.end());
   oldest.resize(shown);
   for (const auto& [since, index] : oldest) {

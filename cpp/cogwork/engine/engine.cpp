@@ -26,6 +26,9 @@
 namespace cogwork {
 namespace {
 
+/// A write that takes longer is told to those who wait.
+constexpr Duration kLongWrite = std::chrono::seconds(5);
+
 /// Reading a tree of a million Jobs leaves the heap full of holes where the document was; what it held goes back.
 void give_back_memory(std::size_t jobs) {
 #ifdef __GLIBC__
@@ -195,10 +198,10 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
   void require_labor(const Id& id) const {
     if (id.ordinal() != 0) throw NotFound("the id " + id.text() + " is not a Labor's in " + store->name());
   }
-  std::string why_not_running(const Labor& labor) {
+  std::string why_not_running(const Id& labor) {
     const auto waiting = ask([](Core& c) { return c.waiting(); });
     for (const auto& w : waiting) {
-      if (w.labor == labor.id) return "it waits: " + w.why;
+      if (w.labor == labor) return "it waits: " + w.why;
     }
     return "this engine was opened without taking up what was unfinished (recover=\"none\")";
   }
@@ -419,7 +422,7 @@ void Engine::start_async(const Id& labor, const std::string& by, const std::stri
     if (impl_->keep(std::move(kept))) return done(nullptr);
     const auto found = impl_->stored(labor);
     const std::string help =
-        has_ended(found.state) ? "it has ended: submit a new one (as_new() makes a copy)" : impl_->why_not_running(found.labor);
+        has_ended(found.state) ? "it has ended: submit a new one (as_new() makes a copy)" : impl_->why_not_running(labor);
     throw SignalNotAllowed("cannot start a Labor that is " + std::string(name_of(found.state)) + "; " + help, -1,
                            static_cast<int>(found.state));
   }
@@ -463,7 +466,7 @@ std::shared_ptr<Ack> Engine::signal(const SignalOrder& order) {
   if (order.object.ordinal() == 0 || !has_ended(found.labor.state)) {
     auto text = refusal(order.signal, found.labor.state, nullptr);
     if (!has_ended(found.labor.state)) {
-      text = "cannot " + std::string(name_of(order.signal)) + " it now: " + impl_->why_not_running(found.labor);
+      text = "cannot " + std::string(name_of(order.signal)) + " it now: " + impl_->why_not_running(found.labor.id);
     }
     throw SignalNotAllowed(text, static_cast<int>(order.signal), static_cast<int>(found.labor.state));
   }
@@ -523,7 +526,7 @@ void Engine::decide_async(const DecisionOrder& order, std::function<void(std::ex
     if (!impl_->ask([&](Core& core) { return core.knows(order.job.labor()); })) {  // not taken up meanwhile either
       impl_->record_refusal(order, job.state);
       const auto labor = impl_->store->read_labor(order.job.labor(), true);
-      throw SignalNotAllowed(awaits_decision(job) ? "cannot decide about it now: " + impl_->why_not_running(labor)
+      throw SignalNotAllowed(awaits_decision(job) ? "cannot decide about it now: " + impl_->why_not_running(labor.id)
                                                   : decision_refusal(labor, job, order.decision),
                              -1, static_cast<int>(job.state));
     }
@@ -563,7 +566,7 @@ std::shared_ptr<LaborEnd> Engine::end_of(const Id& labor) {
   const auto found = impl_->stored(labor.labor());
   auto end = std::make_shared<LaborEnd>();
   if (!has_ended(found.labor.state)) {
-    throw SignalNotAllowed("Labor " + labor.text() + " is not running in this engine: " + impl_->why_not_running(found.labor), -1,
+    throw SignalNotAllowed("Labor " + labor.text() + " is not running in this engine: " + impl_->why_not_running(labor), -1,
                            static_cast<int>(found.labor.state));
   }
   end->completion_.set();
@@ -571,8 +574,23 @@ std::shared_ptr<LaborEnd> Engine::end_of(const Id& labor) {
 }
 
 Progress Engine::progress(const Id& labor) {
-  if (auto progress = impl_->ask([&](Core& core) { return core.progress(labor); })) return std::move(*progress);
-  return stored_progress(*impl_->store, labor);
+  StoreHealth health;
+  auto running = impl_->ask([&](Core& core) {
+    health = impl_->committer->health();  // here, as a close on another thread may take the committer away
+    return core.progress(labor);
+  });
+  auto progress = running ? std::move(*running) : stored_progress(*impl_->store, labor);
+  if (has_ended(progress.state)) return progress;
+  if (!running) progress.unattended = impl_->why_not_running(labor);
+  const bool others = !health.stuck.empty() && std::find(health.stuck.begin(), health.stuck.end(), labor) == health.stuck.end();
+  if (health.degraded && !others) {
+    progress.failing = health.reason;
+    progress.failing_since = health.since;
+  } else if (is_set(health.writing_since) && impl_->clock->now() - health.writing_since > kLongWrite) {
+    progress.failing = "a write has not returned";
+    progress.failing_since = health.writing_since;
+  }
+  return progress;
 }
 
 Id Engine::find_task(const Id& parent, const std::string& name) {
@@ -672,7 +690,7 @@ std::string Engine::take_up(const Id& labor) {
   });
   // It may have been taken up, and have ended, meanwhile.
   if (here || impl_->ask(knows) || has_ended(impl_->stored(labor).state)) return why;
-  throw SignalNotAllowed("cannot take it up: " + impl_->why_not_running(found.labor), -1, static_cast<int>(found.labor.state));
+  throw SignalNotAllowed("cannot take it up: " + impl_->why_not_running(labor), -1, static_cast<int>(found.labor.state));
 }
 
 std::shared_ptr<Completion> Engine::begin_close() { return impl_->begin_close(); }

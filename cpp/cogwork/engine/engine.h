@@ -12,6 +12,7 @@
 #include "cogwork/cogs/pull_queue.h"
 #include "cogwork/engine/control_address.h"
 #include "cogwork/engine/latch.h"
+#include "cogwork/engine/progress.h"
 #include "cogwork/model/change.h"
 #include "cogwork/model/document.h"
 #include "cogwork/storage/committer.h"
@@ -113,68 +114,6 @@ struct DecisionOrder {
   Decision decision = Decision::RERUN;
   std::string by;
   std::string note;
-};
-
-/// A Job of which a person must decide what became of it (R2).
-struct HeldJob {
-  Id job;
-  Text labor_name;
-  Text task;
-  Text target;  ///< Empty for a check.
-  Text cog;
-  Text job_name;
-  std::uint32_t attempt = 0;  ///< The one that was interrupted.
-  Time started = never;       ///< When that had begun.
-};
-
-/// What is known of a running Labor at this moment. For displays.
-struct Progress {
-  struct Flight {
-    Id job;
-    Text target;
-    Text cog;
-    Text job_name;
-    std::uint32_t attempt = 0;
-    Time since = never;
-    double fraction = -1;  ///< Below zero: none reported.
-    Text message;
-  };
-  struct Loss {
-    Id sequence;
-    Text target;
-    State state = State::FAILED;
-    Text error;  ///< First line of the last attempt's error.
-  };
-  struct TaskProgress {
-    Id id;
-    Text name;
-    State state = State::NOT_STARTED;
-    Reason reason = Reason::NO_FAILURE;
-    Time started = never;
-    Time ended = never;
-    std::uint32_t sequences = 0, sequences_under_way = 0, completed = 0, failed = 0, stopped = 0;
-    std::uint32_t failures = 0;  ///< With those passed to it.
-    std::int64_t tolerated = 0;
-    std::uint32_t concurrency = 0;
-    std::uint32_t checks = 0, rounds = 0;
-    Time next_round = never;
-    /// Why nothing starts, in words; empty where things run.
-    std::string waiting;
-  };
-  Id id;
-  Text name;
-  State state = State::UNKNOWN;
-  Reason reason = Reason::NO_FAILURE;
-  Time started = never;
-  Time ended = never;
-  Holds holds;
-  std::vector<Latch> latches;  ///< That hold it (G8), the one that was set first first.
-  std::vector<TaskProgress> tasks;
-  std::vector<Flight> in_flight;  ///< At most 100.
-  std::uint64_t in_flight_count = 0;
-  std::vector<Loss> losses;   ///< The latest, at most 100.
-  std::vector<HeldJob> held;  ///< R2: at most 100, in the order of the tree.
-  std::uint64_t held_count = 0;
 };
 
 struct Stats {

@@ -40,12 +40,40 @@ void write(WireWriter& w, const Progress::Flight& f) {
   w.text("message", f.message);
 }
 
+void write(WireWriter& w, const Progress::Retry& r) {
+  w.map(7)
+      .id("job_id", r.job)
+      .text("target", r.target)
+      .text("cog", r.cog)
+      .text("job_name", r.job_name)
+      .count("attempt", r.attempt)
+      .micros("due", r.due)
+      .text("error", r.error);
+}
+
+constexpr std::size_t kPlaceFields = 3;
+
+void write_fields(WireWriter& w, const Progress::Place& p) {
+  w.text("after", p.after).text("job", p.job).boolean("begun", p.begun);
+}
+
+void write(WireWriter& w, const Progress::HalfWay& h) {
+  w.map(4 + kPlaceFields)
+      .id("sequence_id", h.sequence)
+      .text("task", h.task)
+      .text("target", h.target)
+      .integer("state", static_cast<int>(h.state));
+  write_fields(w, h.place);
+}
+
 void write(WireWriter& w, const Progress::Loss& l) {
-  w.map(4)
-      .id("sequence_id", l.sequence)
+  w.map(5 + kPlaceFields)
+      .id("sequence_id", l.object)
+      .text("task", l.task)
       .text("target", l.target)
       .integer("state", static_cast<int>(l.state))
       .text("error", l.error);
+  write_fields(w, l.place);
 }
 
 void write(WireWriter& w, const Hold& h) {
@@ -102,7 +130,7 @@ void write_one(WireWriter& w, std::string_view key, const T& item) {
 
 std::string write_progress(const Progress& p) {
   WireWriter w;
-  w.map(14)
+  w.map(22)
       .id("id", p.id)
       .text("name", p.name)
       .integer("state", static_cast<int>(p.state))
@@ -110,12 +138,20 @@ std::string write_progress(const Progress& p) {
       .micros("started", p.started)
       .micros("ended", p.ended)
       .count("in_flight_count", p.in_flight_count)
-      .count("held_count", p.held_count);
+      .count("retry_count", p.retry_count)
+      .count("half_way_count", p.half_way_count)
+      .count("held_count", p.held_count)
+      .text("unattended", p.unattended)
+      .text("failing", p.failing)
+      .micros("failing_since", p.failing_since);
   write_all(w, "holds", p.holds);
   write_all(w, "latches", p.latches);
   write_all(w, "tasks", p.tasks);
   write_all(w, "in_flight", p.in_flight);
+  write_all(w, "retries", p.retries);
+  write_all(w, "half_way", p.half_way);
   write_all(w, "losses", p.losses);
+  write_all(w, "failed_checks", p.failed_checks);
   write_all(w, "held", p.held);
   return w.take();
 }

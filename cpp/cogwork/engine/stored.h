@@ -10,8 +10,6 @@ namespace cogwork {
 
 /// The figures of Engine::progress. Throws NotFound.
 Progress stored_progress(Storage& store, const Id& labor);
-/// The same of a tree that was read, or rebuilt; without latches, which are no part of it.
-Progress progress_of(const Labor& stored);
 /// The Task of that name, or below a Task the Sequence of that target or name. Throws NotFound with what there is.
 Id find_stored(Storage& store, const Id& parent, const std::string& name);
 /// Throws NotFound, in words that say what was looked for.

@@ -198,44 +198,4 @@ std::string_view name_of(LaborMachine::RunPhase phase) {
   return names[static_cast<int>(phase)];
 }
 
-std::string LaborMachine::waiting_for(Time now) const {
-  if (has_ended(labor_.state)) return {};
-  const auto seconds = [now](Time at) {
-    return std::to_string(std::max<std::int64_t>(0, std::chrono::duration_cast<std::chrono::seconds>(at - now).count())) + " s";
-  };
-  if (labor_.state == State::NOT_STARTED || labor_.state == State::ADMIN_NOT_STARTED) return "it has not been started";
-  if (labor_.state == State::STOPPING) return "it is being stopped; what executes may end";
-  if (!held_.empty()) {
-    return held_.size() == 1 ? "1 Job is held, and must be decided"
-                             : std::to_string(held_.size()) + " Jobs are held, and must be decided";
-  }
-  const ObjectRef top = current_ ? ObjectRef{ObjectKind::TASK, *current_} : ObjectRef{};
-  if (const auto* hold = hold_in_force(top)) {
-    return "held by " + (hold == &weight_.hold ? "latch " + short_latch(weight_.latch) + " of " : std::string()) +
-           (hold->by.empty() ? std::string("somebody") : hold->by.str()) +
-           (hold->note.empty() ? std::string() : " \"" + hold->note.str() + "\"") + " (" +
-           std::string(name_of(paused_state(hold->rank))) + ")";
-  }
-  if (!current_) return {};
-  const auto& now_in = task();
-  if (now_in.state == State::STOPPING) return "the Task is being stopped; what executes may end";
-  switch (phase_) {
-    case Phase::ENTERED: return "entry_delay: " + seconds(entry_at_) + " to go";
-    case Phase::CHECKING: return check_failed_ ? "a check failed; what executes may end" : "waits for its checks";
-    case Phase::ROLLING:
-      if (check_failed_) return "a continuous check failed; what executes may end";
-      if (now_in.reason == Reason::MAX_FAILURES) return "the failure budget is gone; what runs may end";
-      if (running_ > 0 && next_sequence_ < now_in.first_sequence + now_in.sequence_count && !may_start_sequence()) {
-        if (running_ >= static_cast<std::uint64_t>(now_in.concurrency.number)) return {};
-        return "strict: what is in flight counts against the budget until it has ended";
-      }
-      return {};
-    case Phase::CLOSING:
-      if (round_open_ > 0) return "waits for the round of checks under way";
-      return "bakes: the last round of checks begins in " + seconds(sequences_ended_ + now_in.bake);
-    case Phase::NONE: break;
-  }
-  return {};
-}
-
 }  // namespace cogwork

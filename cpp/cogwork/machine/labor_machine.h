@@ -30,7 +30,7 @@ namespace cogwork {
 /// round, X6a) -> its end.
 ///
 /// Read on: labor_machine.cpp (step, Labor), task_part.cpp (phases, budget, rounds), job_part.cpp (runs and attempts),
-/// signal_part.cpp (holds, stops, acknowledgements), recovery_part.cpp, held_part.cpp (decisions), and signal_rules.h and end_rules.h, which are tables.
+/// signal_part.cpp (holds, stops, acknowledgements), recovery_part.cpp, held_part.cpp (decisions), waiting_part.cpp (words), and signal_rules.h and end_rules.h, which are tables.
 ///
 /// One thread at a time.
 class LaborMachine {
@@ -189,6 +189,11 @@ class LaborMachine {
   void release_held(Job& job, std::uint32_t index);
   /// Who is held, for notes and refusals.
   std::string held_names(bool with_ids) const;
+
+  // ---- waiting_part.cpp ----
+  /// Why no Job under way executes: retries that wait, Sequences that are held. Empty where one does, or only wants a worker or the store.
+  std::string idle_for(Time now) const;
+  std::string in_words(const Hold& hold) const;
 
   // ---- recovery_part.cpp ----
   void recover();
