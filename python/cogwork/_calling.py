@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from . import _core
 from ._codec import encoder
 from ._cog import _Cog
 from ._context import Context, Running, current
@@ -106,8 +107,10 @@ class Caller:
         status = NO_RETRIES if isinstance(error, NoRetry) else FAILURE
         text = _describe(error).encode("utf-8", "replace")
         if len(text) > self.max_output:
-            # The end of a traceback says what happened.
-            return status, None, "... " + text[-self.max_output :].decode("utf-8", "ignore"), _CUT
+            head = f"{_core.error_line(text.decode())}\n... cut ...\n".encode()
+            room = max(0, self.max_output - len(head))
+            end = text[-room:].decode("utf-8", "ignore") if room else ""
+            return status, None, head.decode() + end, _CUT
         return status, None, text.decode("utf-8"), 0
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from ._codec import to_micros
 from ._handle import LaborHandle, TaskHandle
-from ._model import AttemptStatus, Job, Labor, Sequence, State, Task
+from ._model import AttemptStatus, Labor, Sequence, State, Task
 from ._search import SearchResult
+from ._tree import Place, places
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,16 +19,6 @@ Source = Union[Labor, Task, LaborHandle, SearchResult, Iterable[Labor]]  # noqa:
 
 KINDS = ("job", "pre_check", "cont_check")
 _NO_TIME = -(2**63)  # what numpy takes for NaT
-
-
-class Place(NamedTuple):
-    """A Job, and where it stands."""
-
-    labor: Labor
-    task: Task
-    sequence: Sequence | None
-    kind: str
-    job: Job
 
 
 def to_frame(x: Source, what: str = "jobs") -> pd.DataFrame:
@@ -72,17 +63,6 @@ def whole(x: Source) -> Iterator[Labor]:
                 f"Labor {labor.name!r} ({labor.id}) was read without its Tasks; give the search result itself, or read_labor(id)"
             )
         yield labor
-
-
-def places(labor: Labor) -> Iterator[Place]:
-    """Every Job of a Labor in the order of the tree."""
-    for task in labor.tasks:
-        for kind, checks in (("pre_check", task.pre_checks), ("cont_check", task.cont_checks)):
-            for job in checks:
-                yield Place(labor, task, None, kind, job)
-        for sequence in task.sequences:
-            for job in sequence.jobs:
-                yield Place(labor, task, sequence, "job", job)
 
 
 # ---- rows ----

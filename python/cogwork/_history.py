@@ -10,6 +10,7 @@ import msgspec
 from . import _codec, _core
 from ._errors import NotFound, StorageError
 from ._model import Labor
+from ._text import date, zone
 
 Moment = datetime | int
 """An aware datetime, or the number of a change."""
@@ -75,9 +76,13 @@ def moment_of(when: Moment) -> tuple[int | None, int | None]:
     return when, None
 
 
-def labor_at(store: _core.Store, id: str, when: Moment) -> Labor:
-    """The tree as it stood. NotFound; ValueError where there was no such Labor yet, or no such change."""
+def labor_at(store: _core.Store, id: str, when: Moment, latest: Callable[[], datetime | None]) -> Labor:
+    """The tree as it stood. NotFound; ValueError where there was no such Labor yet, or no such change, or the moment is yet to come. latest: of
+    the last change, which may lie ahead where the clock was put back."""
     number, at = moment_of(when)
+    now = datetime.now(timezone.utc)
+    if isinstance(when, datetime) and when > now and when > (latest() or now):
+        raise ValueError(f"{date(when)} is yet to come; it is {date(now)} now")
     if number is not None and number > (last := store.last_change()):
         raise ValueError(f"there is no change {number} in {store.name()} yet; the last one is {last}")
     labor = _codec.labor_decoder.decode(_core.read_at(store, id, number, at))
@@ -135,14 +140,16 @@ def verify(store: _core.Store, id: str | None) -> list[Finding]:
 
 
 def utc(text: str, now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)) -> Moment:
-    """A moment as somebody types it: a number, `10:02`, `10:02:11.5`, `2026-03-01 10:02:11+01:00`. Local time where no zone is said."""
+    """A moment as somebody types it: a number, `10:02`, `10:02:11.5`, `2026-03-01 10:02:11+01:00`. Where no zone is said it is the one
+    that moments are shown in: the local one, if nobody wants UTC."""
     text = text.strip()
     if text.isdecimal():
         return int(text)
     iso = text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text
-    for candidate in (iso, f"{now().astimezone():%Y-%m-%d}T{iso}"):
+    for candidate in (iso, f"{now().astimezone(zone()):%Y-%m-%d}T{iso}"):
         try:
-            return datetime.fromisoformat(_padded(candidate)).astimezone(timezone.utc)
+            read = datetime.fromisoformat(_padded(candidate))
+            return (read if read.tzinfo else read.replace(tzinfo=zone())).astimezone(timezone.utc)
         except ValueError:
             continue
     raise ValueError(

@@ -11,14 +11,13 @@ from collections.abc import Sequence as Seq
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
+from ._core import error_line
 from ._html_tasks import row_of, row_of_progress, task_table
 from ._markup import (
     Html,
     badge,
     block,
     clip,
-    clock,
-    date,
     dim,
     end_of,
     fold,
@@ -32,8 +31,10 @@ from ._markup import (
     tag,
     took,
 )
-from ._model import Hold, Job, Labor, Reason, Sequence, State, Task, all_jobs, last_line
+from ._model import Hold, Job, Labor, Reason, Sequence, State, Task
 from ._progress import Progress, TaskProgress
+from ._summary import half_way, holds, outline, reasons, where
+from ._text import clock, date
 
 T = TypeVar("T")
 
@@ -60,9 +61,8 @@ def notable(items: Seq[T], most: int, state: Callable[[T], State]) -> list[T]:
 def labor_html(labor: Labor, remark: str = "") -> str:
     """A Labor: who and when, its Tasks, what was lost, what waits for a decision; each Task's Sequences in a fold."""
     now = datetime.now(timezone.utc)
-    losses = labor.failures()
+    told = outline(labor)
     tasks = notable(labor.tasks, _TASKS, lambda task: task.state)
-    held = [job for job in all_jobs(labor) if job.held]
     facts = [labor.desc, " ".join(f"#{tag_}" for tag_ in labor.tags)]
     if labor.real_user:
         facts.append(f"for {labor.real_user}")
@@ -72,10 +72,10 @@ def labor_html(labor: Labor, remark: str = "") -> str:
         dim(moment_of("submitted", labor.submitted), moment_of("started", labor.started), moment_of("ended", labor.ended)),
         dim(labor.id, cls="cw-mono"),
         _remark(remark),
-        *_holds(labor.holds),
-        _held(held),
+        *_why(told),
         task_table([row_of(task) for task in tasks], len(labor.tasks), now),
-        _lost([(loss.task, loss.target or "(check)", loss.job, loss.state, loss.error) for loss in losses], len(losses)),
+        *_half_way(told),
+        _lost(told),
         *[fold(clip(task.name), _task_body(task, now)) for task in tasks if labor.id and task.sequences],
     )  # fmt: skip
 
@@ -118,9 +118,9 @@ def job_html(job: Job) -> str:
         [
             f"round {a.round}, {a.number}" if a.round else a.number,
             "executing" if a.started and not a.ended else a.status.name,
-            clock(a.started),
+            clock(a.started) if a.started else "",
             took(a.started, a.ended, now),
-            mono(clip(last_line(end_of(a.error)))) if a.error else _output(a.output) if a.ended else "",
+            mono(clip(error_line(a.error))) if a.error else _output(a.output) if a.ended else "",
         ]
         for a in attempts
     ]
@@ -130,7 +130,7 @@ def job_html(job: Job) -> str:
         dim(job.desc),
         dim(clip(", ".join(f"{key}={value!r:.60}" for key, value in job.args.items())), cls="cw-mono"),
         dim(job.id, cls="cw-mono"),
-        _held([job] if job.held else []),
+        _undecided([(job.name or job.cog_path, job.id)], 1) if job.held else None,
         table(("attempt", "", "started", "took", "answered"), rows, len(job.attempts), "before these"),
         fold("error", tag("pre", end_of(last.error))) if last and last.error else None,
         fold("log", tag("pre", end_of(last.log))) if last and last.log else None,
@@ -152,21 +152,26 @@ def progress_html(progress: Progress, remark: str = "", now: datetime | None = N
         ]
         for flight in progress.in_flight[:_FLIGHTS]
     ]
-    waiting = [task for task in tasks if task.waiting and not progress.state.ended]
-    losses = [("", loss.target, "", loss.state, loss.error) for loss in progress.losses[::-1]]
+    retries = [
+        [
+            clip(waits.target) or "(check)",
+            clip(waits.job_name or waits.cog),
+            waits.attempt,
+            took(now, waits.due, now) if waits.due else "",
+            mono(clip(waits.error)),
+        ]
+        for waits in progress.retries[:_FLIGHTS]
+    ]
     return picture(
         _head(progress.name, progress.state, progress.reason, progress.started, progress.ended, now),
         dim(progress.id, cls="cw-mono"),
         _remark(remark),
-        *[note("hold", clip(f"held by {latch}")) for latch in progress.latches],
-        *_holds(progress.holds),
-        None
-        if progress.state.ended
-        else _undecided([(str(h), h.job_id) for h in progress.held[:_LOST]], progress.held_count),
+        *_why(progress),
         task_table([row_of_progress(task) for task in tasks], len(progress.tasks), now),
-        *[note("hold", tag("b", clip(task.name)), f": {clip(task.waiting)}") for task in waiting],
+        *_half_way(progress),
         table(("in flight", "job", "attempt", "for", "", ""), flights, progress.in_flight_count, "in flight"),
-        _lost(losses, sum(task.failed + task.stopped for task in progress.tasks)),
+        table(("retries", "job", "attempt", "in", "error"), retries, progress.retry_count, "retries"),
+        _lost(progress),
         tag("pre", "\n".join(clip(line, _LINE) for line in lines)) if lines else None,
     )
 
@@ -200,7 +205,7 @@ def labors_html(found: list[Labor], more: bool) -> str:
         for labor in found
     ]
     return picture(
-        table(("Labor", "state", "", "submitted (UTC)", "took", "tags", "id"), rows),
+        table(("Labor", "state", "", "submitted", "took", "tags", "id"), rows),
         None if found else tag("div", "no Labor found", cls="cw-dim"),
         tag("div", f"the first {len(found)}; there are more", cls="cw-dim") if more else None,
     )
@@ -245,7 +250,7 @@ def _job_table(jobs: list[Job], now: datetime) -> Html | None:
 def _job_cells(job: Job, now: datetime) -> list[object]:
     answered: object = ""
     if job.error:
-        answered = mono(clip(last_line(end_of(job.error))))
+        answered = mono(clip(error_line(job.error)))
     elif job.state == State.COMPLETED:
         answered = _output(job.output)
     return [
@@ -253,18 +258,22 @@ def _job_cells(job: Job, now: datetime) -> list[object]:
     ]  # fmt: skip
 
 
-def _lost(losses: Seq[tuple[str, str, str, State, str]], of: int) -> Html | None:
-    """task, target, job, state and error of each."""
+def _lost(progress: Progress) -> Html | None:
+    """What failed, checks too, before what only was stopped."""
+    latest = progress.losses[::-1]
+    losses = [*progress.failed_checks, *sorted(latest, key=lambda loss: loss.state == State.STOPPED)]
     rows = [
         [
-            clip(f"{task} / {target}" if task else target),
-            badge(state),
-            clip(job),
-            mono(clip(last_line(end_of(error)))),
+            clip(f"{loss.task} / {loss.target or '(check)'}" if loss.task else loss.target),
+            badge(loss.state),
+            clip(where(loss)),
+            mono(clip(loss.error)),
         ]
-        for task, target, job, state, error in losses[:_LOST]
+        for loss in losses[:_LOST]
     ]
-    return table((f"lost: {of}", "", "", "error"), rows, of, "lost")
+    stopped_or_failed = sum(task.failed + task.stopped for task in progress.tasks)
+    of = len(progress.failed_checks) + max(len(progress.losses), stopped_or_failed)
+    return table((f"lost: {of}", "", "job", "error"), rows, of, "lost")
 
 
 def _head(
@@ -288,17 +297,20 @@ def _head(
     )
 
 
-def _holds(holds: list[Hold]) -> list[Html]:
-    said = []
-    for hold in holds[:_LOST]:
-        since = f" since {clock(hold.since)} UTC" if hold.since else ""
-        why = f" “{clip(hold.note)}”" if hold.note else ""
-        said.append(note("hold", f"held at {hold.rank.name.lower()} rank by {clip(hold.by) or 'somebody'}{since}{why}"))
+def _why(progress: Progress) -> list[Html | None]:
+    """Why nothing moves, if so."""
+    said: list[Html | None] = [note("hold", clip(why)) for why in reasons(progress)]
+    if progress.held and not progress.state.ended:
+        said.append(_undecided([(str(held), held.job_id) for held in progress.held[:_LOST]], progress.held_count))
     return said
 
 
-def _held(jobs: list[Job]) -> Html | None:
-    return _undecided([(job.name or job.cog_path, job.id) for job in jobs[:_LOST]], len(jobs))
+def _half_way(progress: Progress) -> list[Html]:
+    return [note("hold", clip(line)) for line in half_way(progress, _LOST)]
+
+
+def _holds(of: list[Hold]) -> list[Html]:
+    return [note("hold", clip(held)) for held in holds(of)[:_LOST]]
 
 
 def _undecided(jobs: list[tuple[str, str]], count: int) -> Html | None:

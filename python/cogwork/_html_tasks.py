@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ._markup import Html, badge, clip, count, reason_of, table, tag, took
 from ._model import Reason, State, Task
 from ._progress import TaskProgress
+from ._summary import counts
 
 
 class TaskRow(NamedTuple):
@@ -80,10 +81,10 @@ def _bar(row: TaskRow) -> Html:
 
 
 def _counts(row: TaskRow) -> str:
-    parts = [f"{row.completed} of {row.sequences} completed"]
     untouched = row.sequences - row.completed - row.failed - row.stopped - row.under_way
-    named = [(row.failed, "failed"), (row.stopped, "stopped"), (row.under_way, "under way"), (untouched, "not started")]
-    return ", ".join([*parts, *(f"{n} {what}" for n, what in named if n)])
+    said = [counts(row.completed, row.failed + row.stopped, row.sequences)]
+    said += [f"{n} {what}" for n, what in ((row.under_way, "under way"), (untouched, "not started")) if n]
+    return ", ".join(said)
 
 
 def _budget(failures: int, tolerated: int | None, written: int | str) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 
 from ._errors import CogworkError
 from ._model import Change, ChangeKind, Job, Labor, Reason, State
+from ._summary import counts, place
 from ._text import first_line, shown
 
 _EACH = 20
@@ -64,12 +67,18 @@ def what(change: Change) -> str:
 
 
 class Lines:
-    """Picks the changes of a Labor that are worth a line. read_job: says why something failed."""
+    """Picks the changes of a Labor that are worth a line. read_job: says why something failed. since: what ended before that is counted, as its
+    changes are not seen."""
 
-    def __init__(self, labor: Labor, read_job: Callable[[str], Job]) -> None:
+    def __init__(self, labor: Labor, read_job: Callable[[str], Job], since: datetime | None = None) -> None:
         self.names = Names(labor)
         self._read_job = read_job
-        self._done: dict[str, int] = {}
+        self._completed: Counter[str] = Counter()
+        self._lost: Counter[str] = Counter()
+        for task in labor.tasks:
+            for sequence in task.sequences:
+                if since is not None and sequence.ended is not None and sequence.ended < since:
+                    self._count(task.id, sequence.state)
 
     def line(self, change: Change) -> str | None:
         names, id = self.names, change.object_id
@@ -79,7 +88,7 @@ class Lines:
             return self._sequence(change)
         if id in names.checks:
             failed = change.to_state == State.FAILED
-            return f"{names.of(id)}: {what(change)}{self._error([id])}" if failed else None
+            return f"{names.of(id)}: {what(change)}{self._why([id])}" if failed else None
         if id in names.jobs or change.to_state == change.from_state:
             return None
         return f"{names.of(id)}: {what(change)}"
@@ -90,19 +99,33 @@ class Lines:
         id = change.object_id
         task = self.names.task_of[id]
         size = self.names.sizes[task]
-        done = self._done[task] = self._done.get(task, 0) + 1
+        self._count(task, change.to_state)
+        completed, lost = self._completed[task], self._lost[task]
+        done = completed + lost
+        told = f"{self.names.of(id)}: {what(change)} ({counts(completed, lost, size)})"
+        if change.to_state != State.COMPLETED:
+            return told + self._why(self.names.jobs_of[id])
         tenth = done == size or done * 10 // size != (done - 1) * 10 // size
-        if change.to_state == State.COMPLETED:
-            return f"{self.names.of(id)}: {what(change)} ({done}/{size})" if size <= _EACH or tenth else None
-        return f"{self.names.of(id)}: {what(change)} ({done}/{size}){self._error(self.names.jobs_of[id])}"
+        return told if size <= _EACH or tenth else None
 
-    def _error(self, jobs: list[str]) -> str:
-        """Of the Job that decided it."""
+    def _count(self, task: str, state: State) -> None:
+        (self._completed if state == State.COMPLETED else self._lost)[task] += 1
+
+    def _why(self, jobs: list[str]) -> str:
+        """Of the Job that decided it: its error, or where its Sequence was stopped."""
+        after = ""
         for id in jobs:
             try:
                 job = self._read_job(id)
             except CogworkError:  # the store fails just now; the line is worth more than its reason
                 return ""
-            if job.state != State.COMPLETED:
-                return f": {first_line(job.error)}" if job.error else ""
+            name = shown(job.name or job.cog_path)
+            if job.state == State.COMPLETED:
+                after = name
+                continue
+            if job.state != State.FAILED:
+                at = f": {place(after, name, job.started is not None)}"
+            else:
+                at = f": {name}" if len(jobs) > 1 else ""
+            return at + (f": {first_line(job.error)}" if job.error else "")
         return ""

@@ -61,6 +61,11 @@ def told(line: LogLine) -> str:
     return f"{clock(line.at)} {who}{again} | {shown(line.text)}"
 
 
+def left_out(count: int) -> str:
+    """Where lines would have been."""
+    return f"... {count:,} {'line' if count == 1 else 'lines'} left out"
+
+
 class Heard:
     """What the Cogs of a Labor say, look by look: for displays, which may be older or younger than the engine and see several of them."""
 

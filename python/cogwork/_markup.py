@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 
 from ._codec import encodable
 from ._model import Reason, State
-from ._recap import format_span
+from ._text import date, format_span
 
 CLIP = 160  # characters of a text in a cell
 LONG = 4000  # characters of an error or a log in its fold
@@ -131,16 +131,8 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def date(moment: datetime | None) -> str:
-    return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S}" if moment else ""
-
-
-def clock(moment: datetime | None) -> str:
-    return f"{moment.astimezone(timezone.utc):%H:%M:%S}" if moment else ""
-
-
 def moment_of(what: str, moment: datetime | None) -> str:
-    return f"{what} {date(moment)} UTC" if moment else ""
+    return f"{what} {date(moment)}" if moment else ""
 
 
 def took(started: datetime | None, ended: datetime | None, now: datetime) -> str:

@@ -431,15 +431,20 @@ class Failure(msgspec.Struct, frozen=True):
     target: str
     """Of the Sequence; empty for a check."""
     job: str
-    """The Job that decided it."""
+    """The first Job that did not complete: the one that failed, or where it was stopped."""
     state: State
     """FAILED or STOPPED."""
     error: str
     """The error of its last attempt."""
+    after: str = ""
+    """The last Job that completed; empty: none."""
+    begun: bool = False
+    """Whether an attempt of `job` had begun."""
 
     def __str__(self) -> str:
-        where = f"{self.task}/{self.target}" if self.target else f"{self.task} (check)"
-        return f"{where}: {self.job} {self.state.name}{': ' + last_line(self.error) if self.error else ''}"
+        from ._summary import lost
+
+        return lost(self)
 
 
 class Labor(_Object, omit_defaults=True):
@@ -623,11 +628,6 @@ def all_jobs(labor: Labor) -> Iterator[Job]:
             yield from sequence.jobs
 
 
-def last_line(text: str) -> str:
-    """Of a traceback, the line that says what happened."""
-    return text.strip().rpartition("\n")[2]
-
-
 _COMMON_RESULTS = {"id", "state", "reason", "started", "ended", "holds"}
 _JOB_RESULTS = {"id", "state", "reason", "started", "ended", "held", "rounds", "attempts", "output"}
 
@@ -661,6 +661,7 @@ def _failures(labor: Labor) -> Iterator[Failure]:
         for sequence in task.sequences:
             if sequence.state not in (State.FAILED, State.STOPPED):
                 continue
+            done = [job for job in sequence.jobs if job.state == State.COMPLETED]
             lost = next((job for job in sequence.jobs if job.state != State.COMPLETED), None)
             yield Failure(
                 task.name,
@@ -668,4 +669,6 @@ def _failures(labor: Labor) -> Iterator[Failure]:
                 (lost.name or lost.cog_path) if lost else "",
                 sequence.state,
                 (lost.error or "") if lost else "",
+                (done[-1].name or done[-1].cog_path) if done else "",
+                lost is not None and lost.started is not None,
             )

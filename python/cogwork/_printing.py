@@ -110,8 +110,9 @@ def _stand_in(stream: TextIO) -> _Stream:
 
 
 @contextlib.contextmanager
-def keeping() -> Iterator[Kept]:
-    """Keeps what is printed to stdout and stderr where these are the terminal, and what the root logger's handlers write there."""
+def keeping(rest: Any = None) -> Iterator[Kept]:
+    """Keeps what is printed to stdout and stderr where these are the terminal, and what the root logger's handlers write there. rest: the
+    stream that gets what is left in the end; the terminal, if not given."""
     kept = Kept()
     replaced: dict[str, _Stream] = {}
     moved: list[logging.StreamHandler[Any]] = []
@@ -143,7 +144,8 @@ def keeping() -> Iterator[Kept]:
         for handler in moved:
             if isinstance(handler.stream, _Stream):
                 handler.setStream(handler.stream.stream)
-        if rest := kept.close():
-            out = next(iter(replaced.values())).stream
-            out.write(rest)
-            out.flush()
+        if left := kept.close():
+            out = rest or next(iter(replaced.values())).stream
+            with contextlib.suppress(Exception):  # the terminal may be gone
+                out.write(left)
+                out.flush()

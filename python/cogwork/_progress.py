@@ -33,17 +33,63 @@ class Flight(msgspec.Struct, frozen=True):
     """What the Cog said beside it."""
 
 
-class Loss(msgspec.Struct, frozen=True):
-    """A Sequence that failed or was stopped."""
+class Retry(msgspec.Struct, frozen=True):
+    """A Job whose last attempt failed, and that waits for its next one."""
+
+    job_id: str
+    """The id of the Job."""
+    target: str
+    """The Sequence's target; empty for a check."""
+    cog: str
+    """The Cog that is called."""
+    job_name: str
+    """The Job's name, where it has one."""
+    attempt: int
+    """The number of the next attempt."""
+    due: datetime | None
+    """When it begins, if nothing holds it then."""
+    error: str
+    """What went wrong, in one line."""
+
+
+class HalfWay(msgspec.Struct, frozen=True):
+    """A Sequence that is under way and executes nothing: something was done to its target, and not all."""
 
     sequence_id: str
     """The id of the Sequence."""
+    task: str
+    """The name of its Task."""
     target: str
     """Its target."""
     state: State
+    """RUNNING between two Jobs; else what holds or stops it."""
+    after: str
+    """The last Job that completed; empty: none."""
+    job: str
+    """The first Job that has not."""
+    begun: bool
+    """Whether an attempt of that Job has begun."""
+
+
+class Loss(msgspec.Struct, frozen=True):
+    """A Sequence that failed or was stopped; or a check that failed, which has no target."""
+
+    sequence_id: str
+    """The id of the Sequence, or of the check."""
+    target: str
+    """Its target; empty for a check."""
+    state: State
     """FAILED or STOPPED."""
     error: str
-    """The last line of what went wrong."""
+    """What went wrong, in one line: the type and the first line of the message."""
+    task: str = ""
+    """The name of its Task."""
+    after: str = ""
+    """The last Job that completed; empty: none."""
+    job: str = ""
+    """The first Job that has not: the one that failed, or was stopped."""
+    begun: bool = False
+    """Whether an attempt of that Job had begun."""
 
 
 class HeldJob(msgspec.Struct, frozen=True):
@@ -141,6 +187,22 @@ class Progress(msgspec.Struct, frozen=True):
     """Jobs that must be decided before it goes on (R2): at most 100, in the order of the tree."""
     held_count: int = 0
     """How many there are of them."""
+    retries: list[Retry] = []
+    """Jobs that wait for their next attempt: at most 100, the next first."""
+    retry_count: int = 0
+    """How many there are of them."""
+    half_way: list[HalfWay] = []
+    """Sequences under way that execute nothing at this moment: at most 100, in the order of the tree."""
+    half_way_count: int = 0
+    """How many there are of them."""
+    failed_checks: list[Loss] = []
+    """Checks that failed."""
+    unattended: str = ""
+    """Why nobody runs it, in words; empty where an engine does, or it has ended."""
+    failing: str = ""
+    """What keeps the store from taking what the engine writes (D6); empty where nothing does."""
+    failing_since: datetime | None = None
+    """Since when."""
 
     @property
     def sequences(self) -> int:
@@ -257,6 +319,10 @@ class Stats(msgspec.Struct, frozen=True):
         return self.workers.abandoned + self.check_workers.abandoned + self.async_calls.abandoned
 
 
+def _losses_from(raw: list[dict[str, Any]]) -> list[Loss]:
+    return [Loss(**{**loss, "state": State(loss["state"])}) for loss in raw]
+
+
 def _held_from(raw: dict[str, Any]) -> list[HeldJob]:
     return [HeldJob(**{**held, "started": from_micros(held["started"])}) for held in raw.get("held", [])]
 
@@ -285,7 +351,11 @@ def progress_from(raw: dict[str, Any]) -> Progress:
             ],
             "in_flight": [Flight(**{**f, "since": from_micros(f["since"])}) for f in raw["in_flight"]],
             "latches": [latch_from(latch) for latch in raw["latches"]],
-            "losses": [Loss(**{**loss, "state": State(loss["state"])}) for loss in raw["losses"]],
+            "retries": [Retry(**{**r, "due": from_micros(r["due"])}) for r in raw["retries"]],
+            "half_way": [HalfWay(**{**h, "state": State(h["state"])}) for h in raw["half_way"]],
+            "losses": _losses_from(raw["losses"]),
+            "failed_checks": _losses_from(raw["failed_checks"]),
+            "failing_since": from_micros(raw["failing_since"]),
             "held": _held_from(raw),
         }
     )

@@ -1,83 +1,67 @@
-"""The recap that `print(labor)` shows."""
+"""The recap that `print(labor)` shows, and that the shell writes below its lines."""
 
 from __future__ import annotations
 
-from collections import Counter
-from datetime import datetime, timedelta
-
-from ._model import Labor, Reason, State, Task, all_jobs, last_line
+from ._model import Labor, Reason
+from ._progress import Progress, TaskProgress
+from ._summary import counts, half_way, lost, outline, reasons
+from ._text import format_span, shown
 
 _MOST_LOSSES = 10
 _WIDTH = 100
 
 
 def recap(labor: Labor) -> str:
-    head = f"Labor {labor.name!r} {labor.state.name}"
-    if labor.reason != Reason.NO_FAILURE:
-        head += f" ({labor.reason.name})"
-    if took := _took(labor.started, labor.ended):
-        head += f" in {took}"
-    if labor.id:
-        head += f"  [{labor.id}]"
+    return recap_of(outline(labor), "labor.failures()")
+
+
+def recap_of(progress: Progress, more: str = "") -> str:
+    """Of a Labor at a moment. more: where more losses than are listed can be had."""
+    head = f"Labor {progress.name!r} {progress.state.name}"
+    if progress.reason != Reason.NO_FAILURE:
+        head += f" ({progress.reason.name})"
+    if progress.started and progress.ended:
+        head += f" in {format_span(progress.ended - progress.started)}"
+    if progress.id:
+        head += f"  [{progress.id}]"
     lines = [head]
-    for hold in labor.holds:
-        lines.append(f"  held at {hold.rank.name.lower()} rank by {hold.by or 'somebody'}{_note(hold.note)}")
-    if held := [job for job in all_jobs(labor) if job.held]:
-        names = ", ".join(f"{job.name or job.cog_path} ({job.id})" for job in held[:3])
-        more = f" and {len(held) - 3} more" if len(held) > 3 else ""
-        lines.append(f"  must be decided, as the engine ended while they were executing: {names}{more}")
-    width = max((len(task.name) for task in labor.tasks), default=0)
-    lines += [f"  {task.name:{width}}  {_task(task)}" for task in labor.tasks]
-    losses = labor.failures()
+    lines += [f"  {why}" for why in reasons(progress)]
+    if progress.held:
+        names = ", ".join(f"{held} ({held.job_id})" for held in progress.held[:3])
+        others = f" and {progress.held_count - 3} more" if progress.held_count > 3 else ""
+        lines.append(f"  must be decided, as the engine ended while they were executing: {names}{others}")
+    width = max((len(task.name) for task in progress.tasks), default=0)
+    lines += [f"  {task.name:{width}}  {_task(task, bool(progress.id))}" for task in progress.tasks]
+    lines += [f"  {line}" for line in half_way(progress)]
+    losses = [*progress.failed_checks, *progress.losses]
+    count = len(progress.failed_checks) + max(
+        len(progress.losses), sum(task.failed + task.stopped for task in progress.tasks)
+    )
     if losses:
         lines.append("  lost:")
-        lines += [_clip(f"    {loss}") for loss in losses[:_MOST_LOSSES]]
-        if len(losses) > _MOST_LOSSES:
-            lines.append(f"    ... and {len(losses) - _MOST_LOSSES} more (labor.failures())")
-    return "\n".join(lines)
+        lines += [_clip(f"    {lost(loss)}") for loss in losses[:_MOST_LOSSES]]
+        if count > _MOST_LOSSES:
+            lines.append(f"    ... and {count - _MOST_LOSSES} more{f' ({more})' if more else ''}")
+    return "\n".join(map(shown, lines))
 
 
-def _task(task: Task) -> str:
+def _task(task: TaskProgress, submitted: bool) -> str:
     text = task.state.name
     if task.reason != Reason.NO_FAILURE:
         text += f" ({task.reason.name})"
     if not task.sequences:
         return text
-    counts = Counter(sequence.state for sequence in task.sequences)
-    parts = [f"{counts.pop(State.COMPLETED, 0)}/{len(task.sequences)} completed"]
-    untouched = counts.pop(State.NOT_STARTED, 0)
-    parts += [f"{count} {state.name.lower()}" for state, count in sorted(counts.items())]
-    if untouched:
-        parts.append(f"{untouched} untouched")
-    if task.tolerated_number is not None:
-        budget = "no limit" if task.tolerated_number < 0 else str(task.tolerated_number)
+    parts = [counts(task.completed, task.failed + task.stopped, task.sequences)]
+    untouched = task.sequences - task.completed - task.failed - task.stopped - task.under_way
+    parts += [f"{count} {what}" for count, what in ((task.under_way, "under way"), (untouched, "not started")) if count]
+    if submitted:
+        budget = "no limit" if task.tolerated < 0 else str(task.tolerated)
         parts.append(f"failures {task.failures} of {budget} tolerated")
-    if took := _took(task.started, task.ended):
-        parts.append(took)
+    if task.started and task.ended:
+        parts.append(format_span(task.ended - task.started))
     return f"{text}: {', '.join(parts)}"
 
 
-def _took(started: datetime | None, ended: datetime | None) -> str:
-    return format_span(ended - started) if started and ended else ""
-
-
-def format_span(span: timedelta) -> str:
-    """A length of time as people say it: `0.2 s`, `12 s`, `3 min 5 s`, `2 h 4 min`."""
-    seconds = span.total_seconds()
-    if seconds < 10:
-        return f"{seconds:.1f} s" if seconds >= 0.1 else f"{seconds * 1000:.0f} ms"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def _note(note: str) -> str:
-    return f' "{note}"' if note else ""
-
-
 def _clip(line: str) -> str:
-    line = last_line(line) if "\n" in line else line
+    line = line.partition("\n")[0]
     return line if len(line) <= _WIDTH else line[: _WIDTH - 3] + "..."

@@ -13,10 +13,10 @@ from rich.text import Text
 
 from . import _advice
 from ._columns import GAP, columns, fit, line
-from ._model import Hold, Rank, Reason, State
-from ._progress import Flight, Loss, Progress, TaskProgress
-from ._recap import format_span
-from ._text import clock, first_line, shown
+from ._model import Rank, State
+from ._progress import Flight, Loss, Progress, Retry, TaskProgress
+from ._summary import REASONS, counts_of, half_way, reasons, where
+from ._text import first_line, format_span, shown
 
 STYLES = {
     State.RUNNING: "cyan",
@@ -29,19 +29,11 @@ STYLES = {
     State.STOPPING: "magenta",
     State.STOPPED: "magenta",
 }
-REASONS = {
-    Reason.PRE_CHECK_FAILURE: "a check failed before it began",
-    Reason.CONT_CHECK_FAILURE: "a continuous check failed",
-    Reason.MAX_FAILURES: "more failed than are tolerated",
-}
-PAUSED_AT = {Rank.USER: "paused", Rank.ADMIN: "admin-paused", Rank.CRISIS: "crisis-paused"}
-
-
 _AIRY = 18
 """Lines from which on there are empty ones between the sections."""
 _BARS = (8, 40)
 """The shortest bar and the longest one, in cells."""
-TASKS, FLIGHTS, LOSSES = range(3)
+TASKS, FLIGHTS, RETRIES, LOSSES = range(4)
 T = TypeVar("T")
 
 
@@ -68,10 +60,10 @@ class Frame(NamedTuple):
     flights: int = 10
     """How many are listed at most."""
     losses: int = 8
+    retries: int = 5
+    half_way: int = 5
     to_go: tuple[str, timedelta] | None = None
     """The name of a Task, and how long it may still take."""
-    checks: Seq[Loss] = ()
-    """Checks that failed, as if they were Sequences."""
     notes: Seq[str] = ()
     """Said at the end: by whoever shows it, not by the Labor."""
     db: str = ""
@@ -86,22 +78,26 @@ def picture(progress: Progress, frame: Frame = _FRAME, now: datetime | None = No
     """At most `frame.height` lines of at most `frame.width` cells."""
     now = now or datetime.now(timezone.utc)
     above = [_head(progress, frame, now)]
-    above += [_line(_held(hold, now), "yellow", frame) for hold in _strongest_first(progress.holds)[:3]]
-    above += [_line(f"held by {latch}", "yellow", frame) for latch in progress.latches[:3]]
-    above += [_line(why, "yellow", frame) for why in _why(progress)[:3]]
+    above += [
+        _line(why, "yellow", frame) for why in reasons(progress, now) if not any(why in note for note in frame.notes)
+    ]
     above += _undecided(progress, frame)
-    losses = [*frame.checks, *_worst(progress.losses)]
-    lost = len(frame.checks) + max(len(progress.losses), sum(task.failed + task.stopped for task in progress.tasks))
-    flights = [] if progress.state.ended else progress.in_flight
-    wants = [len(progress.tasks), min(len(flights), frame.flights), min(len(losses), frame.losses)]
+    above += [_line(rest, "yellow", frame) for rest in half_way(progress, min(frame.half_way, 1 + frame.height // 8))]
+    losses = [*progress.failed_checks, *_worst(progress.losses)]
+    stopped_or_failed = sum(task.failed + task.stopped for task in progress.tasks)
+    lost = len(progress.failed_checks) + max(len(progress.losses), stopped_or_failed)
+    flights, retries = ([], []) if progress.state.ended else (progress.in_flight, progress.retries)
+    wants = [
+        len(progress.tasks),
+        min(len(flights), frame.flights),
+        min(len(retries), frame.retries),
+        min(len(losses), frame.losses),
+    ]
     airy = frame.height >= _AIRY
-    notes = [part for note in frame.notes for part in _wrapped(note, frame.width)]
+    notes = [part for note in frame.notes for line in note.split("\n") for part in _wrapped(line, frame.width)]
     room = frame.height - len(above) - len(notes) - (airy and bool(notes))
-    for kind in (
-        TASKS,
-        LOSSES,
-        FLIGHTS,
-    ):  # the least important last: what has no room for its head and a line is left out
+    # The least important last: what has no room for its head and a line is left out.
+    for kind in (TASKS, LOSSES, FLIGHTS, RETRIES):
         if wants[kind] and room > 1 + airy:
             room -= 1 + airy
         else:
@@ -110,6 +106,7 @@ def picture(progress: Progress, frame: Frame = _FRAME, now: datetime | None = No
     sections = [
         _tasks(progress.tasks, rooms[TASKS], frame, now) if rooms[TASKS] else [],
         _flights(flights, progress.in_flight_count, rooms[FLIGHTS], frame, now) if rooms[FLIGHTS] else [],
+        _retries(retries, progress.retry_count, rooms[RETRIES], frame, now) if rooms[RETRIES] else [],
         _losses(losses, lost, rooms[LOSSES], frame) if rooms[LOSSES] else [],
         notes,
     ]
@@ -168,28 +165,6 @@ def _roughly(left: timedelta) -> str:
     return f"{round(seconds / 1800) / 2:g} h"
 
 
-def _strongest_first(holds: list[Hold]) -> list[Hold]:
-    return sorted(holds, key=lambda hold: -hold.rank)
-
-
-def _held(hold: Hold, now: datetime) -> str:
-    since = f" since {clock(hold.since, now)}" if hold.since else ""
-    note = f' "{shown(hold.note)}"' if hold.note else ""
-    return f"{PAUSED_AT.get(hold.rank, 'held')} by {shown(hold.by) or 'somebody'}{since}{note}"
-
-
-def _why(progress: Progress) -> list[str]:
-    """What the Tasks say; not what the holds above it say already."""
-    if progress.state.ended:
-        return []
-    said = [(task.name, task.waiting) for task in progress.tasks if task.waiting]
-    return [
-        f"{shown(name)}: {shown(why)}"
-        for name, why in said
-        if not (progress.holds + progress.latches and why.startswith("held by "))
-    ]
-
-
 def _undecided(progress: Progress, frame: Frame) -> list[Text]:
     """The held Jobs (R2), and what to do about them. Commands are not cut: they are typed."""
     if not progress.held or progress.state.ended:
@@ -206,13 +181,8 @@ def _undecided(progress: Progress, frame: Frame) -> list[Text]:
     return [piece for line in lines for piece in _wrapped(line, frame.width)]
 
 
-def held_by(holds: list[Hold], now: datetime) -> str:
-    """The hold in force, in words; empty where there is none."""
-    return _held(_strongest_first(holds)[0], now) if holds else ""
-
-
 def _line(text: str, style: str, frame: Frame) -> Text:
-    return fit(Text(f"  {text}", style), frame.width, frame.unicode)
+    return fit(Text(f"  {shown(text)}", style), frame.width, frame.unicode)
 
 
 # ---- Tasks ----
@@ -239,7 +209,7 @@ def _tasks(tasks: list[TaskProgress], room: int, frame: Frame, now: datetime) ->
     lines = []
     for row, task in zip(rows, drawn, strict=True):
         cells = [*row[:2], Text() if task is None else _bar(task, bar, glyphs), *row[2:]]
-        whole = line(cells, [*widths[:2], bar, *widths[2:]], indent=1, right=(3, 4), unicode=frame.unicode)
+        whole = line(cells, [*widths[:2], bar, *widths[2:]], indent=1, unicode=frame.unicode)
         lines.append(fit(whole, frame.width, frame.unicode))
     return lines
 
@@ -259,27 +229,29 @@ def _window(tasks: list[TaskProgress], room: int) -> tuple[list[TaskProgress], l
 
 
 def _folded(tasks: list[TaskProgress]) -> list[Text]:
-    lost = sum(task.failed + task.stopped for task in tasks)
     states = {task.state for task in tasks}
     state = _state(states.pop()) if len(states) == 1 else Text("ended", style="dim")
-    done = f"{sum(task.done for task in tasks)}/{sum(task.sequences for task in tasks)}"
     name = Text(f"{len(tasks)} {'Task' if len(tasks) == 1 else 'Tasks'}", style="dim")
-    return [name, state, Text(done, style="dim"), Text(str(lost) if lost else "", style="red"), Text(), Text()]
+    return [name, state, _counts(tasks, "dim"), Text(), Text()]
 
 
-_HEADERS = [Text(word, style="dim") for word in ("task", "state", "done", "lost", "budget", "check rounds")]
+_HEADERS = [Text(word, style="dim") for word in ("task", "state", "targets", "budget", "check rounds")]
 
 
 def _row(task: TaskProgress, now: datetime) -> list[Text]:
-    lost = task.failed + task.stopped
     return [
         Text(shown(task.name) or "(no name)", style="" if task.state != State.NOT_STARTED else "dim"),
         _state(task.state),
-        Text(f"{task.done}/{task.sequences}"),
-        Text(str(lost) if lost else "", style="red"),
+        _counts([task]),
         _budget(task),
         _rounds(task, now),
     ]
+
+
+def _counts(tasks: list[TaskProgress], style: str = "") -> Text:
+    text = Text(counts_of(tasks), style=style)
+    text.highlight_regex(r"lost \d+", "red")
+    return text
 
 
 def _state(state: State) -> Text:
@@ -353,12 +325,35 @@ def _said(flight: Flight) -> Text:
     return text.append(shown(flight.message), style="dim")
 
 
+def _retries(retries: list[Retry], count: int, room: int, frame: Frame, now: datetime) -> list[Text]:
+    rows = [
+        [
+            Text(shown(retry.target) or "(check)"),
+            Text(shown(retry.job_name or retry.cog)),
+            Text(str(retry.attempt), style="yellow"),
+            Text(_in(retry, now), style="dim"),
+            Text(first_line(retry.error)),
+        ]
+        for retry in _first(retries, count, room)
+    ]
+    return _list(rows, [f"retries {count}", "job", "attempt", "in", ""], count, room, frame)
+
+
+def _in(retry: Retry, now: datetime) -> str:
+    return format_span(max(timedelta(0), retry.due - now)) if retry.due else ""
+
+
 def _losses(losses: list[Loss], count: int, room: int, frame: Frame) -> list[Text]:
     rows = [
-        [Text(shown(loss.target)), _state(loss.state), Text(first_line(loss.error))]
+        [
+            Text(shown(loss.target) or "(check)"),
+            _state(loss.state),
+            Text(shown(where(loss))),
+            Text(first_line(loss.error)),
+        ]
         for loss in _first(losses, count, room)
     ]
-    return _list(rows, [f"lost {count}", "", ""], count, room, frame)
+    return _list(rows, [f"lost {count}", "", "job", ""], count, room, frame, gives=(0, 2))
 
 
 def _worst(losses: list[Loss]) -> list[Loss]:
@@ -372,9 +367,11 @@ def _first(items: list[T], count: int, room: int) -> list[T]:
     return items[:room] if count <= room else items[: max(1, room - 1)]
 
 
-def _list(rows: list[list[Text]], headers: list[str], count: int, room: int, frame: Frame) -> list[Text]:
+def _list(
+    rows: list[list[Text]], headers: list[str], count: int, room: int, frame: Frame, gives: tuple[int, int] = (0, 1)
+) -> list[Text]:
     table = [[Text(header, style="dim") for header in headers], *rows]
-    widths = columns(table, frame.width - 1, gives=(0, 1))
+    widths = columns(table, frame.width - 1, gives)
     lines = [fit(line(row, widths, indent=1, unicode=frame.unicode), frame.width, frame.unicode) for row in table]
     if count > len(rows) and room > 1:
         lines.append(Text(f" and {count - len(rows)} more", style="dim", no_wrap=True))

@@ -1,10 +1,13 @@
-"""Text for people: whatever a name holds is shown as text, and moments as people say them."""
+"""Text for people: whatever a name holds is shown as text; moments, lengths of time and errors as people say them."""
 
 from __future__ import annotations
 
 import itertools
+import os
 import unicodedata
-from datetime import datetime
+from datetime import datetime, timedelta, timezone, tzinfo
+
+from ._core import error_line
 
 _JOINERS = "\u200c\u200d"  # they join letters and emoji; without them words of some languages fall apart
 
@@ -25,16 +28,60 @@ def _escaped(char: str) -> str:
     return char.encode("unicode_escape").decode()
 
 
-def first_line(text: str) -> str:
-    """Of an error with its traceback, the line that says what happened: the last one, as text."""
-    return shown(text.strip().rpartition("\n")[2])
+def first_line(error: str) -> str:
+    """What an error says, in one line: the type and the first line of the message; of an exception group its first leaf, and how many
+    there are."""
+    return shown(error_line(error))
 
 
-def clock(moment: datetime, now: datetime | None = None) -> str:
-    """A moment in local time: `10:02:11`, with its date where that is not today's."""
-    local = moment.astimezone()
-    today = (now or datetime.now().astimezone()).astimezone().date()
-    return f"{local:%H:%M:%S}" if local.date() == today else f"{local:%Y-%m-%d %H:%M:%S}"
+# ---- moments: local, or UTC where the environment or an option wants that; the same wherever they are shown ----
+
+_UTC = "COGWORK_UTC"
+_utc = False
+
+
+def use_utc(wanted: bool) -> None:
+    """From now on moments are shown in UTC, whatever the environment says; or as it says."""
+    global _utc
+    _utc = wanted
+
+
+def zone() -> tzinfo | None:
+    """In which time zone moments are shown; None: the local one."""
+    return timezone.utc if _utc or os.environ.get(_UTC, "0") not in ("", "0") else None
+
+
+def clock(moment: datetime, now: datetime | None = None, millis: bool = False) -> str:
+    """A moment: `10:02:11`, with its date where that is not today's, and a Z where it is UTC."""
+    there = moment.astimezone(zone())
+    today = (now or datetime.now(timezone.utc)).astimezone(zone()).date()
+    day = "" if there.date() == today else f"{there:%Y-%m-%d} "
+    return f"{day}{there:%H:%M:%S}" + (f".{there.microsecond // 1000:03}" if millis else "") + _z()
+
+
+def date(moment: datetime | None) -> str:
+    """A moment with its date and time zone: `2026-03-01 10:02:11 CET`; nothing of None."""
+    if moment is None:
+        return ""
+    there = moment.astimezone(zone())
+    return f"{there:%Y-%m-%d %H:%M:%S}{_z() or f' {there:%Z}'}"
+
+
+def _z() -> str:
+    return "Z" if zone() is timezone.utc else ""
+
+
+def format_span(span: timedelta) -> str:
+    """A length of time: `0.2 s`, `12 s`, `3 min 5 s`, `2 h 4 min`."""
+    seconds = span.total_seconds()
+    if seconds < 10:
+        return f"{seconds:.1f} s" if seconds >= 0.1 else f"{seconds * 1000:.0f} ms"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def shortest(ids: list[str], least: int = 8) -> int:

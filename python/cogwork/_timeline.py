@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from ._frame import places
+from ._core import error_line
 from ._handle import LaborHandle
 from ._markup import count
-from ._model import Attempt, AttemptStatus, Change, ChangeKind, Labor, State, Task, last_line
-from ._recap import format_span
+from ._model import Attempt, AttemptStatus, Change, ChangeKind, Labor, State, Task
+from ._text import clock, date, format_span, zone
+from ._tree import places
 
 if TYPE_CHECKING:
     import altair as alt
@@ -38,6 +39,7 @@ _LIGHT_AND_DARK = {  # reads on either
     "title": {"color": "#888", "subtitleColor": "#888"},
     "legend": {"labelColor": "#888", "titleColor": "#888"},
 }
+_Millis = Callable[[datetime], float]
 _STEP = 15  # pixels of a row
 _TEXT = 200  # characters of a tooltip
 
@@ -59,7 +61,8 @@ def timeline(
 
     rows: the most that are shown in all; the chart says how many are left out, and shows those that were lost, tried again, or slow.
     changes: the Labor's history (`store.changes(id)`), from which pauses are drawn; a handle brings its own. width: pixels.
-    What still executes lasts until now. Times are UTC. Raises ImportError without altair; ValueError for a Labor read without its Tasks.
+    What still executes lasts until now. Times are local, as the zone is
+    when the Labor begins; UTC with COGWORK_UTC=1. Raises ImportError without altair; ValueError for a Labor read without its Tasks.
     """
     altair = _altair()
     if rows < 1:
@@ -94,7 +97,7 @@ def timeline(
 def _subtitle(labor: Labor, untouched: list[str]) -> str:
     parts = []
     if labor.started:
-        parts.append(f"began {labor.started.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC")
+        parts.append(f"began {date(labor.started)}")
     if labor.started and labor.ended:
         parts.append(f"took {format_span(labor.ended - labor.started)}")
     if untouched:
@@ -202,13 +205,14 @@ def _pause(begun: Change, end: datetime) -> _Pause:
 def _axes(altair: Any, labor: Labor, lines: list[_Line], now: datetime) -> dict[str, Any]:
     """What all charts share: the time, and the colours of the statuses that there are."""
     span = now - labor.started if labor.started else timedelta()
-    clock = "%H:%M:%S.%L" if span < timedelta(seconds=20) else "%H:%M:%S" if span < timedelta(days=1) else "%d. %H:%M"
-    axis = altair.Axis(format=clock, labelOverlap=True, grid=True, tickCount=6)
+    shape = "%H:%M:%S.%L" if span < timedelta(seconds=20) else "%H:%M:%S" if span < timedelta(days=1) else "%d. %H:%M"
+    axis = altair.Axis(format=shape, labelOverlap=True, grid=True, tickCount=6)
     there = {attempt.status for line in lines for _, attempt in line.attempts}
     colors = {_name(status): color for status, color in _COLORS.items() if status in there}
     scale = altair.Scale(domain=list(colors), range=list(colors.values()))
     extent = min(180, max((6 * len(line.label) for line in lines), default=0))  # so that all charts begin at one place
     return {
+        "millis": _reckoned(labor, now),
         "names": altair.Axis(labelLimit=180, minExtent=extent),
         "x": altair.X("begin:T", title=None, scale=altair.Scale(type="utc"), axis=axis),
         "color": altair.Color("status:N", title="attempt", scale=scale),
@@ -227,16 +231,16 @@ def _task_chart(
     x, color = axes["x"], axes["color"]
     order = [line.label for line in shown]
     y = altair.Y("row:N", sort=order, title=None, axis=axes["names"], scale=altair.Scale(domain=order))
-    tooltip = [f"{name}:N" for name in ("row", "job", "attempt", "status", "took", "answered")]
-    tooltip += [altair.Tooltip("begin:T", format="%H:%M:%S.%L UTC", title="began")]
-    bars = altair.Chart(altair.InlineData(values=[value for line in shown for value in _bars(line, now)]))
+    tooltip = [f"{name}:N" for name in ("row", "job", "attempt", "status", "began", "took", "answered")]
+    millis = axes["millis"]
+    bars = altair.Chart(altair.InlineData(values=[value for line in shown for value in _bars(line, now, millis)]))
     layers = [
         bars.mark_bar(opacity=0.75, height=_STEP - 5).encode(x=x, x2="end:T", y=y, color=color, tooltip=tooltip),
         # Where each begins: what is too short for a bar is seen, and retries can be told apart.
         bars.mark_tick(thickness=2, height=_STEP - 3).encode(x=x, y=y, color=color, tooltip=tooltip),
     ]
     if pauses:
-        held = altair.Chart(altair.InlineData(values=[_pause_value(pause) for pause in pauses]))
+        held = altair.Chart(altair.InlineData(values=[_pause_value(pause, millis) for pause in pauses]))
         layers.insert(
             0, held.mark_rect(color="#e0b020", opacity=0.25).encode(x=x, x2="end:T", tooltip=["held:N", "by:N", "note:N", "took:N"])
         )  # fmt: skip
@@ -251,12 +255,21 @@ def _counts(task: Task, lines: list[_Line], shown: list[_Line]) -> str:
     text = f"{task.state.name}{reason}"
     if left := len(lines) - len(shown):
         text += f"; {len(shown)} of {len(lines)} rows: those that were lost, tried again or slow; {left} left out"
+    text += "".join(
+        f"; {line.label}: the first and the last of {len(line.attempts)} attempts"
+        for line in shown
+        if len(line.attempts) > _ATTEMPTS
+    )
+    for job in (*task.pre_checks, *task.cont_checks):
+        kept = len({attempt.round for attempt in job.attempts})
+        if job.rounds > kept:  # of rounds that passed the first and the last are kept (X11)
+            text += f"; check {job.name or job.cog_path}: {kept} of {job.rounds:,} rounds"
     if untouched := sum(sequence.state == State.NOT_STARTED for sequence in task.sequences):
         text += f"; {count(untouched, 'target')} not started"
     return text
 
 
-def _bars(line: _Line, now: datetime) -> list[dict[str, Any]]:
+def _bars(line: _Line, now: datetime, millis: _Millis) -> list[dict[str, Any]]:
     attempts = line.attempts
     if len(attempts) > _ATTEMPTS:
         attempts = attempts[: _ATTEMPTS // 2] + attempts[-_ATTEMPTS // 2 :]
@@ -266,19 +279,20 @@ def _bars(line: _Line, now: datetime) -> list[dict[str, Any]]:
             "job": job,
             "attempt": a.number,
             "status": _name(a.status),
-            "begin": _millis(a.started or now),
-            "end": _millis(a.ended or now),
+            "begin": millis(a.started or now),
+            "end": millis(a.ended or now),
+            "began": clock(a.started or now, now, millis=True),
             "took": format_span(max((a.ended or now) - (a.started or now), timedelta())),
-            "answered": (last_line(a.error) if a.error else "" if a.output is None else repr(a.output))[:_TEXT],
+            "answered": (error_line(a.error) if a.error else "" if a.output is None else repr(a.output))[:_TEXT],
         }
         for job, a in attempts
     ]
 
 
-def _pause_value(pause: _Pause) -> dict[str, Any]:
+def _pause_value(pause: _Pause, millis: _Millis) -> dict[str, Any]:
     return {
-        "begin": _millis(pause.begin),
-        "end": _millis(pause.end),
+        "begin": millis(pause.begin),
+        "end": millis(pause.end),
         "held": pause.state.name,
         "by": pause.by,
         "note": pause.note[:_TEXT],
@@ -290,8 +304,10 @@ def _name(status: AttemptStatus) -> str:
     return _NAMES.get(status, status.name)
 
 
-def _millis(moment: datetime) -> float:
-    return moment.timestamp() * 1000
+def _reckoned(labor: Labor, now: datetime) -> _Millis:
+    """Moments as the chart takes them. It knows no zone but UTC and the reader's own; so they are moved by what the zone that is meant differs."""
+    offset = (labor.started or now).astimezone(zone()).utcoffset() or timedelta()
+    return lambda moment: (moment + offset).timestamp() * 1000
 
 
 def _altair() -> Any:

@@ -45,7 +45,11 @@ class _Stored:
         return _core.find_stored(_storage.core_store(self._store), id, name)
 
     def progress(self, id: str) -> bytes:
-        return _core.stored_progress(_storage.core_store(self._store), id)
+        stored = _core.stored_progress(_storage.core_store(self._store), id)
+        told = msgspec.msgpack.decode(stored)
+        if State(told["state"]).ended:
+            return stored
+        return _codec.encoder.encode({**told, "unattended": f"no engine runs on {self._store.name()}"})
 
     def changes(self, id: str | None, since: int | None) -> _StoredFeed:
         return _StoredFeed(self._store, id, since)

@@ -122,7 +122,7 @@ class Shell:
             fcntl.ioctl(write, termios.TIOCSWINSZ, struct.pack("HHHH", terminal[1], terminal[0], 0, 0))
         self.process = subprocess.Popen(
             command, cwd=folder, env=environment, stdin=write if terminal else subprocess.DEVNULL, stdout=write, stderr=write,
-            start_new_session=True, preexec_fn=before or (_take_terminal if terminal else None),
+            start_new_session=True, preexec_fn=_begin(before, terminal is not None),
         )  # fmt: skip
         os.close(write)
         self._reader = threading.Thread(target=self._gather, daemon=True)
@@ -170,6 +170,12 @@ class Shell:
     def ctrl_c(self, number: signal.Signals = signal.SIGINT) -> None:
         os.killpg(self.process.pid, number)
 
+    def hang_up(self) -> None:
+        """Closes the terminal: the kernel sends SIGHUP, and what is written then fails with EIO."""
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, self._read)
+        os.close(null)
+
     def kill(self) -> None:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(PATIENCE)
@@ -196,8 +202,14 @@ class Shell:
         os.close(self._read)
 
 
-def _take_terminal() -> None:
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+def _begin(before: Callable[[], None] | None, terminal: bool) -> Callable[[], None]:
+    def begin() -> None:
+        if terminal:
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        if before is not None:
+            before()
+
+    return begin
 
 
 def shell(folder: pathlib.Path, *words: str) -> tuple[int, str]:

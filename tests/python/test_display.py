@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 import cogwork as cw
-from cogwork import Rank, Reason, State, _display
+from cogwork import Rank, Reason, State, _display, _line_display, _screen_display
 from cogwork._columns import columns, line
 from cogwork._model import Hold
 from cogwork._pace import Pace
@@ -101,7 +101,7 @@ def test_the_picture_says_what_matters():
         holds=[Hold(Rank.USER, NOW, "alice", "INC-12"), Hold(Rank.CRISIS, NOW, "bob", "")],
         in_flight=[flight("edge-7", attempt=2, since=NOW - timedelta(seconds=12), fraction=0.4, message="copying"), flight("", cog="healthy")],
         in_flight_count=2,
-        losses=[Loss("s", "edge-3", State.FAILED, "Traceback\nOSError: disk full"), Loss("s", "edge-4", State.STOPPED, "")],
+        losses=[Loss("s", "edge-3", State.FAILED, "Traceback (most recent call last):\n  File\nOSError: disk full\n}"), Loss("s", "edge-4", State.STOPPED, "")],
     )  # fmt: skip
     rows = seen(drawn(progress))
     text = "\n".join(rows)
@@ -110,7 +110,7 @@ def test_the_picture_says_what_matters():
     assert "paused by alice since" in rows[2]
     assert '"INC-12"' in rows[2]
     assert "rest: strict: what is in flight counts" in text
-    assert "12/40" in text
+    assert "ok 10, lost 2 of 40" in text
     assert "2 left" in text
     assert "7, next 4 s" in text
     assert "in flight 2" in text
@@ -119,18 +119,19 @@ def test_the_picture_says_what_matters():
     assert "(check)" in text
     assert re.search(r"edge-3 +FAILED +OSError: disk full", text)
     assert text.index("edge-3") < text.index("edge-4"), "what failed before what only was stopped"
-    assert "0/5" in text
+    assert "ok 0 of 5" in text
 
 
 def test_what_a_failed_task_says():
     progress = labor(
         task("rest", State.FAILED, 10, 2, failed=2, failures=2, tolerated=1, reason=Reason.MAX_FAILURES, ended=NOW),
         state=State.FAILED, reason=Reason.MAX_FAILURES, ended=NOW,
+        failed_checks=[Loss("j", "", State.FAILED, "no answer", "rest", "", "healthy", True)],
     )  # fmt: skip
-    text = drawn(progress, checks=[Loss("j", "check healthy", State.FAILED, "no answer")])
+    text = drawn(progress)
     assert "more failed than are tolerated" in text
     assert "gone" in text
-    assert "check healthy" in text
+    assert re.search(r"\(check\) +FAILED +healthy +no answer", "\n".join(seen(text)))
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
@@ -154,7 +155,7 @@ def test_the_picture_fits(width, height, tasks):
         assert any("step" in row or "Tasks" in row for row in rows)
     if height >= 24:
         text = "\n".join(rows)
-        assert "7000/10000" in text or tasks == 1
+        assert "ok 7000 of 10000" in text or tasks == 1
         assert "more" in text
         assert ("119 Tasks" in text) or tasks == 1, "what ended is folded into a line"
         assert "step 120" in text or tasks == 1
@@ -322,7 +323,7 @@ def test_what_cogs_print_is_shown_above_the_screen(terminal, engine, make_cog):
     assert sorted(row for row in rows if row.startswith("said by")) == sorted(f"said by {n}" for n in range(50))
     assert sum(row.startswith("moaned by") for row in rows) == 50
     assert sum(row.startswith("rollout  ") for row in rows) == 1, "one screen, and nothing left of earlier ones"
-    assert sum("50/50" in row for row in rows) == 1
+    assert sum("ok 50 of 50" in row for row in rows) == 1
     assert sys.stdout is shown_on
 
 
@@ -420,8 +421,8 @@ def test_lines_are_calm_and_plain(engine, make_cog, capsys):
     assert "Labor 'big\\none': COMPLETED" in out
     assert "task/host-30: FAILED" in out
     assert "no space\\x1b[31m left" in out
-    assert out.count("COMPLETED (") in (9, 10), "each tenth of the way"
-    assert "(1000/1000)" in out
+    assert out.count("COMPLETED (ok") in (9, 10), "each tenth of the way"
+    assert "(ok 999, lost 1 of 1000)" in out
 
 
 def test_signals_are_lines(engine, make_cog, capsys, gate):
@@ -461,7 +462,7 @@ def test_no_color_is_honoured(terminal, engine, make_cog, monkeypatch):
     cog = make_cog(step)
     shown_on = terminal()
     engine.submit(many(lambda n: cog.job(n=n), 3)).watch()
-    assert "3/3" in shown_on.getvalue()
+    assert "ok 3 of 3" in shown_on.getvalue()
     for colour in range(30, 38):
         assert f"\x1b[{colour}m" not in shown_on.getvalue()
 
@@ -476,7 +477,7 @@ def test_the_failed_check_is_named(terminal, engine, make_cog):
     done = engine.submit(cw.Labor("checked", tasks=[work])).watch()
     assert done.state == State.FAILED
     (row,) = [row for row in shown_on.rows() if "no answer" in row]
-    assert row.split()[:2] == ["check", check.name]
+    assert row.split()[:3] == ["(check)", "FAILED", check.name]
 
 
 def test_what_cogs_log_is_shown_once_above_the_screen(terminal, engine, make_cog):
@@ -500,3 +501,82 @@ def test_what_cogs_log_is_shown_once_above_the_screen(terminal, engine, make_cog
     assert text.count("by logging") == 1, "not by the handler as well"
     assert not handler.filters, "which prints again afterwards"
     assert not logging.lastResort.filters
+
+
+# ---- displays that fail ----
+
+
+def test_a_screen_that_fails_is_left_for_lines(terminal, engine, make_cog, monkeypatch):
+    def broken(*_: object) -> None:
+        raise RuntimeError("a fault of the picture")
+
+    def step(n: int) -> None:
+        print(f"said by {n}")
+
+    cog = make_cog(step)
+    shown_on = terminal()
+    monkeypatch.setattr(_screen_display, "picture", broken)
+    before = sys.stdout
+    done = engine.submit(many(lambda n: cog.job(n=n), 3)).watch()
+    assert done.state == State.COMPLETED
+    text = shown_on.getvalue()
+    assert "the display failed (RuntimeError: a fault of the picture); what runs goes on" in text
+    assert "Labor 'labor' COMPLETED" in text
+    assert all(f"said by {n}" in text for n in range(3))
+    assert sys.stdout is before
+
+
+def test_a_terminal_that_rich_cannot_use_has_lines(terminal, engine, make_cog, monkeypatch):
+    def broken(*_: object) -> None:
+        raise RuntimeError("no such terminal")
+
+    monkeypatch.setattr(_screen_display.Live, "start", broken)
+    cog = make_cog(lambda n: n)
+    shown_on = terminal()
+    assert engine.submit(many(lambda n: cog.job(n=n), 3)).watch().state == State.COMPLETED
+    assert "Labor 'labor' COMPLETED" in shown_on.getvalue()
+
+
+def test_lines_that_fail_end_and_nothing_else(engine, make_cog, monkeypatch, capsys):
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(_line_display.Lines, "line", broken)
+    cog = make_cog(lambda n: n)
+    assert engine.submit(many(lambda n: cog.job(n=n), 3)).watch().state == State.COMPLETED
+    assert "the display failed (ZeroDivisionError: )" in capsys.readouterr().err
+
+
+def test_a_store_that_cannot_be_read_for_a_moment_does_not_end_the_watch(engine, make_cog, monkeypatch, capsys):
+    failing = iter([True] * 3)
+    real = cw.LaborHandle.progress
+
+    def progress(self: cw.LaborHandle) -> Progress:
+        if next(failing, False):
+            raise cw.StorageError("disk I/O error")
+        return real(self)
+
+    monkeypatch.setattr(cw.LaborHandle, "progress", progress)
+    cog = make_cog(lambda n: n)
+    assert engine.submit(many(lambda n: cog.job(n=n), 3)).watch().state == State.COMPLETED
+    assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_that_goes_away_ends_the_screen_and_nothing_else(terminal, engine, make_cog, gate):
+    def step(n: int) -> None:
+        gate()
+
+    cog = make_cog(step)
+    shown_on = terminal()
+    sys.stderr = io.StringIO()  # the test's own; the fixture puts the first one back
+
+    def gone(text: str) -> int:
+        gate.open()
+        raise OSError(5, "Input/output error")
+
+    handle = engine.submit(many(lambda n: cog.job(n=n), 3))
+    gate.wait_for(1)
+    shown_on.write = gone  # type: ignore[method-assign]
+    assert handle.watch().state == State.COMPLETED
+    assert "the output cannot be written any more (Input/output error)" in sys.stderr.getvalue()
+    assert sys.stdout is shown_on

@@ -14,6 +14,7 @@ from conftest import many, one
 
 import cogwork as cw
 from cogwork import AttemptStatus, Signal, State
+from cogwork._text import date
 
 BEGAN = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=timezone.utc)
 
@@ -36,11 +37,18 @@ def labor() -> cw.Labor:
         "upgrade", name="install", id="a", state=State.COMPLETED, started=at(1), ended=at(5), output={"v": 2}
     )
     again.attempts = [
-        attempt(1, 1, 1, bad, error="...\nValueError: no"),
+        attempt(1, 1, 1, bad, error="Traceback (most recent call last):\nValueError: no"),
         attempt(2, 3, 2, ok, output={"v": 2}, log="hi"),
     ]
-    lost = cw.Job("upgrade", id="b", state=State.FAILED, started=at(1), ended=at(2), output="...\nValueError: no")
-    lost.attempts = [attempt(1, 1, 1, bad, error="...\nValueError: no")]
+    lost = cw.Job(
+        "upgrade",
+        id="b",
+        state=State.FAILED,
+        started=at(1),
+        ended=at(2),
+        output="Traceback (most recent call last):\nValueError: no",
+    )
+    lost.attempts = [attempt(1, 1, 1, bad, error="Traceback (most recent call last):\nValueError: no")]
     runs = cw.Job(
         "upgrade", id="d", state=State.RUNNING, started=at(2), attempts=[attempt(1, 2, None, AttemptStatus.OPEN)]
     )
@@ -91,7 +99,7 @@ def test_jobs(labor):
     runs = frame[frame.state == "RUNNING"].iloc[0]
     assert pd.isna(runs.ended)
     assert pd.isna(runs.duration)
-    assert frame[frame.state == "FAILED"].error.item() == "...\nValueError: no"
+    assert frame[frame.state == "FAILED"].error.item() == "Traceback (most recent call last):\nValueError: no"
 
 
 def test_attempts(labor):
@@ -111,7 +119,7 @@ def test_sequences(labor):
     assert frame.state.tolist() == ["COMPLETED", "FAILED", "RUNNING", "NOT_STARTED", "NOT_STARTED"]
     assert frame.attempts.tolist() == [2, 1, 1, 0, 0]
     lost = frame.iloc[1]
-    assert (lost.job, lost.error) == ("upgrade", "...\nValueError: no")
+    assert (lost.job, lost.error) == ("upgrade", "Traceback (most recent call last):\nValueError: no")
     assert frame.job.notna().sum() == 1
 
 
@@ -236,7 +244,7 @@ def test_timeline_has_a_row_for_each_target_and_check_and_a_bar_for_each_attempt
     assert rest["bars"][3]["answered"] == "ValueError: no"
     assert rest["bars"][-1]["end"] == pytest.approx(at(9).timestamp() * 1000), "what had not ended lasts until the end"
     spec = cw.timeline(labor).to_dict()
-    assert spec["title"]["subtitle"] == "began 2026-01-02 03:04:05 UTC; took 9.0 s; nothing ran of later"
+    assert spec["title"]["subtitle"] == f"began {date(labor.started)}; took 9.0 s; nothing ran of later"
     assert json.dumps(spec).count('"utc"') >= 1
 
 

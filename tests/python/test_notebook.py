@@ -78,7 +78,7 @@ def test_watch_shows_one_picture_that_is_replaced_and_stays(tmp_path):
     assert picture.output_type == "display_data"
     text = text_of(picture.data["text/html"])
     assert "edge upgrade COMPLETED" in text, "the last picture stays in the saved notebook"
-    assert "2 of 2 completed" in text
+    assert "ok 2 of 2" in text
     printed, labor = after
     assert printed.text == "COMPLETED display_data {'update_display_data'}\n"
     assert "edge upgrade COMPLETED" in text_of(labor.data["text/html"])

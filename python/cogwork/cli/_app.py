@@ -17,6 +17,8 @@ from .._advice import DB
 from .._errors import CogworkError, SignalNotAllowed
 from .._lengths import LOOKS_LIKE, length_of
 from .._model import State
+from .._text import use_utc
+from . import _streams
 
 
 class Status(IntEnum):
@@ -63,14 +65,28 @@ _MEANT = {
 """What is typed by those who know it from elsewhere."""
 
 
+_UTC = "--utc"
+_LOOKS = {"ls", "show", "watch", "logs", "history", "doctor"}
+"""What these write is all that they are for."""
+
+
 class _Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=_ORDER.index)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        use_utc(_UTC in args[:end])  # before a command and behind it
+        rest: list[str] = super().parse_args(ctx, [word for word in args[:end] if word != _UTC] + args[end:])
+        return rest
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             ctx.fail(f"there is no command {args[0]!r}{self._meant(ctx, args[0])}")
-        return super().resolve_command(ctx, args)
+        name, found, rest = super().resolve_command(ctx, args)
+        if name not in _LOOKS:
+            _streams.detach()
+        return name, found, rest
 
     def _meant(self, ctx: Any, word: str) -> str:
         if word.endswith(".py"):
@@ -85,6 +101,8 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except SignalNotAllowed as error:
             fail(error, Status.FAILED)
+        except _streams.OutputLost as lost:
+            raise typer.Exit(_streams.told(lost)) from None
         except (CogworkError, OSError) as error:
             if isinstance(error, BrokenPipeError):
                 raise
@@ -150,6 +168,9 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_version, help="The version.")] = False,
+    utc: Annotated[
+        bool, typer.Option(_UTC, help="Times in UTC, not in local time; also behind a command, or by COGWORK_UTC=1.")
+    ] = False,
 ) -> None:
     # A terminal whose encoding lacks a letter shows its escape; that is no reason to fail.
     for stream in (sys.stdout, sys.stderr):

@@ -11,8 +11,8 @@ from rich.text import Text
 from .._columns import columns, line
 from .._display import on_screen, unicode_on
 from .._model import State
-from .._recap import format_span
 from .._screen import STYLES
+from .._text import format_span
 
 _WIDE = 10_000
 """Columns of what is no terminal: a name that is cut there could not be searched for."""

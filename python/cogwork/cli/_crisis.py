@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime, timezone
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,12 +12,12 @@ from .._client import Client, connect
 from .._errors import CogworkError, StoreInUse
 from .._handle import Ack
 from .._latch import Executing, Latch, criteria, stored_latches
-from .._recap import format_span
 from .._text import clock, shown
 from .._waiting import wait_for
 from ._app import DB, By, Db, Json, Note, NoWait, Refused, Status, Timeout, app, fail
 from ._ids import open_existing
 from ._json import plain, put
+from ._waits import executing, until_done
 
 crisis = typer.Typer(
     no_args_is_help=True,
@@ -59,7 +58,7 @@ def pause(
         attended = client.engine is not None
         if not json:
             _tell_set(latch, attended, db)
-        settled = True if not attended else latch.attempts == 0 if no_wait else latch.wait(timeout)
+        settled = not attended or (latch.attempts == 0 if no_wait else _until_settled(client, latch, timeout, db))
         latch = _find(client, latch.id, lifted=True)
         if json:
             put({**plain(latch), "stored": not attended, "settled": settled})
@@ -187,6 +186,25 @@ def _listed(latches: list[Latch]) -> str:
 # ---- what is said ----
 
 
+def _until_settled(client: Client, latch: Latch, timeout: float | None, db: str) -> bool:
+    def what_for() -> str:
+        now = _find(client, latch.id, lifted=True)
+        labors = [
+            f"'{shown(labor.name)}' {labor.labor_id[:8]}: {_flights(client, labor)}"
+            for labor in now.executing[:_FLIGHTS]
+        ]
+        more = now.executing_count - len(labors)
+        said = "; ".join(labors) + (f"; and {_many(more, 'more Labor')}" if more > 0 else "")
+        return (
+            f"the latch holds; {_many(now.attempts, 'attempt')} still {'executes' if now.attempts == 1 else 'execute'}: {said}"
+            if said
+            else ""
+        )
+
+    stands = f"the latch stands: what it holds pauses when what executes has ended; to see how far it is:\n  {_advice.crises(db)}"
+    return until_done(latch.wait, what_for, stands, timeout)
+
+
 def _many(count: int, one: str) -> str:
     return f"{count} {one}{'' if count == 1 else 's'}"
 
@@ -267,15 +285,7 @@ def _show_executing(client: Client, latch: Latch) -> None:
 
 
 def _flights(client: Client, labor: Executing) -> str:
-    """The attempts that have executed longest: what one waits for is among them."""
     try:
-        progress = client._progress(labor.labor_id)
+        return executing(client._progress(labor.labor_id)) or "it has just paused"
     except CogworkError as error:
         return str(error)
-    now = datetime.now(timezone.utc)
-    told = []
-    for flight in progress.in_flight[:_FLIGHTS]:
-        since: Any = f" for {format_span(now - flight.since)}" if flight.since else ""
-        told.append(f"{shown(flight.target) or '(check)'} {shown(flight.job_name or flight.cog)}{since}")
-    more = progress.in_flight_count - len(told)
-    return ", ".join(told) + (f", and {more} more" if more > 0 else "") if told else "it has just paused"

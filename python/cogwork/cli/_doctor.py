@@ -12,8 +12,7 @@ from rich.text import Text
 from .._doctor import Checkup
 from .._doctor import doctor as examine
 from .._history import Finding
-from .._recap import format_span
-from .._text import clock, shown
+from .._text import clock, format_span, shown
 from ._app import DB, Json, Status, app
 from ._console import hang, make_console
 from ._json import plain, put

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime, timezone
 
 from .. import _advice
 from .._display import say
@@ -11,8 +10,8 @@ from .._engine import Engine
 from .._handle import LaborHandle
 from .._latch import stored_latches
 from .._model import Labor, LaborFilter, OnInterrupt, all_jobs
-from .._screen import held_by
 from .._steering import Steering
+from .._summary import holds
 from .._text import shown
 from ._app import Status
 from ._closing import say_where
@@ -53,7 +52,7 @@ def say_what_holds(place: Place, handle: LaborHandle) -> None:
             f"{progress.held_count} {'Job' if one else 'Jobs'} of it must be decided: {'it was' if one else 'they were'} executing when the engine ended"
         )
     elif progress.holds:
-        say(f"it does not go on: {held_by(progress.holds, datetime.now(timezone.utc))}")
+        say(f"it does not go on: {shown(holds(progress.holds)[0])}")
     for line in _advice.released(progress, place.db):
         say(f"  {line}")
 

@@ -48,6 +48,17 @@ class Address(NamedTuple):
     def id(self) -> str:
         return self.object.id
 
+    def below(self) -> set[str] | None:
+        """The ids of the object and of what is below it; None: all of the Labor."""
+        if not self.path:
+            return None
+        part = self.object
+        sequences = part.sequences if isinstance(part, Task) else [part] if isinstance(part, Sequence) else []
+        jobs = [job for sequence in sequences for job in sequence.jobs]
+        if isinstance(part, Task):
+            jobs += [*part.pre_checks, *part.cont_checks]
+        return {part.id, *(sequence.id for sequence in sequences), *(job.id for job in jobs)}
+
     def __str__(self) -> str:
         names = [f"'{shown(self.labor.name)}' {self.labor.id[:8]}"]
         names += [shown(_name(step)) for step in self.path]

@@ -15,15 +15,16 @@ from .._display import BEAT, End, display
 from .._errors import EngineClosed, SignalNotAllowed, StoreInUse
 from .._latch import Latch, stored_latches
 from .._lines import Names, what
-from .._model import Change, ChangeKind, Labor, LaborFilter, Sequence, Signal, State, Task
+from .._model import Change, ChangeKind, Labor, LaborFilter, Signal, State
 from .._owner import owner_of
-from .._screen import held_by
+from .._summary import holds
 from .._text import clock, shortest, shown
 from ._app import DB, Db, Json, Refused, Status, app, status_of
 from ._console import Lines, headers, make_console, put_rows, style_of, took_text
-from ._ids import Address, Id, LaborId, find, open_existing
+from ._ids import Id, LaborId, find, open_existing
 from ._json import plain, put
 from ._steer import nobody
+from ._streams import OutputLost, detach
 
 Since = Annotated[
     int, typer.Option("--since", min=0, metavar="NUMBER", help="Only changes behind the one of this number.")
@@ -86,7 +87,7 @@ def _print_labors(console: Console, labors: list[Labor], latches: list[Latch]) -
     now = datetime.now(timezone.utc)
     rows = [headers("id", "state", "submitted", "took", "name", "")]
     for labor in labors:
-        why = held_by(labor.holds, now) if not labor.state.ended else ""
+        why = shown(" ".join(holds(labor.holds, now)[:1])) if not labor.state.ended else ""
         why = next((f"held by {latch}" for latch in latches if latch.holds(labor)), why)
         tags = " ".join(f"#{shown(tag)}" for tag in labor.tags)
         rows.append(
@@ -126,6 +127,7 @@ def follow(client: Client, id: str, db: str, json: bool = False, since: int = 0)
 
 def _follow(client: Client, id: str, db: str) -> State:
     """Until it ends. Where no engine runs it, it is shown once; where its engine goes, the next one is waited for."""
+    detach()
     handle = client.handle(id)
     followed = False
     with display() as shows:
@@ -134,6 +136,8 @@ def _follow(client: Client, id: str, db: str) -> State:
                 end = End(handle)
                 while True:
                     shows.update(handle)
+                    if isinstance(shows.lost, BrokenPipeError):
+                        raise OutputLost(shows.lost)
                     followed = True
                     if (labor := end.within(BEAT)) is not None:
                         shows.end(handle)
@@ -142,9 +146,10 @@ def _follow(client: Client, id: str, db: str) -> State:
                 notes = [nobody(handle.read(False), db)]
             except (SignalNotAllowed, StoreInUse) as error:
                 notes, followed = str(error).splitlines(), False
-            shows.update(handle, notes)
             if not followed:
+                shows.end(handle, notes)
                 return handle.state
+            shows.update(handle, notes)
             time.sleep(1)
 
 
@@ -176,7 +181,7 @@ def history(
     with open_existing(db) as store:
         address = find(store, id, db)
         names = Names(store.read_labor(address.labor.id))
-        below = _below(address)
+        below = address.below()
         changes = (
             change
             for change in store.changes(address.labor.id, since)
@@ -194,18 +199,6 @@ def history(
         told = Told(names)
         for change in changes:
             lines.put(told.parts(change))
-
-
-def _below(address: Address) -> set[str] | None:
-    """The ids of an object and what is below it; None: all of the Labor."""
-    if not address.path:
-        return None
-    part = address.object
-    sequences = part.sequences if isinstance(part, Task) else [part] if isinstance(part, Sequence) else []
-    jobs = [job for sequence in sequences for job in sequence.jobs]
-    if isinstance(part, Task):
-        jobs += [*part.pre_checks, *part.cont_checks]
-    return {part.id, *(sequence.id for sequence in sequences), *(job.id for job in jobs)}
 
 
 _WORD = max(len(word.name) for word in (*State, *Signal))

@@ -9,13 +9,14 @@ from typing import Annotated
 import msgspec
 import typer
 
-from .. import _core
 from .._errors import CogworkError
-from .._history import Moment, moment_of, utc
-from .._model import Job, Labor, LaborFilter, all_jobs
-from .._progress import Flight, Progress, progress_from
+from .._history import Moment, utc
+from .._model import Labor, LaborFilter
+from .._progress import Flight, Progress
 from .._storage import BuiltinStorage
+from .._summary import outline
 from .._text import clock
+from .._tree import Place, places
 from ._app import Refused
 
 At = Annotated[
@@ -67,33 +68,20 @@ class Past:
 
     def progress(self, labor: Labor) -> Progress:
         """How far it was, from the tree as it stood."""
-        number, at = moment_of(self.when)
-        report = progress_from(msgspec.msgpack.decode(_core.progress_at(self.store.core, labor.id, number, at)))
-        tasks = []
-        flights: list[Flight] = []
-        for task, shown in zip(labor.tasks, report.tasks, strict=True):
-            under_way = sum(sequence.started is not None and not sequence.state.ended for sequence in task.sequences)
-            tasks.append(msgspec.structs.replace(shown, under_way=under_way))
-            flights += (flight for job in (*task.pre_checks, *task.cont_checks) for flight in _flights(job, ""))
-            flights += (
-                f for sequence in task.sequences for job in sequence.jobs for f in _flights(job, sequence.target)
-            )
+        flights = [flight for place in places(labor) for flight in _flights(place)]
         flights.sort(key=lambda flight: flight.since or _LONG_AGO)
-        # What was executing then was nobody's to decide about: only what is held is.
-        held_jobs = {job.id for job in all_jobs(labor) if job.held}
-        return msgspec.structs.replace(
-            report, tasks=tasks, in_flight=flights[:_MOST], in_flight_count=len(flights),
-            held=[held for held in report.held if held.job_id in held_jobs], held_count=len(held_jobs),
-        )  # fmt: skip
+        return msgspec.structs.replace(outline(labor), in_flight=flights[:_MOST], in_flight_count=len(flights))
 
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MOST = 100
 
 
-def _flights(job: Job, target: str) -> Iterator[Flight]:
+def _flights(place: Place) -> Iterator[Flight]:
+    job = place.job
     if job.attempts and job.attempts[-1].ended is None:
         last = job.attempts[-1]
+        target = place.sequence.target if place.sequence else ""
         yield Flight(job.id, target, job.cog_path, job.name, last.number, last.started, None, "")
 
 

@@ -125,7 +125,7 @@ class _Events:
         lines = self._lines.get(change.labor_id)
         if lines is None:
             labor = self._engine.read_labor(change.labor_id)
-            lines = self._lines[change.labor_id] = Lines(labor, self._engine.read_job)
+            lines = self._lines[change.labor_id] = Lines(labor, self._engine.read_job, change.at)
         line = lines.line(change)
         if change.object_id == change.labor_id and change.to_state.ended:
             del self._lines[change.labor_id]

@@ -10,13 +10,13 @@ from rich.text import Text
 
 from .. import _advice
 from .._client import Client, connect
-from .._display import check_failed, failed_checks, unicode_on
+from .._display import unicode_on
 from .._errors import StoreInUse
 from .._history import Moment
 from .._model import Attempt, Job, Labor, Sequence, State, Task
-from .._recap import format_span
-from .._screen import Frame, held_by, picture
-from .._text import clock, first_line, shown
+from .._screen import Frame, picture
+from .._summary import holds, place, place_of
+from .._text import clock, date, first_line, format_span, shown
 from ._app import DB, Db, Json, app
 from ._console import hang, headers, make_console, put_rows, state_text, style_of, took_text
 from ._ids import Address, Id, find, open_existing
@@ -47,13 +47,16 @@ def show(id: Id = None, at: At = "", json: Json = False, db: Db = DB) -> None:
     with connect(db) as client:
         progress = client.handle(labor.id).progress()
         notes = [] if progress.state.ended else why_nobody(client, labor, db)
-    failed = failed_checks(labor) if check_failed(progress) else []
-    frame = Frame(
-        console.width, 10_000, unicode_on(console), flights=100, losses=100, checks=failed, notes=notes, db=db
-    )
+    frame = _frame(console, notes, db)
     console.print(picture(progress, frame))
     console.print()
     _facts(console, _of_labor(labor))
+
+
+def _frame(console: Console, notes: list[str], db: str) -> Frame:
+    """All of it."""
+    unicode = unicode_on(console)
+    return Frame(console.width, 10_000, unicode, flights=100, losses=100, retries=100, half_way=100, notes=notes, db=db)
 
 
 def show_past(id: str | None, when: Moment, json: bool, db: str) -> None:
@@ -70,11 +73,8 @@ def show_past(id: str | None, when: Moment, json: bool, db: str) -> None:
             return
         progress = past.progress(labor)
     console = make_console()
-    failed = failed_checks(labor) if check_failed(progress) else []
     notes = [f"as it stood {in_words(when)}"]
-    frame = Frame(
-        console.width, 10_000, unicode_on(console), flights=100, losses=100, checks=failed, notes=notes, db=db
-    )
+    frame = _frame(console, notes, db)
     console.print(picture(progress, frame, now))
     console.print()
     _facts(console, _of_labor(labor))
@@ -87,15 +87,11 @@ def _of_labor(labor: Labor) -> dict[str, str]:
         "tags": " ".join(labor.tags),
         "for": labor.real_user,
         "client_id": labor.client_id,
-        "submitted": _moment(labor.submitted),
-        "started": _moment(labor.started),
-        "ended": _moment(labor.ended),
+        "submitted": date(labor.submitted),
+        "started": date(labor.started),
+        "ended": date(labor.ended),
         "cogs": ", ".join(f"{name} ({origin})" for name, origin in labor.cogs.items()),
     }
-
-
-def _moment(moment: datetime | None) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}" if moment else ""
 
 
 def _facts(console: Console, facts: dict[str, str]) -> None:
@@ -137,7 +133,7 @@ def _show_task(console: Console, task: Task, now: datetime) -> None:
         {
             "id": task.id,
             "desc": task.desc,
-            "held": held_by(task.holds, now),
+            "held": "; ".join(holds(task.holds, now)),
             "concurrency": str(task.concurrency_number or task.concurrency),
             "tolerated": "no limit" if task.tolerated_number == -1 else str(task.tolerated_number or 0),
             "failures": str(task.failures),
@@ -157,13 +153,14 @@ def _show_task(console: Console, task: Task, now: datetime) -> None:
 
 
 def _last_word(sequence: Sequence) -> str:
-    """The error of the Job that decided it."""
+    """The error of the Job that decided it, or where it stands."""
     for job in sequence.jobs:
         if job.held:
             return f"{shown(job.name or job.cog_path)}: held, and waits for a decision"
         if job.state in (State.FAILED, State.STOPPED) and job.error:
             return f"{shown(job.name or job.cog_path)}: {first_line(job.error)}"
-    return ""
+    at = place_of(sequence)
+    return shown(place(*at)) if sequence.started and at[1] else ""
 
 
 def _show_job(console: Console, job: Job, db: str, now: datetime) -> None:

@@ -10,10 +10,12 @@ import typer
 from .. import _advice
 from .._client import Client, connect
 from .._errors import EngineClosed, SignalNotAllowed
+from .._handle import Ack
 from .._model import Job, Labor, Rank, Signal, State
 from ._app import DB, By, Db, Json, Note, NoWait, Refused, Status, Timeout, app
 from ._ids import Address, Id, find, open_existing
 from ._json import put
+from ._waits import until_done, what_of
 
 
 class Answer(NamedTuple):
@@ -102,7 +104,9 @@ def _send(
                 answer = _start(client, address, by, note)
             else:
                 ack = client.signal(address.id, signal, interrupt=interrupt, by=by, note=note)
-                done = not ack.stored and (ack.wait(timeout) if wait else ack.done)
+                done = not ack.stored and (
+                    _until_done(client, address, ack, signal.name, timeout, db) if wait else ack.done
+                )
                 answer = Answer(ack.stored, done, ack.applied, ack.state)
         except SignalNotAllowed as error:
             if not (help := what_helps(client, address.labor.id, signal, db)):
@@ -115,6 +119,17 @@ def _send(
     else:
         _tell(address, word, answer, db, wait, why)
     raise typer.Exit(_status(answer, wait))
+
+
+def _until_done(client: Client, address: Address, ack: Ack, word: str, timeout: float | None, db: str) -> bool:
+    below = address.below()
+
+    def what_for() -> str:
+        why = what_of(client, address.labor.id, below)
+        return f"{address}: {word} is taken" + (f"; {why}" if why else ", and not done yet")
+
+    stands = f"{address}: {word} stands, and is done when what executes has ended; to see it:\n  {_advice.watch(address.labor.id, db)}"
+    return until_done(ack.wait, what_for, stands, timeout)
 
 
 def _start(client: Client, address: Address, by: str | None, note: str) -> Answer:

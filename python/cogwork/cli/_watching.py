@@ -29,7 +29,7 @@ class Watching:
             while True:
                 shows.update(self._handle, self._notes())
                 if self._leaves():
-                    shows.update(self._handle)
+                    shows.end(self._handle)
                     return None
                 if (labor := end.within(BEAT)) is not None:
                     shows.end(self._handle)
@@ -58,7 +58,4 @@ class Watching:
             what = "pausing" if self._ack else "waiting for it to settle"
             again = "interrupts it" if self._place.own else "leaves it to that engine"
             notes.append(f"{self._interrupts.last}: {what}; what executes may end. Once more {again}")
-        stats = self._place.steer.stats()
-        if stats.degraded:
-            notes.append(f"the store fails, and work waits for it: {stats.degraded_reason}")
         return notes
