@@ -49,7 +49,7 @@ class _Stored:
         told = msgspec.msgpack.decode(stored)
         if State(told["state"]).ended:
             return stored
-        return _codec.encoder.encode({**told, "unattended": f"no engine runs on {self._store.name()}"})
+        return _codec.encoder.encode({**told, "unattended": self._why()})
 
     def changes(self, id: str | None, since: int | None) -> _StoredFeed:
         return _StoredFeed(self._store, id, since)
@@ -69,6 +69,10 @@ class _Stored:
         """Why there is no engine for that."""
         raise NotImplementedError
 
+    def _why(self) -> str:
+        """Why what is stored is all that can be said, in one line."""
+        raise NotImplementedError
+
 
 class Unreached(_Stored):
     """A store whose engine cannot be reached: it can be read, and all else says why not."""
@@ -83,9 +87,15 @@ class Unreached(_Stored):
     def _nobody(self, _what: str) -> CogworkError:
         return self._error
 
+    def _why(self) -> str:
+        return str(self._error).partition("\n")[0]
+
 
 class Unattended(_Stored):
     """A store that no engine owns, in the words of `_core.Engine`: what is stored is what there is, and signals wait in it."""
+
+    def _why(self) -> str:
+        return f"no engine runs on {self._store.name()}"
 
     def stats(self) -> bytes:
         raise self._nobody("figures of an engine are the engine's to give")
