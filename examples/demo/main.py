@@ -168,8 +168,8 @@ def upgrade_in_haste(console: Console, engine: cw.Engine, fleet: Fleet, seen: Fi
     heading(
         console,
         f"Act 2: {GOOD} -> {BAD}, in haste",
-        "'Only a small fix', so no canary. It starts, says that it is healthy, passes its own verification - and after",
-        "a few requests it fails most of them.",
+        "'Only a small fix', so no canary. It starts, says that it is healthy, passes its own verification -",
+        "and after a few requests it fails most of them.",
         "Watch the continuous check: it stops the Task while most of the fleet is untouched.",
     )
     hosts = [name for name, version in fleet.versions().items() if version == GOOD]
@@ -212,7 +212,7 @@ def look_again(console: Console, db: pathlib.Path, shown: list[cw.Labor], seen: 
             counts = Counts.of(*stored.tasks)
             console.print(
                 f"    {stored.id}  {stored.name:16} {stored.state.name:10}"
-                f" {counts.done} done, {counts.failed} failed, {counts.stopped} stopped, {counts.untouched} untouched"
+                f" ok {counts.done}, lost {counts.failed + counts.stopped}, {counts.untouched} untouched"
             )
         for labor in shown:
             stored = store.read_labor(labor.id)

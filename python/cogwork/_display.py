@@ -65,6 +65,20 @@ class Display(Protocol):
         """It is shown for the last time: all of it, and how it stands."""
 
 
+@contextlib.contextmanager
+def looking(failed: Callable[[], None]) -> Iterator[None]:
+    """For one look. Raises nothing but EngineClosed; failed: what is done where this display cannot go on."""
+    try:
+        yield
+    except EngineClosed:
+        raise
+    except (CogworkError, OSError):
+        pass  # the store cannot be read just now, or there is no descriptor to be had; the next look may be luckier
+    except Exception as error:
+        complain(f"the display failed ({type(error).__name__}: {error}); what runs goes on")
+        failed()
+
+
 class Guarded:
     """A display that raises nothing but EngineClosed. A screen that fails is left for lines, and lines that fail for nothing; stderr says so."""
 
@@ -72,7 +86,7 @@ class Guarded:
         self._outlet = outlet
         self._screens = screens
         self._inner: Display | None = None
-        with self._guard():
+        with looking(self._fall_back):
             console = console or Console()
             console.file = outlet  # type: ignore[assignment]
             if on_screen(console):
@@ -95,21 +109,12 @@ class Guarded:
         tried: Display | None = None
         while self._inner is not None and self._inner is not tried and not self.lost:
             tried = self._inner
-            with self._guard():
+            with looking(self._fall_back):
                 by(tried)
 
-    @contextlib.contextmanager
-    def _guard(self) -> Iterator[None]:
-        try:
-            yield
-        except EngineClosed:
-            raise
-        except (CogworkError, OSError):
-            pass  # the store cannot be read just now, or there is no descriptor to be had; the next look may be luckier
-        except Exception as error:
-            complain(f"the display failed ({type(error).__name__}: {error}); what runs goes on")
-            self._inner = LineDisplay(self._outlet) if isinstance(self._inner, ScreenDisplay) else None
-            self._screens.close()
+    def _fall_back(self) -> None:
+        self._inner = LineDisplay(self._outlet) if isinstance(self._inner, ScreenDisplay) else None
+        self._screens.close()
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ._display import looking
 from ._errors import EngineClosed
 from ._html import labor_html, progress_html, remark_html, sequence_html, task_html, task_progress_html
 from ._logs import Heard, told
@@ -32,20 +33,13 @@ def watch(handle: LaborHandle) -> Labor:
     """Shows the Labor until it has ended, and returns it. KeyboardInterrupt ends the display; the Labor goes on."""
     end = handle._engine._core.end_of(handle.id)
     picture = _Picture()
-    heard, lines = Heard(), deque[str](maxlen=_LINES)
     try:
-        ended = False
-        while not ended:
-            news = handle.changes()  # from now: nothing is missed that happens while the picture is made
-            progress = handle.progress()
-            lines += map(told, heard.look(handle)[0][-_LINES:])
-            picture.show(progress_html(progress, lines=lines))
-            ended = progress.state.ended or wait_for(end.completion, _REFRESH)
-            if not ended:
-                wait_for(news._feed.ready(), _CLOCK - _REFRESH)
-        labor = handle.wait()  # its end is shown a moment before it is durable
-        lines += map(told, heard.look(handle, True)[0][-_LINES:])
-        picture.show(progress_html(handle.progress(), lines=lines))
+        while not end.completion.done:
+            ready = picture.draw(handle)
+            if not wait_for(end.completion, _REFRESH) and ready is not None:
+                wait_for(ready, _CLOCK - _REFRESH)
+        labor = handle.wait()
+        picture.draw(handle, to_the_end=True)
         return labor
     except KeyboardInterrupt:
         picture.show(handle_html(handle, "The display was interrupted. The Labor goes on; watch() shows it again."))
@@ -56,22 +50,38 @@ def watch(handle: LaborHandle) -> Labor:
 
 
 class _Picture:
-    """One place in the notebook, whose content is replaced."""
+    """One place in the notebook, whose content is replaced. Where that fails nothing is shown any more, and the Labor is waited for all the same."""
 
     def __init__(self) -> None:
-        from IPython.display import DisplayHandle
-
-        self._display: Any = DisplayHandle()
+        self._display: Any = None
         self._shown = ""
+        self._lost = False
+        self._heard = Heard()
+        self._lines = deque[str](maxlen=_LINES)
+
+    def draw(self, handle: LaborHandle, to_the_end: bool = False) -> Any:
+        """The Labor as it is now. Returns what is done when there is something new; None where that is not known."""
+        with looking(self._give_up):
+            news = handle.changes()  # from now: nothing is missed that happens while the picture is made
+            progress = handle.progress()
+            self._lines += map(told, self._heard.look(handle, to_the_end)[0][-_LINES:])
+            self.show(progress_html(progress, lines=self._lines))
+            return news._feed.ready()
+        return None
 
     def show(self, html: str) -> None:
-        from IPython.display import HTML
-
-        if html == self._shown:
+        if self._lost or html == self._shown:
             return
-        publish = self._display.update if self._shown else self._display.display
-        publish(HTML(html))
-        self._shown = html  # an interrupt in the first publishing may show it twice; better than not at all
+        with looking(self._give_up):
+            from IPython.display import HTML, DisplayHandle
+
+            self._display = self._display or DisplayHandle()
+            publish = self._display.update if self._shown else self._display.display
+            publish(HTML(html))
+            self._shown = html  # an interrupt in the first publishing may show it twice; better than not at all
+
+    def _give_up(self) -> None:
+        self._lost = True
 
 
 # ---- handles ----

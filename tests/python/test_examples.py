@@ -67,6 +67,8 @@ def test_demo(tmp_path: pathlib.Path) -> None:
     assert " NO " not in done.stdout
     assert str(db) in done.stdout
     assert db.exists()
+    long = [line for line in done.stdout.splitlines() if len(line) > 110 and str(tmp_path) not in line]
+    assert not long, "a terminal of 110 columns shows each line as one"
     assert not processes_with(str(EXAMPLES / "demo" / "service.py")), "a service was left behind"
 
 

@@ -85,6 +85,21 @@ def test_watch_shows_one_picture_that_is_replaced_and_stays(tmp_path):
     assert labor.data["text/plain"].startswith("Labor(name='edge upgrade'")
 
 
+def test_a_notebook_that_shows_nothing_any_more_does_not_end_the_watch(tmp_path):
+    broken = """
+import IPython.display
+def broken(*_, **__):
+    raise ValueError("the front end is gone")
+IPython.display.DisplayHandle.display = broken
+go.set()
+print(engine.submit(labor()).watch().state.name)
+"""
+    _, watched = run_cells(tmp_path, SETUP, broken)
+    said = "".join(output.text for output in watched)
+    assert "COMPLETED" in said
+    assert said.count("the display failed (ValueError: the front end is gone); what runs goes on") == 1
+
+
 def test_an_interrupt_ends_the_display_and_the_labor_goes_on(tmp_path):
     interrupt = """
 on_first[0] = lambda: threading.Thread(target=signal.raise_signal, args=(signal.SIGINT,)).start()

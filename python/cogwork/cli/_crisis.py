@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +13,7 @@ from .._client import Client, connect
 from .._errors import CogworkError, StoreInUse
 from .._handle import Ack
 from .._latch import Executing, Latch, criteria, stored_latches
+from .._outlet import complain
 from .._text import clock, shown
 from .._waiting import wait_for
 from ._app import DB, By, Db, Json, Note, NoWait, Refused, Status, Timeout, app, fail
@@ -51,9 +53,8 @@ def pause(
     open_existing(db).close()
     with connect(db) as client:
         pending = client._begin_crisis(wanted, by, note)
-        if not wait_for(pending.completion, _PATIENCE):
-            _say_it_waits(client)
-            wait_for(pending.completion)
+        if not wait_for(pending.completion, _PATIENCE) and not _until_stored(client, pending, timeout):
+            raise typer.Exit(Status.UNFINISHED)
         latch = _find(client, pending.result(), lifted=True)
         attended = client.engine is not None
         if not json:
@@ -90,7 +91,9 @@ def resume(
         attended = client.engine is not None
         for one in found:
             ack = client.crisis_resume(one.id, by=by, note=note)
-            done &= _tell_lifted(one, ack, attended, None if no_wait else (timeout,), json)
+            done &= _tell_lifted(
+                one, ack.done if no_wait else _until_lifted(client, one, ack, timeout), ack, attended, json
+            )
     raise typer.Exit(Status.OK if done or no_wait else Status.UNFINISHED)
 
 
@@ -209,18 +212,19 @@ def _many(count: int, one: str) -> str:
     return f"{count} {one}{'' if count == 1 else 's'}"
 
 
-def _say_it_waits(client: Client) -> None:
-    why = ""
-    try:
-        stats = client.stats()
-        why = f": {shown(stats.degraded_reason)}" if stats.degraded else ""
-    except CogworkError:
-        pass
-    print(
-        f"cogwork: the latch is in force and Labors pause; it is not stored yet, as the store does not take it{why}; waiting",
-        file=sys.stderr,
-        flush=True,
-    )
+def _until_stored(client: Client, pending: Any, timeout: float | None) -> bool:
+    def what_for() -> str:
+        why = ""
+        with contextlib.suppress(CogworkError):
+            stats = client.stats()
+            why = f": {shown(stats.degraded_reason)}" if stats.degraded else ""
+        return (
+            f"the latch is in force and Labors pause; it is not stored yet, as the store does not take it{why}; waiting"
+        )
+
+    complain(what_for())
+    stands = "the latch is in force as long as its engine runs; it is not stored yet"
+    return until_done(lambda seconds: wait_for(pending.completion, seconds), what_for, stands, timeout)
 
 
 def _tell_set(latch: Latch, attended: bool, db: str) -> None:
@@ -240,9 +244,16 @@ def _tell_settled(client: Client, latch: Latch, settled: bool, no_wait: bool, db
             print(f"  how far it is:\n    {_advice.crises(db)}")
 
 
-def _tell_lifted(latch: Latch, ack: Ack, attended: bool, wait: tuple[float | None] | None, json: bool) -> bool:
-    """wait: None, or for how long."""
-    done = ack.done if wait is None else ack.wait(*wait)
+def _until_lifted(client: Client, latch: Latch, ack: Ack, timeout: float | None) -> bool:
+    def what_for() -> str:
+        stats = client.stats()
+        why = f": the store fails: {shown(stats.degraded_reason)}" if stats.degraded else ""
+        return f"the latch is being lifted, and holds until that is stored{why}"
+
+    return until_done(ack.wait, what_for, f"{latch}: the lifting stands", timeout)
+
+
+def _tell_lifted(latch: Latch, done: bool, ack: Ack, attended: bool, json: bool) -> bool:
     if json:
         put({"id": latch.id, "done": done, "applied": ack.applied, "stored": not attended})
     elif not attended:

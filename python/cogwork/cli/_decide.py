@@ -11,6 +11,7 @@ import typer
 from .. import _advice
 from .._advice import DECISIONS, awaits_decision
 from .._client import Client, connect
+from .._codec import by_whom, text_of
 from .._errors import SignalNotAllowed
 from .._model import Decision, Job, Labor, Sequence, Task, did_you_mean
 from .._steering import decision_of
@@ -20,6 +21,7 @@ from ._app import DB, By, Db, Json, Note, Refused, Status, app
 from ._ids import complete, find, open_existing
 from ._json import put
 from ._steer import why_stored
+from ._waits import until_stored
 
 _SHARED = 28  # of the 36 letters of an id; the rest is the object's place in its Labor
 _MOST = 5
@@ -69,7 +71,7 @@ def decide(
         labor, chosen = _all(client, id, cog or [], task or [], db) if all else _one(client, id, db)
         if all and not yes and sys.stdin.isatty() and sys.stdout.isatty():
             _ask_back(chosen, word)
-        refused = _decide(client, chosen, word, by, note)
+        refused = _decide(client, labor.id, chosen, word, by, note)
         after = client.read_labor(labor.id)
         why = why_stored(client, labor, db)
         attended = client.engine is not None
@@ -117,13 +119,15 @@ def _taken_apart(words: list[str], db: str) -> tuple[str | None, Decision]:
 
 
 def _decide(
-    client: Client, chosen: list[_Found], word: Decision, by: str | None, note: str
+    client: Client, labor_id: str, chosen: list[_Found], word: Decision, by: str | None, note: str
 ) -> dict[str, SignalNotAllowed]:
     """Those that were refused. Where there is one, its refusal is raised."""
     refused: dict[str, SignalNotAllowed] = {}
     for found in chosen:
         try:
-            client.decide(found.job.id, word, by=by, note=note)
+            pending = client._core.decide(found.job.id, word.value, by_whom(by), text_of(note, "note"))
+            until_stored(pending, client, labor_id, f"{found.name}: {word.value}")
+            pending.result()
         except SignalNotAllowed as error:
             if len(chosen) == 1:
                 raise

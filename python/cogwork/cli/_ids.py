@@ -84,6 +84,8 @@ def find(reads: Reads, text: str | None, db: str) -> Address:
     or where there are several."""
     if text is None:
         return Address(the_unfinished(reads, db))
+    with contextlib.suppress(UnicodeError):  # names are UTF-8, whatever the locale took what was typed for
+        text = os.fsencode(text).decode()
     head, _, rest = text.partition("/")
     head = head.lower()
     if len(head) == _LENGTH and not head.endswith(_OF_LABOR):

@@ -9,13 +9,14 @@ import typer
 
 from .. import _advice
 from .._client import Client, connect
+from .._codec import by_whom, text_of
 from .._errors import EngineClosed, SignalNotAllowed
 from .._handle import Ack
 from .._model import Job, Labor, Rank, Signal, State
 from ._app import DB, By, Db, Json, Note, NoWait, Refused, Status, Timeout, app
 from ._ids import Address, Id, find, open_existing
 from ._json import put
-from ._waits import until_done, what_of
+from ._waits import until_done, until_stored, what_of
 
 
 class Answer(NamedTuple):
@@ -101,7 +102,7 @@ def _send(
             raise Refused(f"{address} is a Job; a signal is sent to a Labor, a Task or a Sequence")
         try:
             if signal is None:
-                answer = _start(client, address, by, note)
+                answer = _start(client, address, by, note, timeout)
             else:
                 ack = client.signal(address.id, signal, interrupt=interrupt, by=by, note=note)
                 done = not ack.stored and (
@@ -132,12 +133,16 @@ def _until_done(client: Client, address: Address, ack: Ack, word: str, timeout: 
     return until_done(ack.wait, what_for, stands, timeout)
 
 
-def _start(client: Client, address: Address, by: str | None, note: str) -> Answer:
+def _start(client: Client, address: Address, by: str | None, note: str, timeout: float | None) -> Answer:
     if address.path:
         raise Refused(f"{address} is no Labor; a Labor is started as a whole")
-    handle = client.handle(address.id).start(by=by, note=note)
-    stored = handle.state in (State.NOT_STARTED, State.ADMIN_NOT_STARTED)
-    return Answer(stored, not stored, not stored, handle.state)
+    pending = client._core.start(address.id, by_whom(by), text_of(note, "note"))
+    if not until_stored(pending, client, address.id, f"{address}: START", timeout):
+        return Answer(False, False, False, address.object.state)
+    pending.result()
+    state = client.handle(address.id).state
+    waits = state in (State.NOT_STARTED, State.ADMIN_NOT_STARTED)
+    return Answer(waits, not waits, not waits, state)
 
 
 def _status(answer: Answer, wait: bool) -> Status:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from typing import Any
 
 import typer
 
@@ -14,6 +15,7 @@ from .._outlet import complain
 from .._progress import Progress
 from .._summary import trouble
 from .._text import format_span, shown
+from .._waiting import wait_for
 from ._app import Status
 
 EVERY = 3.0
@@ -39,6 +41,20 @@ def until_done(
     except KeyboardInterrupt:
         complain(stands)
         raise typer.Exit(Status.INTERRUPTED) from None
+
+
+def until_stored(pending: Any, client: Client, labor_id: str, what: str, timeout: float | None = None) -> bool:
+    """Waits until what was asked for is stored: at once, if the store does not fail. False where the time ran out. what: `START`."""
+
+    def what_for() -> str:
+        try:
+            why = trouble(client._progress(labor_id))
+        except CogworkError as error:
+            why = str(error)
+        return f"{what} is sent, and not stored yet" + (f": {why}" if why else "")
+
+    stands = f"{what} was sent and not acknowledged: look whether it took effect"
+    return until_done(lambda seconds: wait_for(pending.completion, seconds), what_for, stands, timeout)
 
 
 def what_of(client: Client, labor_id: str, below: set[str] | None = None) -> str:
