@@ -94,7 +94,12 @@ class Client(Steering):
 
     def __repr__(self) -> str:
         with self._lock:
-            state = "closed" if self._closed else "no engine" if self._line is None else f"engine {self._line.info.pid}"
+            if self._closed:
+                state = "closed"
+            elif self._line is not None:
+                state = f"engine {self._line.info.pid}"
+            else:
+                state = "an engine out of reach" if self._trouble[1] else "no engine"
         return f"<Client of {self._store.name()!r}, {state}>"
 
     @property
@@ -141,6 +146,7 @@ class Client(Steering):
             except StoreInUse as error:
                 self._trouble = time.monotonic(), str(error)
                 raise
+            self._trouble = -_FRESH, ""
             if line is not None:
                 self._line = line
                 hang_up = weakref.finalize(self, line.close)

@@ -45,10 +45,10 @@ class Control(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         if self.problem:
             return self.problem
-        return f"it listens at {' and '.join(map(str, self.places))}"
+        return f"it listens at {' and '.join(map(str, self._places))}"
 
     @property
-    def places(self) -> list[Address]:
+    def _places(self) -> list[Address]:
         """The addresses, taken apart."""
         return [place for text in self.addresses if (place := parse(text, b"/"))]
 

@@ -208,9 +208,11 @@ class Engine(Steering):
         control = self.control
         if control.addresses:
             log.info("%s: %s", self._store.name(), control)
-            wanted = os.environ.get("COGWORK_RUNTIME_DIR", "")
-            if wanted and not any(where.path.startswith(os.fsencode(wanted)) for where in control.places):
-                log.warning("COGWORK_RUNTIME_DIR is not used: %s; %s", "; ".join(control.passed_over), control)
+            if wanted := os.environ.get("COGWORK_RUNTIME_DIR", ""):
+                folder = os.fsencode(os.path.normpath(wanted))
+                if not any(os.path.normpath(place.path).startswith(folder) for place in control._places):
+                    why = "; ".join(control.passed_over) if os.path.isabs(wanted) else "it is no absolute path"
+                    log.warning("COGWORK_RUNTIME_DIR is not used: %s; %s", why, control)
         elif self._store.identity():
             text = f"{control}. Until then no shell can pause, stop or hold what it runs"
             log.warning(text)

@@ -20,13 +20,15 @@ import msgspec
 from . import _codec, _core
 from ._codec import from_micros
 from ._control import error_from
-from ._errors import EngineClosed
+from ._errors import CogworkError, EngineClosed
 from ._waiting import wait_for
 
 if TYPE_CHECKING:
     from ._remote import RemoteEnd
 
 PROTOCOL = 1
+_LEAVING = 2.0
+"""Seconds that the reading thread may take to end."""
 _LARGEST = 1 << 30
 """Bytes of a frame. Root's clients speak with engines of users, who may send anything."""
 
@@ -116,6 +118,8 @@ class Line:
         self.ends: weakref.WeakValueDictionary[str, RemoteEnd] = weakref.WeakValueDictionary()
         """Of Labors whose ends somebody waits for, or has waited for while it has not come: the next one waits for the same."""
         self.lost = False
+        self._last_words: CogworkError | None = None
+        """What the engine said about the whole connection, before it hung up."""
         self._thread = threading.Thread(
             target=_listen, args=(weakref.ref(self), sock), name="cogwork-client", daemon=True
         )
@@ -127,7 +131,11 @@ class Line:
         hello = self.request("hello", protocol=PROTOCOL)
         if not wait_for(hello.completion, timeout):
             raise TimeoutError
-        raw = hello.result()
+        try:
+            raw = hello.result()
+        except EngineClosed as error:  # it may have said why before it hung up, and before it heard anything
+            self._thread.join(_LEAVING)
+            raise self._last_words or error from None
         engine = raw["engine"]
         since = from_micros(engine["since"])
         self.info = EngineInfo(
@@ -186,6 +194,8 @@ class Line:
         if request is None:
             if message.piece is not None:  # of a feed that nobody holds any more
                 self.tell("forget", message.id)
+            elif message.id < 0 and message.error is not msgspec.UNSET:
+                self._last_words = error_from(msgspec.msgpack.decode(message.error))
         elif message.ok is not msgspec.UNSET:
             request.reply(bytes(message.ok))
         elif message.error is not msgspec.UNSET:
@@ -209,7 +219,7 @@ class Line:
             self._sock.shutdown(socket.SHUT_RDWR)
         for request in requests:
             if not request.completion.done:
-                request.reply(error=EngineClosed(_GONE + _UNKNOWN))
+                request.reply(error=self._last_words or EngineClosed(_GONE + _UNKNOWN))
             if request.follower is not None:
                 request.follower.hang_up()
 
@@ -217,7 +227,7 @@ class Line:
         """Gives its descriptor back. Idempotent."""
         self.hang_up()
         if threading.current_thread() is not self._thread:
-            self._thread.join(2)
+            self._thread.join(_LEAVING)
         with self._sending:  # a number that is free again must not be written to
             self._sock.close()
 

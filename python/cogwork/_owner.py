@@ -61,7 +61,9 @@ class Seen(msgspec.Struct):
     @property
     def here(self) -> bool:
         """Whether it is on this machine, as far as the record tells."""
-        return self.boot == _boot() if self.boot and _boot() else self.host == os.uname().nodename
+        if self.boot and (boot := _boot()):
+            return self.boot == boot
+        return self.host in ("", os.uname().nodename)
 
     def shares(self, kind: str) -> bool:
         """Whether it has the same namespace of a kind ("mnt", "net", "pid") as this process; True where that is not known."""

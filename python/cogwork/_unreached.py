@@ -92,5 +92,7 @@ def _other_user(seen: Seen, found: dict[What, Tried]) -> int | None:
     own = os.geteuid()
     if stranger := found.get(What.STRANGER):
         return stranger.peer.uid
+    if (refused := found.get(What.REFUSED)) and not seen.shares("user"):  # root out here is nobody in there
+        return refused.peer.uid if refused.peer.uid != own else None
     uid = seen.file_uid if seen.problem else seen.uid
     return uid if uid >= 0 and own not in (0, uid) else None

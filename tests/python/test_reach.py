@@ -10,11 +10,13 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import threading
 import time
 
+import msgspec
 import pytest
 from cli_support import PATIENCE, shell
 from conftest import one
@@ -100,7 +102,7 @@ def test_an_odd_runtime_folder_is_written_and_read(db, tmp_path, monkeypatch, na
         assert len(list(folder.iterdir())) == 1
         monkeypatch.setenv("COGWORK_RUNTIME_DIR", str(tmp_path / "another"))
         with cw.connect(db) as client:
-            assert client.engine.address == os.fsdecode(engine.control.places[0].path).replace("\n", "\\n")
+            assert client.engine.address == os.fsdecode(engine.control._places[0].path).replace("\n", "\\n")
 
 
 def test_a_runtime_folder_whose_name_is_no_utf8(db, tmp_path, monkeypatch):
@@ -108,7 +110,7 @@ def test_a_runtime_folder_whose_name_is_no_utf8(db, tmp_path, monkeypatch):
     monkeypatch.setenv("COGWORK_RUNTIME_DIR", os.fsdecode(folder))
     with cw.Engine(db) as engine, cw.connect(db) as client:
         assert len(os.listdir(folder)) == 1
-        assert engine.control.places[0].path.startswith(folder)
+        assert engine.control._places[0].path.startswith(folder)
         assert client.engine.address.startswith(f"{tmp_path}/r")
         db.with_name("labors.db-owner").unlink()  # the usual places are found as well
     with cw.Engine(db), cw.connect(db) as client:
@@ -253,7 +255,7 @@ def test_a_folder_that_is_not_the_engines_keeps_its_rights(db, tmp_path, places,
     (places / "somebodys-file").touch()
     with cw.Engine(db) as engine, cw.connect(db) as client:
         assert stat.S_IMODE(places.stat().st_mode) == bits
-        own = pathlib.Path(os.fsdecode(engine.control.places[0].path)).parent
+        own = pathlib.Path(os.fsdecode(engine.control._places[0].path)).parent
         assert (own, stat.S_IMODE(own.stat().st_mode)) == (places / "cogwork", 0o700)
         assert client.engine is not None
         assert any("open to other users" in why for why in engine.control.passed_over)
@@ -267,7 +269,7 @@ def test_in_a_folder_that_all_share_each_user_has_a_place(db, places):
     (places / "cogwork").mkdir(mode=0o700)
     os.chown(places / "cogwork", NOBODY, NOBODY)
     with cw.Engine(db) as engine, cw.connect(db) as client:
-        assert engine.control.places[0].path.startswith(os.fsencode(places / f"cogwork-{os.geteuid()}/"))
+        assert engine.control._places[0].path.startswith(os.fsencode(places / f"cogwork-{os.geteuid()}/"))
         assert client.engine is not None
 
 
@@ -288,8 +290,17 @@ def test_a_runtime_folder_that_cannot_be_used_is_said(db, monkeypatch, caplog):
     monkeypatch.setenv("COGWORK_RUNTIME_DIR", "/dev/null/run")
     with cw.Engine(db), cw.connect(db) as client:
         assert client.engine is not None
-    assert "COGWORK_RUNTIME_DIR is not used" in caplog.text
-    assert "/dev/null/run" in caplog.text
+    assert "COGWORK_RUNTIME_DIR is not used: /dev/null/run" in caplog.text
+    monkeypatch.setenv("COGWORK_RUNTIME_DIR", "relative")
+    with cw.Engine(db):
+        assert "COGWORK_RUNTIME_DIR is not used: it is no absolute path" in caplog.text
+
+
+def test_a_runtime_folder_with_a_slash_behind_it_is_used(db, places, monkeypatch, caplog):
+    monkeypatch.setenv("COGWORK_RUNTIME_DIR", f"{places}/./")
+    with cw.Engine(db):
+        assert len(list(places.iterdir())) == 1
+    assert "not used" not in caplog.text
 
 
 # ---- what happens to sockets ----
@@ -382,6 +393,35 @@ def test_an_engine_with_a_read_only_root_is_found(tmp_path, kinds):
         # The folder has another name there, as a volume has.
         said = asks(seen / "labors.db", *needs_namespaces("-m", "-n"), "bash", "-c", mount, "bash")
         assert said.isdigit(), said
+
+
+def test_an_engine_of_a_user_without_a_name_or_a_home_in_a_read_only_root(tmp_path):
+    """As a container platform, or systemd's DynamicUser=, makes one: nothing can be written to but the folder of the store."""
+    needs_other_users()
+    folder = theirs(tmp_path)
+    os.chown(folder, 123456, 123456)
+    db = folder / "labors.db"
+    bare = ("env", "-i", f"PATH={os.environ['PATH']}", f"PYTHONPATH={environment()['PYTHONPATH']}")
+    before = (*read_only(needs_namespaces("-m"), folder), *bare, *user(123456))
+    with EngineProcess(db, *before) as engine:
+        assert engine.path.parent == folder / ".cogwork-123456"
+        assert asks(db, *bare, *user(123456)) == str(engine.process.pid)
+        with cw.connect(db, timeout=20) as client:
+            steered(client, engine.labor)
+
+
+def test_an_engine_of_another_user_namespace_is_found_by_its_user(tmp_path):
+    """A rootless container: who is root in there is this user out here."""
+    needs_other_users()
+    folder = theirs(tmp_path)
+    inside = ("unshare", "-U", "-r", "-n")
+    if subprocess.run([*user(NOBODY), *inside, sys.executable, "-c", "import cogwork"], capture_output=True).returncode:
+        pytest.skip("no user namespaces here, or no interpreter that is to be read there")
+    with EngineProcess(folder / "labors.db", *user(NOBODY), *inside, COGWORK_RUNTIME_DIR=str(folder / "run")) as engine:
+        assert asks(folder / "labors.db", *user(NOBODY)) == str(engine.process.pid)
+        said = asks(folder / "labors.db", timeout=1)
+        assert "another container or namespace" in said
+        assert f"process {engine.process.pid}" in said
 
 
 # ---- users ----
@@ -493,6 +533,63 @@ def words_of(act) -> str:
     with pytest.raises(cw.StoreInUse) as refused:
         act()
     return str(refused.value)
+
+
+def answering(folder: pathlib.Path, answer: bytes | None) -> tuple[socket.socket, str]:
+    """Listens as an engine does, in a folder of its own, and answers whoever comes with these bytes, or not at all."""
+    folder.mkdir(mode=0o700)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(folder / "x.sock"))
+    listener.listen()
+
+    def answer_all() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = listener.accept()
+                if answer is None:
+                    kept.append(peer)
+                else:
+                    peer.sendall(answer)
+                    peer.close()
+
+    kept: list[socket.socket] = []
+    threading.Thread(target=answer_all, daemon=True).start()
+    return listener, f"pid: {os.getpid()}\nmarked: yes\nprogram: rollout.py\nlistens: unix:path={folder}/x.sock\n"
+
+
+def test_one_that_takes_the_connection_and_does_not_answer_is_said_to(db, tmp_path):
+    cw.Engine(db).close()
+    listener, record = answering(tmp_path / "mute", None)
+    with listener, held(db, record), cw.connect(db, timeout=0.2) as client:
+        text = words_of(client.crisis_pause)
+        assert f"process {os.getpid()} listens there, and did not answer within 0.2 s" in text
+        assert "py-spy dump" in text
+        assert "out of reach" in repr(client)
+
+
+def test_the_last_words_of_an_engine_that_hangs_up_are_passed_on(db, tmp_path):
+    cw.Engine(db).close()
+    error = {"kind": "ResourceError", "message": "all of its 1000 clients wait for something"}
+    body = msgspec.msgpack.encode({"id": -1, "error": error})
+    for name, answer, words in (
+        ("words", struct.pack(">I", len(body)) + body, "all of its 1000 clients wait for something"),
+        ("none", b"", "listens there, and hung up"),
+        ("noise", b"\xff" * 100, "listens there, and hung up"),
+    ):
+        listener, record = answering(tmp_path / name, answer)
+        with listener, held(db, record), cw.connect(db, timeout=0.2) as client:
+            assert words in words_of(client.crisis_pause), name
+
+
+def test_the_advice_for_a_stopped_engine_leads_on(db, tmp_path):
+    with EngineProcess(db) as engine:
+        engine.process.send_signal(signal.SIGSTOP)
+        status, text = shell(tmp_path, "crisis", "pause", "--all", "--db", "labors.db")
+        assert status == 2
+        [advice] = [line for line in text.splitlines() if "kill -CONT" in line]
+        subprocess.run(advice.split()[:3], check=True, timeout=PATIENCE)
+        status, text = shell(tmp_path, "crisis", "pause", "--all", "--no-wait", "--db", "labors.db")
+        assert (status, "holds 1 Labor" in text, "stored" in text) == (0, True, False), text
 
 
 def test_an_owner_that_listens_nowhere_is_named(db):

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <string_view>
 #include <system_error>
 
@@ -29,7 +30,7 @@ std::string short_name(const std::string& identity) {
 std::string environment(const char* name) {
   const char* value = std::getenv(name);
   if (!value || *value != '/') return "";
-  std::string path = value;
+  auto path = std::filesystem::path(value).lexically_normal().string();
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   return path == "/" ? "/." : path;  // what is put behind it begins with a slash
 }
