@@ -22,6 +22,8 @@ from ._unreached import Tried, What, report
 
 _PAUSE = 0.02
 """Seconds between two looks at an owner that opens or closes."""
+_STOPPED = 0.5
+"""Seconds that a process which is stopped has to go on: nobody waits longer for it."""
 
 
 def find(store: _storage.Storage, timeout: float, in_use: StoreInUse | None = None) -> Line | None:
@@ -104,7 +106,8 @@ class _Search:
             return Tried(address, What.STRANGER, f"{_process(peer)} listens there, of {user_name(peer.uid)}", peer)
         line = Line(sock)
         try:
-            identity = line.greet(self._timeout, str(address))
+            stopped = peer.pid is not None and is_stopped(peer.pid)
+            identity = line.greet(min(self._timeout, _STOPPED) if stopped else self._timeout, str(address))
         except TimeoutError:
             line.close()
             return self._mute(address, peer)

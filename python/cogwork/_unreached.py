@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ._address import Address, Peer, user_name
 from ._errors import StoreInUse
-from ._owner import Seen
+from ._owner import Seen, is_stopped
 from ._text import shown
 
 
@@ -36,7 +36,8 @@ class Tried(NamedTuple):
 
 def report(store: str, seen: Seen, tried: Iterable[Tried], in_use: StoreInUse | None) -> str:
     """in_use: what somebody was told who tried to lock the store."""
-    lines = [f"{store} is owned by an engine that cannot be reached from here: {_who(seen, in_use)}"]
+    owner = "a command that stores something" if seen.brief else "an engine that cannot be reached from here"
+    lines = [f"{store} is owned by {owner}: {_who(seen, in_use)}"]
     if seen.silent:
         lines.append(f"It says: {shown(seen.silent)}")
     places = [f"  {one.address}: {one.words}" for one in tried]
@@ -63,13 +64,14 @@ def _remedies(seen: Seen, tried: list[Tried]) -> Iterator[str]:
     pid = seen.local_pid
     if (uid := _other_user(seen, found)) is not None:
         yield f"as its user, since an engine obeys nobody else (but root): sudo -u {user_name(uid)} cogwork ..."
-    if stopped := found.get(What.STOPPED):
-        yield f"kill -CONT {stopped.peer.pid} lets it go on"
+    stopped = found[What.STOPPED].peer.pid if What.STOPPED in found else pid if pid and is_stopped(pid) else None
+    if stopped:
+        yield f"kill -CONT {stopped} lets it go on: it is stopped"
         return
     if not seen.here and seen.pid:
         yield f"on its machine: the same there, by ssh {shown(seen.host)}, or docker exec, or kubectl exec"
         return
-    if seen.in_passing:
+    if seen.in_passing or seen.brief:
         yield "the same again in a moment"
     if seen.pid and not all(seen.shares(kind) for kind in ("mnt", "net", "user")):
         yield "where it runs, in another container or namespace: the same there, by docker exec, kubectl exec, or nsenter"

@@ -18,7 +18,7 @@ import time
 
 import msgspec
 import pytest
-from cli_support import PATIENCE, shell
+from cli_support import PATIENCE, shell, write_script
 from conftest import one
 from reach_support import (
     NOBODY,
@@ -535,6 +535,29 @@ def words_of(act) -> str:
     return str(refused.value)
 
 
+def test_whoever_stores_something_and_was_stopped_in_the_middle_is_named(db):
+    cw.Engine(db).close()
+    code = f"""
+import sys, os, signal, cogwork as cw
+store = cw._storage.resolve({str(db)!r})
+lock = store.lock(cw.Owner(os.getpid(), os.uname().nodename, "ann", "cogwork pause", None, brief=True))
+print("ready", flush=True)
+input()
+"""
+    brief = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert brief.stdout.readline() == "ready\n"
+        brief.send_signal(signal.SIGSTOP)
+        with cw.connect(db, timeout=0.1) as client:
+            assert client.engine is None
+            text = words_of(client.crisis_pause)
+        assert "a command that stores something: cogwork pause" in text
+        assert f"kill -CONT {brief.pid}" in text
+    finally:
+        brief.kill()
+        brief.communicate(timeout=PATIENCE)
+
+
 def answering(folder: pathlib.Path, answer: bytes | None) -> tuple[socket.socket, str]:
     """Listens as an engine does, in a folder of its own, and answers whoever comes with these bytes, or not at all."""
     folder.mkdir(mode=0o700)
@@ -633,12 +656,13 @@ def test_each_hindrance_has_its_own_words(db, record, parts):
     assert text.replace("\n", "").isprintable()
 
 
-@pytest.mark.parametrize("words", [("crisis", "pause", "--all"), ("crisis", "status"), ("pause", "LABOR"), ("stop", "LABOR"), ("start", "LABOR"), ("watch", "LABOR"), ("show", "LABOR"), ("ls",), ("crisis", "resume", "--all")])  # fmt: skip
+@pytest.mark.parametrize("words", [("crisis", "pause", "--all"), ("crisis", "status"), ("pause", "LABOR"), ("stop", "LABOR"), ("start", "LABOR"), ("watch", "LABOR"), ("show", "LABOR"), ("ls",), ("logs", "LABOR"), ("run", "rollout.py"), ("submit", "rollout.py"), ("serve", "rollout.py"), ("crisis", "resume", "--all")])  # fmt: skip
 def test_no_command_takes_an_engine_that_does_not_answer_for_none(db, tmp_path, make_cog, words):
     nap = make_cog(lambda: None)
     with cw.Engine(db) as engine, pytest.warns(cw.CogworkWarning):
         labor = engine.submit(one(nap.job()), start=False).id
         engine.close()
+    write_script(tmp_path)
     with held(db):
         said = [word.replace("LABOR", labor) for word in words]
         status, text = shell(tmp_path, *said, "--db", "labors.db")
@@ -648,7 +672,7 @@ def test_no_command_takes_an_engine_that_does_not_answer_for_none(db, tmp_path, 
     assert "no engine runs" not in text
     assert "close that one first" not in text.lower()
     assert "Traceback" not in text
-    assert status == {"ls": 0, "show": 0, "watch": 5}.get(words[0], 2), text
+    assert status == {"ls": 0, "show": 0, "watch": 5, "logs": 5}.get(words[0], 2), text
     with cw.connect(db) as client:
         assert client.crises() == []
         assert client.handle(labor).state is State.ADMIN_NOT_STARTED

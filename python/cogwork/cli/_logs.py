@@ -10,12 +10,12 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from .._client import Client, connect
-from .._errors import CogworkError, EngineClosed
+from .._errors import CogworkError, EngineClosed, StoreInUse
 from .._logs import LogLine, Logs, told
 from .._model import Attempt, Job, Labor, Task
 from .._text import shown
 from .._waiting import wait_for
-from ._app import DB, Db, Json, Status, app
+from ._app import DB, Db, Json, Status, app, fail
 from ._ids import Address, Id, find, open_existing
 from ._json import put
 
@@ -41,9 +41,19 @@ def logs(
         address = find(client, id, db)
         reader = _Reader(client, address, json)
         reader.put_kept()
+        if not address.labor.state.ended:
+            _say_who_is_not_heard(client)
         while follow and reader.put_new():
             time.sleep(_BEAT)
     raise typer.Exit(Status.OK)
+
+
+def _say_who_is_not_heard(client: Client) -> None:
+    """What was shown may not be all."""
+    try:
+        client.engine  # noqa: B018
+    except StoreInUse as error:
+        fail(error, Status.UNFINISHED)
 
 
 class _Kept(NamedTuple):
