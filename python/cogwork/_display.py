@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 BEAT = 0.2
 """Seconds between two looks."""
-_LEAVE = 1.0  # seconds that what was written may take, where somebody does not want to wait
+_LINGER = 5.0  # seconds that the last of it may take; beyond, the program goes on, and it is written meanwhile, or when Python ends
+_LEAVE = 1.0  # the same where somebody does not want to wait
 
 
 def watch(handle: LaborHandle) -> Labor:
@@ -129,7 +130,7 @@ def display(console: Console | None = None) -> Iterator[Guarded]:
         outlet.settle(_LEAVE)
         raise
     if outlet is not stream:  # else its owner sees to it
-        outlet.settle()
+        outlet.settle(_LINGER)
 
 
 def on_screen(console: Console) -> bool:

@@ -21,6 +21,7 @@ from ._context import install_logging
 from ._control import Control, control_of, start_submit_thread
 from ._errors import CogworkError, CogworkWarning, EngineClosed
 from ._model import Duration, Labor, Rank, State
+from ._outlet import settle_all
 from ._progress import Stats
 from ._steering import Steering
 from ._submit import prepare
@@ -373,6 +374,7 @@ def _in_child() -> None:
     _cog.engines.clear()
 
 
+atexit.register(settle_all)  # after the engines are closed: what is registered last comes first
 atexit.register(_close_all)
 os.register_at_fork(after_in_child=_in_child)
 

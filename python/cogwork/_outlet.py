@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import select
+import signal
 import sys
 import threading
 import weakref
@@ -106,7 +107,15 @@ class Outlet:
         """Waits until all is written, or it failed. False where the time ran out. Ctrl-C ends the waiting."""
         self.flush()
         with self._changed:
-            return self._changed.wait_for(lambda: not self._pieces and not self._writing, seconds)
+            return self._changed.wait_for(
+                lambda: self.failed is not None or not (self._pieces or self._writing), seconds
+            )
+
+    def give_up(self) -> None:
+        """Nobody waits for what is not written yet."""
+        with self._changed:
+            self.failed = self.failed or TimeoutError("nobody reads it")
+            self._changed.notify_all()
 
     def isatty(self) -> bool:
         try:
@@ -116,7 +125,10 @@ class Outlet:
 
     @property
     def encoding(self) -> str:
-        return getattr(self.stream, "encoding", None) or "utf-8"
+        try:
+            return getattr(self.stream, "encoding", None) or "utf-8"
+        except Exception:
+            return "utf-8"
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -124,6 +136,8 @@ class Outlet:
     # ---- its thread ----
 
     def _run(self) -> None:
+        # In the background of a terminal that is set so (`stty tostop`), writing would stop the whole process.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
         with self._changed:
             while self._changed.wait_for(lambda: self._due, _IDLE):
                 self._write_all()
@@ -142,7 +156,7 @@ class Outlet:
                     self.behind.settle(_MOMENT)
                 put(self.stream, text)
             except Exception as error:
-                self.failed = error
+                self.failed = self.failed or error
                 if self._complains:
                     complain(f"the output cannot be written any more ({said(error)}); what runs goes on")
             finally:
@@ -198,6 +212,15 @@ def _descriptor(stream: TextIO) -> int | None:
 
 
 _outlets: weakref.WeakSet[Outlet] = weakref.WeakSet()
+
+
+def settle_all() -> None:
+    """When Python ends: what is on its way is written, as what `print` keeps is. Ctrl-C ends the waiting."""
+    for outlet in list(_outlets):
+        try:
+            outlet.settle()
+        except KeyboardInterrupt:
+            outlet.give_up()
 
 
 def _in_child() -> None:

@@ -209,7 +209,18 @@ def in_bash(folder, line: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    "out", ["| head -1", "| true", "> /dev/full", ">&-", ">&- 2>&-", "> /dev/full 2>&1", "2> /dev/full"]
+    "out",
+    [
+        "| head -1",
+        "2>&1 | head -1",
+        "<&- >&- 2>&-",
+        "| true",
+        "> /dev/full",
+        ">&-",
+        ">&- 2>&-",
+        "> /dev/full 2>&1",
+        "2> /dev/full",
+    ],
 )
 def test_a_lost_stdout_does_not_take_the_rollout_with_it(tmp_path, out):
     write_script(tmp_path, text=TALKS)

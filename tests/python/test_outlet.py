@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
 import pathlib
+import pty
 import subprocess
 import sys
+import termios
 import threading
+import time
 
 import pytest
+from conftest import many
 
 import cogwork as cw
-from cogwork import _outlet
+from cogwork import _display, _outlet
 from cogwork._outlet import Outlet
 
 PATIENCE = 40
@@ -173,3 +178,85 @@ def test_a_script_whose_stdout_is_gone_watches_to_the_end(tmp_path, out):
     assert "Traceback" not in ran.stderr
     if "full" in out and "2>" not in out:
         assert "the output cannot be written any more (No space left on device)" in ran.stderr
+
+
+class Evil:
+    """Raises whatever is asked of it."""
+
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError(f"no {name}")
+
+
+class Closed(io.StringIO):
+    def __init__(self) -> None:
+        super().__init__()
+        self.close()
+
+
+@pytest.mark.parametrize(
+    "stream", [Evil, Closed, lambda: None, lambda: Broken(KeyError("odd"))], ids=["evil", "closed", "none", "odd"]
+)
+def test_a_watch_survives_any_stdout(engine, make_cog, monkeypatch, stream):
+    cog = make_cog(lambda n: n)
+    handle = engine.submit(many(lambda n: cog.job(n=n), 3))
+    monkeypatch.setattr(sys, "stdout", stream())
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert handle.watch().state == cw.State.COMPLETED
+
+
+def test_a_watch_does_not_wait_for_who_never_reads(engine, make_cog, monkeypatch):
+    monkeypatch.setattr(_display, "_LINGER", 0.05)
+    stream = Stuck()
+    cog = make_cog(lambda n: n)
+    handle = engine.submit(many(lambda n: cog.job(n=n), 3))
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert handle.watch().state == cw.State.COMPLETED
+    assert stream.getvalue() == ""
+    stream.reads.set()
+    _outlet.settle_all()
+    assert "Labor 'labor' COMPLETED" in stream.getvalue()
+
+
+def test_what_nobody_reads_yet_is_written_when_python_ends(tmp_path):
+    loud = SCRIPT.replace('cw.Task("t"', 'cw.Task("t" * 20_000')  # more than a pipe holds
+    (tmp_path / "script.py").write_text(loud)
+    package = str(pathlib.Path(cw.__file__).parent.parent)
+    with subprocess.Popen(
+        [sys.executable, "script.py"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": package}, stdout=subprocess.PIPE, text=True
+    ) as process:  # fmt: skip
+        until = time.monotonic() + 2 * PATIENCE
+        while not (tmp_path / "state").exists():
+            assert time.monotonic() < until, "it waits for who reads"
+            time.sleep(0.05)
+        out, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert "Labor 'rollout' COMPLETED" in out
+
+
+def test_in_the_background_of_a_terminal_that_stops_writers_it_goes_on(tmp_path):
+    """`stty tostop`: whoever writes from the background is stopped, and a rollout with it."""
+    (tmp_path / "rollout.py").write_text(
+        SCRIPT + "\nlabor = cw.Labor('x', tasks=[cw.Task('t', sequences=[cw.Sequence('s', jobs=[step.job(1)])])])\n"
+    )
+    package = str(pathlib.Path(cw.__file__).parent.parent)
+    pid, terminal = pty.fork()
+    if pid == 0:
+        attributes = termios.tcgetattr(0)
+        attributes[3] |= termios.TOSTOP
+        termios.tcsetattr(0, termios.TCSANOW, attributes)
+        command = [sys.executable, "-m", "cogwork", "run", "rollout.py"]
+        ran = subprocess.Popen(
+            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": package}, preexec_fn=lambda: os.setpgid(0, 0)
+        )
+        _, status = os.waitpid(ran.pid, os.WUNTRACED)
+        os._exit(99 if os.WIFSTOPPED(status) else os.waitstatus_to_exitcode(status))
+    reader = threading.Thread(target=_drain, args=(terminal,), daemon=True)
+    reader.start()
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def _drain(terminal: int) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(terminal, 4096):
+            pass

@@ -34,7 +34,7 @@ def main() -> NoReturn:
     try:
         _streams.settle()
     except KeyboardInterrupt:
-        pass  # nobody reads, and somebody does not want to wait for that; what was to be done is done
+        _streams.give_up()  # what was to be done is done
     except _streams.OutputLost as lost:
         status = _streams.told(lost)
     _streams.leave()

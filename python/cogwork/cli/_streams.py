@@ -79,6 +79,8 @@ def take() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     # Never freed: `print` of another thread may be in the middle of it (_printing.py).
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
     sys.stdout = Direct(_or_nothing(sys.stdout))
     sys.stderr = Outlet(_or_nothing(sys.stderr), complains=False)
 
@@ -101,6 +103,13 @@ def settle() -> None:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, Outlet):
                 stream.settle()
+
+
+def give_up() -> None:
+    """Somebody does not want to wait for who reads."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, Outlet):
+            stream.give_up()
 
 
 def leave() -> None:
