@@ -88,9 +88,7 @@ class Guarded:
         self._screens = screens
         self._inner: Display | None = None
         with looking(self._fall_back):
-            console = console or Console()
-            console.file = outlet  # type: ignore[assignment]
-            if on_screen(console):
+            if console is not None and on_screen(console):
                 self._inner = ScreenDisplay(*screens.enter_context(screen(console)))
         self._inner = self._inner or LineDisplay(outlet)
 
@@ -121,16 +119,26 @@ class Guarded:
 @contextlib.contextmanager
 def display(console: Console | None = None) -> Iterator[Guarded]:
     """A screen where stdout is a terminal, lines elsewhere."""
-    stream: Any = sys.stdout if console is None else console.file
+    stream: Any = sys.stdout
+    with looking(lambda: None):
+        console = console or Console()
+        stream = console.file
     outlet = stream if isinstance(stream, Outlet) else Outlet(stream)
     try:
         with contextlib.ExitStack() as screens:
+            if console is not None:
+                console.file = outlet  # type: ignore[assignment]
+                screens.callback(setattr, console, "file", stream)
             yield Guarded(outlet, screens, console)
     except BaseException:
         outlet.settle(_LEAVE)
         raise
-    if outlet is not stream:  # else its owner sees to it
-        outlet.settle(_LINGER)
+    else:
+        if outlet is not stream:  # else its owner sees to it
+            outlet.settle(_LINGER)
+    finally:
+        if outlet is not stream:
+            outlet.close()
 
 
 def on_screen(console: Console) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 from . import _codec, _core
 from ._errors import NotFound, StorageError
 from ._model import Labor
-from ._text import date, zone
+from ._text import zone
 
 Moment = datetime | int
 """An aware datetime, or the number of a change."""
@@ -76,13 +76,9 @@ def moment_of(when: Moment) -> tuple[int | None, int | None]:
     return when, None
 
 
-def labor_at(store: _core.Store, id: str, when: Moment, latest: Callable[[], datetime | None]) -> Labor:
-    """The tree as it stood. NotFound; ValueError where there was no such Labor yet, or no such change, or the moment is yet to come. latest: of
-    the last change, which may lie ahead where the clock was put back."""
+def labor_at(store: _core.Store, id: str, when: Moment) -> Labor:
+    """The tree as it stood. NotFound; ValueError where there was no such Labor yet, or no such change."""
     number, at = moment_of(when)
-    now = datetime.now(timezone.utc)
-    if isinstance(when, datetime) and when > now and when > (latest() or now):
-        raise ValueError(f"{date(when)} is yet to come; it is {date(now)} now")
     if number is not None and number > (last := store.last_change()):
         raise ValueError(f"there is no change {number} in {store.name()} yet; the last one is {last}")
     labor = _codec.labor_decoder.decode(_core.read_at(store, id, number, at))

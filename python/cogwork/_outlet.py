@@ -44,6 +44,7 @@ class Outlet:
         self._full = False  # it was waited for room, in vain; until all is written nobody waits again
         self._due = False  # somebody wants what there is to be written
         self._writing = False
+        self._over = False
         self._thread: threading.Thread | None = None
 
     def write(self, text: str) -> int:
@@ -111,6 +112,12 @@ class Outlet:
                 lambda: self.failed is not None or not (self._pieces or self._writing), seconds
             )
 
+    def close(self) -> None:
+        """No more is to come: its thread ends when all is written."""
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+
     def give_up(self) -> None:
         """Nobody waits for what is not written yet."""
         with self._changed:
@@ -139,7 +146,7 @@ class Outlet:
         # In the background of a terminal that is set so (`stty tostop`), writing would stop the whole process.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
         with self._changed:
-            while self._changed.wait_for(lambda: self._due, _IDLE):
+            while self._changed.wait_for(lambda: self._due or self._over, _IDLE) and self._due:
                 self._write_all()
             self._thread = None
 

@@ -8,7 +8,7 @@ from ._summary import counts, half_way, lost, outline, reasons
 from ._text import format_span, shown
 
 _MOST_LOSSES = 10
-_WIDTH = 100
+_WIDTH = 140
 
 
 def recap(labor: Labor) -> str:

@@ -197,13 +197,8 @@ class Storage(Reader, Writer, Searcher):
 
     def at(self, id: str, when: Moment) -> Labor:
         """A Labor as it stood at an aware datetime, or right after the change of that number: the tree, rebuilt from the history (D7).
-        NotFound; ValueError where there was no such Labor yet, or `when` names no moment, or one that is yet to come."""
-        return labor_at(core_store(self), id, when, self._latest)
-
-    def _latest(self) -> datetime | None:
-        """When the last change was. None: nothing has changed yet."""
-        row = next(self.history(None, max(0, self.last_change() - 1)), None)
-        return row.changes()[-1].at if row is not None else None
+        NotFound; ValueError where there was no such Labor yet, or `when` names no moment."""
+        return labor_at(core_store(self), id, when)
 
     def verify(self, id: str | None = None) -> list[Finding]:
         """Follows the history of a Labor, or of all, and says which rows were changed, removed or moved, and where it does not lead to what

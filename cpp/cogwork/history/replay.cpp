@@ -239,7 +239,8 @@ class Replay {
       }
       attempt.decision = Decision::NONE;
       const auto error = attempt.error.view();
-      attempt.error = Text(error.substr(0, error.find('\n')));
+      attempt.error =
+          Text(error.substr(0, std::min(error.find('\n'), error.find("; "))));  // an older version put them on a line of their own
     }
     const bool asked = !job.attempts.empty() && job.attempts.back().status == AttemptStatus::INTERRUPTED &&
                        job.attempts.back().decision == Decision::NONE;

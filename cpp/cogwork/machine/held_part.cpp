@@ -13,7 +13,7 @@ std::string quoted(Decision decision) { return "'" + std::string(name_of(decisio
 
 /// What a displayed attempt says of it, behind why it was closed.
 std::string told(const input::Decided& in) {
-  auto text = "\n" + (in.by.empty() ? "somebody" : in.by.str()) + " decided: " + std::string(name_of(in.decision));
+  auto text = "; " + (in.by.empty() ? "somebody" : in.by.str()) + " decided: " + std::string(name_of(in.decision));
   return in.note.empty() ? text : text + " \"" + in.note.str() + "\"";
 }
 

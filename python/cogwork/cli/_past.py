@@ -15,7 +15,7 @@ from .._model import Labor, LaborFilter
 from .._progress import Flight, Progress
 from .._storage import BuiltinStorage
 from .._summary import outline
-from .._text import clock
+from .._text import clock, date
 from .._tree import Place, places
 from ._app import Refused
 
@@ -47,6 +47,14 @@ class Past:
     def __init__(self, store: BuiltinStorage, when: Moment) -> None:
         self.store = store
         self.when = when
+        now = datetime.now(timezone.utc)
+        if isinstance(when, datetime) and when > now and when > (self._latest() or now):
+            raise Refused(f"--at: {date(when)} is yet to come; it is {date(now)} now")
+
+    def _latest(self) -> datetime | None:
+        """When the last change was: it lies ahead where the clock was put back."""
+        change = next(self.store.changes(None, max(0, self.store.last_change() - 1)), None)
+        return change.at if change else None
 
     def search(self, filter: LaborFilter | None = None) -> Iterator[Labor]:
         return self.store.search(filter)

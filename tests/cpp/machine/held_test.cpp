@@ -104,7 +104,7 @@ TEST(Held, R2CompletedEndsItWithoutASuccessfulAttempt) {
   EXPECT_EQ(w.statuses(0), "INTERRUPTED");
   EXPECT_EQ(w.job(0).attempts[0].decision, Decision::COMPLETED);
   EXPECT_EQ(w.job(0).attempts[0].error,
-            "the engine ended while this attempt was executing\nann decided: completed \"looked at it\"");
+            "the engine ended while this attempt was executing; ann decided: completed \"looked at it\"");
   EXPECT_EQ(w.sequence(0).state, S::ADMIN_PAUSED);
   decide(w, 2, Decision::RERUN);
   w.signal(Signal::ADMIN_RESUME);
