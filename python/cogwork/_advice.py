@@ -20,7 +20,9 @@ DECISIONS = "rerun|completed|failed"
 _LENGTH = 8
 """Letters of an id that are typed."""
 _RANKS: dict[Rank, list[str]] = {Rank.ADMIN: ["--admin"], Rank.CRISIS: ["--crisis"]}
-_SERVE = "cogwork serve"
+RUN = "cogwork run"
+SERVE = "cogwork serve"
+"""How programs begin that own a store, as others are told of them."""
 _ENGINES = ("the engine", "cogwork")
 """As whom an engine holds a Labor itself, until a person has decided (R2)."""
 
@@ -74,10 +76,6 @@ def decide_all(id: str, db: str) -> str:
     return f"{command('decide', id[:_LENGTH], '--all', db='')} {DECISIONS}{_behind(db)}"
 
 
-def stop_now(id: str, db: str) -> str:
-    return command("stop", "--now", id[:_LENGTH], db=db)
-
-
 def _behind(db: str) -> str:
     return command(db=db).removeprefix("cogwork")
 
@@ -105,9 +103,9 @@ def serve_it(labor: Labor, db: str) -> str:
 def restart(engine: EngineInfo, modules: Iterable[str], db: str) -> list[str]:
     """Of an engine that lacks some Cogs: it ends in order, and one that has them takes its place. Nothing where it is no `serve`: what another
     program imports is not the shell's affair, nor is a process that is not seen from here."""
-    if not engine.program.startswith(_SERVE) or engine.pid <= 0:
+    if not engine.program.startswith(SERVE) or engine.pid <= 0:
         return []
-    served = shlex.split(engine.program.removeprefix(_SERVE))
+    served = shlex.split(engine.program.removeprefix(SERVE))
     return [f"kill {engine.pid}", serve(dict.fromkeys([*served, *modules]), db)]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ._cog import _Cog, find_cog
 from ._errors import CogError
-from ._model import Labor, all_jobs
+from ._model import Job, Labor, Sequence, Task, written
 
 Expected = dict[str, list[str]]
 """By a Cog's name: its origin, and a digest of its code; that is empty where there is none."""
@@ -22,8 +22,19 @@ Expected = dict[str, list[str]]
 
 def expected(labor: Labor) -> Expected:
     """What this process takes the Labor's Cogs for. Those that it does not know, and programs, are left to the engine."""
-    known = (find_cog(name) for name in {job.cog_path for job in all_jobs(labor)} if isinstance(name, str))
+    names = {job.cog_path for job in _jobs(labor) if isinstance(job.cog_path, str)}
+    known = (find_cog(name) for name in sorted(names))
     return {cog.name: [cog.origin, digest(cog)] for cog in known if cog is not None}
+
+
+def _jobs(labor: Labor) -> Iterator[Job]:
+    for task in written(labor.tasks, Task):
+        for jobs in (
+            task.pre_checks,
+            task.cont_checks,
+            *(sequence.jobs for sequence in written(task.sequences, Sequence)),
+        ):
+            yield from written(jobs, Job)
 
 
 def require(meant: Expected) -> None:

@@ -628,6 +628,12 @@ def all_jobs(labor: Labor) -> Iterator[Job]:
             yield from sequence.jobs
 
 
+def written(parts: Any, kind: type[T]) -> Iterator[T]:
+    """Of what a user wrote where a list belongs, whatever is of that kind: until it is submitted, a tree may be anything."""
+    if isinstance(parts, (list, tuple)):
+        yield from (part for part in parts if isinstance(part, kind))
+
+
 _COMMON_RESULTS = {"id", "state", "reason", "started", "ended", "holds"}
 _JOB_RESULTS = {"id", "state", "reason", "started", "ended", "held", "rounds", "attempts", "output"}
 

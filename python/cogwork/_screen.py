@@ -13,7 +13,7 @@ from rich.text import Text
 
 from . import _advice
 from ._columns import GAP, columns, fit, line
-from ._model import Rank, State
+from ._model import State
 from ._progress import Flight, Loss, Progress, Retry, TaskProgress
 from ._summary import REASONS, counts_of, half_way, reasons, where
 from ._text import first_line, format_span, shown
@@ -68,6 +68,8 @@ class Frame(NamedTuple):
     """Said at the end: by whoever shows it, not by the Labor."""
     db: str = ""
     """The store, as a shell is told of it."""
+    helps: Seq[str] = ()
+    """Commands that make it go on, where whoever shows it knows other ones than the picture does."""
 
 
 _FRAME = Frame()
@@ -169,15 +171,18 @@ def _undecided(progress: Progress, frame: Frame) -> list[Text]:
     """The held Jobs (R2), and what to do about them. Commands are not cut: they are typed."""
     if not progress.held or progress.state.ended:
         return []
-    labor, db = progress.id[:8], frame.db
+    labor = progress.id[:8]
     one = progress.held_count == 1
-    said = f"{progress.held_count} {'Job' if one else 'Jobs'} must be decided: what was executing when the engine ended. Look at the targets, then"
-    lines = [said, f"  {_advice.decide_all(labor, db)}", f"or, of each JOB, {_advice.decide('JOB', db)}"]
+    lines = [
+        f"{progress.held_count} {'Job' if one else 'Jobs'} must be decided: what was executing when the engine ended. Look at the targets, then"
+    ]
+    lines += [f"  {line}" for line in frame.helps or _advice.released(progress, frame.db)]
+    lines.append(f"or, instead of all at once, of each JOB {_advice.decide('JOB', frame.db)}")
     for held in progress.held[:_MOST_HELD]:
         where = shlex.quote(f"{labor}/{held.task}/{held.target}") if held.target else held.job_id
         lines.append(f"  {shown(str(held))}: {shown(where)}")
     more = progress.held_count - min(len(progress.held), _MOST_HELD)
-    lines += [*[f"  and {more} more"] * bool(more), "and then", f"  {_advice.resume(labor, Rank.ADMIN, db)}"]
+    lines += [f"  and {more} more"] * bool(more)
     return [piece for line in lines for piece in _wrapped(line, frame.width)]
 
 

@@ -399,6 +399,10 @@ def test_resume_starts_what_waits_to_be_started(folder):
         (["run", "nothere.py", "--resume", "last"], "there is no file nothere.py"),
         (["run", "--resume", "last/rest"], "is a part of a Labor; what is gone on with is a Labor"),
         (["run", "--resume", "last", "--client-id", "x"], "--client-id is for a new Labor"),
+        (
+            ["run", "rollout.py", "hosts=3", "--resume", "last"],
+            "'hosts=3' is for a new Labor; --resume goes on with one as it was submitted",
+        ),
         (["run"], "say what is to be run"),
     ],
 )
@@ -408,3 +412,21 @@ def test_what_cannot_be_resumed(folder, words, said):
     assert code in (1, 2), text
     assert re.search(said, text), text
     assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    "tree",
+    ["tasks=5", "tasks=[None]", "tasks=[cw.Task('t', sequences=7)]", "tasks=[cw.Task('t', sequences=[None, cw.Sequence(5)])]", "tasks=[cw.Task('t', sequences=[cw.Sequence('h0', jobs=quick)])]"],
+)  # fmt: skip
+@pytest.mark.parametrize("beside", ["an engine", "what is unfinished"])
+def test_s1_a_tree_that_may_not_be_submitted_is_told_as_ever(folder, tree, beside):
+    path = folder / "rollout.py"
+    path.write_text(path.read_text() + f"\ndef wrong():\n    return cw.Labor('wrong', {tree})\n")
+    with Shell(folder, "run", "rollout.py:slow") as run:
+        run.wait_for("begun h1")
+        if beside != "an engine":
+            run.kill()
+        code, said = shell(folder, "run", "rollout.py:wrong")
+    assert code == 2
+    assert "the Labor cannot be submitted, and nothing was stored" in said
+    assert "fault of cogwork's own" not in said

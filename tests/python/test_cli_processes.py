@@ -248,3 +248,44 @@ def test_a_script_that_hangs_at_import_is_ended_by_ctrl_c(tmp_path):
         run.ctrl_c()
         assert run.end() == 130
         assert "Traceback" not in run.text
+
+
+RISKY = """
+
+@cw.cog
+def flash(ctx: cw.Context, host: str) -> str:
+    return step.function(ctx, host)
+
+def risky() -> cw.Labor:
+    return made("risky one", flash, 2)
+"""
+
+
+def test_d7_what_executed_at_a_moment_was_not_to_be_decided(folder):
+    """Nobody was to decide about calls that an engine was making; about those that it left, somebody was."""
+    path = folder / "rollout.py"
+    path.write_text(path.read_text() + RISKY)
+    with Shell(folder, "run", "rollout.py:risky") as run:
+        run.wait_for("begun h1")
+        begun_at = len(history(folder))
+        code, text = shell(folder, "show", "last", "--at", str(begun_at))
+        assert (code, "decide" in text) == (0, False), text
+        assert "in flight 2" in text
+        run.kill()
+    with Shell(folder, "serve", "rollout.py") as server:
+        server.wait_for("resume --admin")
+        held_at = len(history(folder))
+        go(folder)
+        assert shell(folder, "decide", "--all", "rerun")[0] == 0
+        assert shell(folder, "resume", "--admin")[0] == 0
+        assert shell(folder, "watch", "last")[0] == 0
+        server.ctrl_c()
+        assert server.end() == 0
+    for number in range(1, len(history(folder)) + 1):
+        code, text = shell(folder, "show", "last", "--at", str(number)) if number in (begun_at, held_at) else (0, "")
+        assert (code, "decide" in text.replace('cogwork decide"', "")) == (0, False), text
+    assert "ADMIN_PAUSED" in shell(folder, "show", "last", "--at", str(held_at))[1]
+
+
+def history(folder) -> list[str]:
+    return shell(folder, "history", "last", "--json")[1].splitlines()

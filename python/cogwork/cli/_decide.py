@@ -218,7 +218,8 @@ def _all(client: Client, text: str | None, cogs: list[str], tasks: list[str], db
                 raise Refused(
                     f"{address} has no {what} {name!r}{did_you_mean(name, known)}; there is {', '.join(sorted(map(shown, known)))}"
                 )
-    held = [found for found in below if awaits_decision(found.job)]
+    decided = stored_decisions(client.store)
+    held = [found for found in below if awaits_decision(found.job) and found.job.id not in decided]
     chosen = [f for f in held if (not cogs or f.job.cog_path in cogs) and (not tasks or f.task in tasks)]
     if not chosen:
         others = f"; {len(held)} others of it must be" if held else ""

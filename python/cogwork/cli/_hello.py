@@ -9,7 +9,7 @@ from .._display import say
 from .._engine import Engine
 from .._handle import LaborHandle
 from .._latch import stored_latches
-from .._model import Labor, LaborFilter, OnInterrupt, all_jobs
+from .._model import Labor, LaborFilter, OnInterrupt, Sequence, Task, all_jobs, written
 from .._steering import Steering
 from .._summary import holds
 from .._text import shown
@@ -62,7 +62,8 @@ def say_same_targets(steer: Steering, labor: Labor, db: str) -> None:
     unfinished = [other for other in steer.search(LaborFilter(states=UNFINISHED)) if not _is_again(labor, other)]
     if not unfinished:
         return
-    targets = list(dict.fromkeys(s.target for task in labor.tasks for s in task.sequences if isinstance(s.target, str)))
+    sequences = (s for task in written(labor.tasks, Task) for s in written(task.sequences, Sequence))
+    targets = list(dict.fromkeys(s.target for s in sequences if isinstance(s.target, str)))
     found: dict[str, Labor] = {}
     for n in range(0, len(targets), _CHUNK):
         wanted = LaborFilter(states=UNFINISHED, targets=targets[n : n + _CHUNK])

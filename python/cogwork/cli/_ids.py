@@ -65,6 +65,11 @@ class Address(NamedTuple):
         return "/".join(names)
 
 
+def is_missing(db: str) -> bool:
+    """Whether there is no such file, in a folder where one could be made."""
+    return ":" not in db and not os.path.lexists(db) and os.path.isdir(os.path.dirname(os.path.abspath(db)))
+
+
 def open_existing(db: str) -> BuiltinStorage:
     """The store, to read it. Refused where there is none; nothing is made."""
     if db == "memory" or db.startswith("memory:"):
@@ -72,7 +77,7 @@ def open_existing(db: str) -> BuiltinStorage:
     try:
         return open_store(db)
     except (NotFound, StorageError):
-        if os.path.exists(db) or ":" in db:
+        if not is_missing(db):
             raise
         raise Refused(
             f"there is no store {db}; --db PATH names another one, and a Labor that is run makes one: {_advice.run('FILE.py', db=db)}"

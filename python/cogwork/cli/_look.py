@@ -23,7 +23,7 @@ from ._app import DB, Db, Json, Refused, Status, app, status_of
 from ._console import Lines, headers, make_console, put_rows, style_of, took_text
 from ._ids import Id, LaborId, find, open_existing
 from ._json import plain, put
-from ._steer import nobody
+from ._steer import nobody, why_stored
 from ._streams import OutputLost, detach
 
 Since = Annotated[
@@ -130,6 +130,7 @@ def _follow(client: Client, id: str, db: str) -> State:
     detach()
     handle = client.handle(id)
     followed = False
+    notes: list[str] = []
     with display() as shows:
         while True:
             try:
@@ -138,19 +139,27 @@ def _follow(client: Client, id: str, db: str) -> State:
                     shows.update(handle)
                     if isinstance(shows.lost, BrokenPipeError):
                         raise OutputLost(shows.lost)
-                    followed = True
+                    followed, notes = True, []
                     if (labor := end.within(BEAT)) is not None:
                         shows.end(handle)
                         return labor.state
             except EngineClosed:
-                notes = [nobody(handle.read(False), db)]
-            except (SignalNotAllowed, StoreInUse) as error:
-                notes, followed = str(error).splitlines(), False
+                notes = notes or [note_of(*nobody(client, id, db))]  # of a large Labor, read once
+            except StoreInUse as error:
+                notes, followed = [str(error)], False
+            except SignalNotAllowed as error:
+                helps = why_stored(client, handle.read(False), db)[1:]
+                notes, followed = [note_of(str(error), helps)], False
             if not followed:
                 shows.end(handle, notes)
                 return handle.state
             shows.update(handle, notes)
             time.sleep(1)
+
+
+def note_of(said: str, helps: list[str]) -> str:
+    """What is so, and below it the commands that help."""
+    return "\n  ".join([f"{said}; to go on with it:", *helps]) if helps else said
 
 
 def _put_changes(client: Client, id: str, since: int) -> State:

@@ -11,7 +11,7 @@ import typer
 
 from .._errors import CogworkError
 from .._history import Moment, utc
-from .._model import Labor, LaborFilter
+from .._model import Labor, LaborFilter, all_jobs
 from .._progress import Flight, Progress
 from .._storage import BuiltinStorage
 from .._summary import outline
@@ -81,6 +81,13 @@ class Past:
         return msgspec.structs.replace(outline(labor), in_flight=flights[:_MOST], in_flight_count=len(flights))
 
 
+def only_held(progress: Progress, labor: Labor) -> Progress:
+    """Without the Jobs that merely execute: those are nobody's to decide about, as long as an engine does, or did, run them."""
+    held_jobs = {job.id for job in all_jobs(labor) if job.held}
+    held = [one for one in progress.held if one.job_id in held_jobs]
+    return msgspec.structs.replace(progress, held=held, held_count=len(held_jobs))
+
+
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MOST = 100
 
@@ -93,4 +100,4 @@ def _flights(place: Place) -> Iterator[Flight]:
         yield Flight(job.id, target, job.cog_path, job.name, last.number, last.started, None, "")
 
 
-__all__ = ["At", "Past", "in_words", "moment"]
+__all__ = ["At", "Past", "in_words", "moment", "only_held"]

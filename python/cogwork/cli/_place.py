@@ -27,12 +27,11 @@ from ._signals import Interrupts
 
 _PATIENCE = 10.0
 """Seconds for an engine that is just opening or closing."""
-_RUN = "cogwork run"
 
 
-def open_engine(db: str, words: list[str], workers: int, recover: str) -> Engine:
+def open_engine(db: str, words: list[str], workers: int, recover: str, interrupts: Interrupts) -> Engine:
     """An engine of this process. One that is about to close is waited for, and so is somebody who leaves a signal. words: what this command is told, as
-    others are told who owns the store. StoreInUse where another one stays."""
+    others are told who owns the store. StoreInUse where another one stays, KeyboardInterrupt."""
     name_program(shlex.join(["cogwork", *words]))
     give_up = time.monotonic() + _PATIENCE
     while True:
@@ -43,7 +42,8 @@ def open_engine(db: str, words: list[str], workers: int, recover: str) -> Engine
         except StoreInUse:
             if _stays(db) or time.monotonic() >= give_up:
                 raise
-            time.sleep(BEAT)
+            if interrupts.wait(BEAT):
+                raise KeyboardInterrupt from None
 
 
 def _stays(db: str) -> bool:
@@ -65,11 +65,11 @@ class Place:
         """What this process ran and had not ended when it was closed."""
 
     @staticmethod
-    def find(db: str, words: list[str], workers: int) -> Place:
+    def find(db: str, words: list[str], workers: int, interrupts: Interrupts) -> Place:
         """Opens an engine on the store, which takes up nothing by itself; or reaches the one that owns it. words: what this command is told to run.
         Raises StoreInUse where there is one that cannot be reached, StorageError."""
         try:
-            return Place(open_engine(db, ["run", *words], workers, "later"), db)
+            return Place(open_engine(db, ["run", *words], workers, "later", interrupts), db)
         except StoreInUse:
             client = connect(db)
             if client.engine is None:
@@ -84,11 +84,13 @@ class Place:
     @property
     def goes_with_its_labor(self) -> bool:
         """Whether the engine is that of another `cogwork run`, which ends when it has nothing to do any more."""
-        return self.owner is not None and self.owner.program.startswith(_RUN)
+        return self.owner is not None and self.owner.program.startswith(_advice.RUN)
 
     def again(self) -> Place | None:
         """With the next engine of another process; None where there is none yet."""
-        self.owner = None if isinstance(self.steer, Engine) else self.steer.engine
+        self.owner = None
+        with contextlib.suppress(StoreInUse):  # it cannot be reached yet
+            self.owner = None if isinstance(self.steer, Engine) else self.steer.engine
         return self if self.owner else None
 
     def close(self, interrupts: Interrupts) -> None:

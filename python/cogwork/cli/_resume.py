@@ -17,8 +17,8 @@ _NOTE = "cogwork run --resume"
 def go_on(place: Place, labor: Labor) -> LaborHandle:
     """Takes it up. One's own pause is released, and so is the hold of an engine when nothing is left to be decided; pauses of others, and crises,
     stand. labor: as it is stored."""
-    me = login_name()
-    if any(hold.rank == Rank.USER and hold.by == me for hold in labor.holds):
+    own = [hold for hold in labor.holds if hold.rank == Rank.USER and hold.by == login_name()]
+    if own:
         with contextlib.suppress(SignalNotAllowed):  # of an engine that runs it: something stronger holds it
             place.steer.signal(labor.id, Signal.RESUME, note=_NOTE)  # applied as it is taken up, before all else
     place.take_up(labor)
@@ -29,4 +29,6 @@ def go_on(place: Place, labor: Labor) -> LaborHandle:
             handle.start(note=_NOTE)
         elif not progress.held_count and any(map(_advice.is_of_engine, progress.holds)):
             handle.admin_resume(note=_NOTE)
+            if own and handle.state == State.PAUSED:  # it was below that hold
+                handle.resume(note=_NOTE)
     return handle

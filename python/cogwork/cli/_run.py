@@ -54,7 +54,7 @@ def run(
         labor.client_id = client_id
     script = source_of(what)
     with Interrupts() as interrupts:  # before the Labor may run: from here on Ctrl-C pauses it
-        place = Place.find(db, [script], workers)
+        place = Place.find(db, [script], workers, interrupts)
         try:
             say_same_targets(place.steer, labor, db)
             handle = place.submit(labor, interrupts)
@@ -70,6 +70,8 @@ def _go_on(id: str, modules: list[str], workers: int, db: str, client_id: bool) 
     """`--resume`."""
     if client_id:
         raise Refused("--client-id is for a new Labor; leave it out, or --resume")
+    if value := next((word for word in modules[1:] if "=" in word), ""):
+        raise Refused(f"{value!r} is for a new Labor; --resume goes on with one as it was submitted")
     with open_existing(db) as store:
         address = find(store, id, db)
         if address.path:
@@ -82,7 +84,7 @@ def _go_on(id: str, modules: list[str], workers: int, db: str, client_id: bool) 
         import_source(source_of(module))
     script = source_of(modules[0]) if modules else ""
     with Interrupts() as interrupts:
-        place = Place.find(db, modules or _advice.sources(labor), workers)
+        place = Place.find(db, modules or _advice.sources(labor), workers, interrupts)
         try:
             handle = go_on(place, labor)
             say_hello(place, handle, script)
@@ -131,13 +133,15 @@ def _next_place(place: Place, id: str, script: str, workers: int, interrupts: In
     if place.goes_with_its_labor:
         say(f"{before} has ended; the Labor goes on here")
         place.close(interrupts)
-        place = Place.find(place.db, [script] if script else _advice.sources(labor), workers)
+        place = Place.find(place.db, [script] if script else _advice.sources(labor), workers, interrupts)
         place.take_up(labor)
         return place
     say(f"{before} is gone; waits for the next one, and Ctrl-C leaves. To go on with it here:")
     say(f"  {_advice.go_on(labor, place.db, script)}")
     while not interrupts.count:
         time.sleep(1)
+        if place.steer.read_labor(id, False).state.ended:  # in an engine that has gone again
+            return place.steer.read_labor(id)
         if (found := place.again()) is not None:
             found.take_up(labor)
             return found

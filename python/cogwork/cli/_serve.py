@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from .. import _advice
+from .._client import connect
 from .._cog import cog_names
 from .._display import BEAT, say
 from .._engine import Engine
-from .._errors import CogworkError
+from .._errors import CogworkError, StoreInUse
 from .._lines import Lines
 from .._model import Change, LaborFilter
 from .._storage import open_store
@@ -41,7 +42,10 @@ def serve(
         import_source(source)
     last = _last_change(db)
     with Interrupts() as interrupts:
-        engine = open_engine(db, ["serve", *sources], workers, "all")
+        try:
+            engine = open_engine(db, ["serve", *sources], workers, "all", interrupts)
+        except StoreInUse as error:
+            raise _with_what_helps(error, sources, db) from None
         try:
             events = _Events(engine, last)
             say(
@@ -56,6 +60,13 @@ def serve(
             close(engine, interrupts)
     events.say_new()
     _say_what_is_left(db, sources)
+
+
+def _with_what_helps(error: StoreInUse, sources: list[str], db: str) -> StoreInUse:
+    """Where a `serve` has the store, one takes its place that serves these, too."""
+    with connect(db) as client:
+        lines = [] if client.engine is None else _advice.restart(client.engine, sources, db)
+    return StoreInUse("\n  ".join([f"{error}. To serve these as well:", *lines])) if lines else error
 
 
 def _last_change(db: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -21,7 +22,8 @@ from ._app import DB, Db, Json, app
 from ._console import hang, headers, make_console, put_rows, state_text, style_of, took_text
 from ._ids import Address, Id, find, open_existing
 from ._json import put
-from ._past import At, Past, in_words, moment
+from ._look import note_of
+from ._past import At, Past, in_words, moment, only_held
 from ._steer import nobody, why_stored
 
 
@@ -46,17 +48,27 @@ def show(id: Id = None, at: At = "", json: Json = False, db: Db = DB) -> None:
     console = make_console()
     with connect(db) as client:
         progress = client.handle(labor.id).progress()
-        notes = [] if progress.state.ended else why_nobody(client, labor, db)
-    frame = _frame(console, notes, db)
+        said = ""
+        helps: list[str] = []
+        if not progress.state.ended:
+            try:
+                said, helps = why_nobody(client, labor, db)
+            except StoreInUse as error:  # somebody does, and cannot be reached
+                said, progress = str(error), only_held(progress, labor)
+    if said and not progress.held:  # else the commands are said with what is held
+        said, helps = note_of(said, helps), []
+    frame = _frame(console, [said] if said else [], db, helps)
     console.print(picture(progress, frame))
     console.print()
     _facts(console, _of_labor(labor))
 
 
-def _frame(console: Console, notes: list[str], db: str) -> Frame:
+def _frame(console: Console, notes: list[str], db: str, helps: list[str] | None = None) -> Frame:
     """All of it."""
-    unicode = unicode_on(console)
-    return Frame(console.width, 10_000, unicode, flights=100, losses=100, retries=100, half_way=100, notes=notes, db=db)
+    unicode, most = unicode_on(console), 100
+    return Frame(
+        console.width, 10_000, unicode, flights=most, losses=most, retries=most, half_way=most, notes=notes, db=db, helps=helps or (),
+    )  # fmt: skip
 
 
 def show_past(id: str | None, when: Moment, json: bool, db: str) -> None:
@@ -74,6 +86,9 @@ def show_past(id: str | None, when: Moment, json: bool, db: str) -> None:
         progress = past.progress(labor)
     console = make_console()
     notes = [f"as it stood {in_words(when)}"]
+    if progress.held:  # it is not told how to decide about them: that was then
+        notes.append(f"held then: {', '.join(map(str, progress.held))}")
+        progress = msgspec.structs.replace(progress, held=[], held_count=0)
     frame = _frame(console, notes, db)
     console.print(picture(progress, frame, now))
     console.print()
@@ -211,12 +226,9 @@ def _block(console: Console, name: str, text: str, style: str) -> None:
         hang(console, head, Text(shown(part.expandtabs(4)), style=style))
 
 
-def why_nobody(client: Client, labor: Labor, db: str) -> list[str]:
-    """Why nobody runs it, or whoever does cannot be reached, and what helps."""
-    try:
-        why = why_stored(client, labor, db)
-        if why and client.engine is None:
-            return [nobody(labor, db)]
-    except StoreInUse as error:
-        return str(error).splitlines()
-    return ["; ".join(why)] if why else []
+def why_nobody(client: Client, labor: Labor, db: str) -> tuple[str, list[str]]:
+    """Why nobody runs it, if so, and the commands that help. StoreInUse where somebody may who cannot be reached."""
+    if client.engine is None:
+        return nobody(client, labor.id, db)
+    why = why_stored(client, labor, db)
+    return (why[0], why[1:]) if why else ("", [])

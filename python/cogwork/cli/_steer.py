@@ -200,5 +200,8 @@ def why_stored(client: Client, labor: Labor, db: str) -> list[str]:
     return [f"it waits: {waits.why}", *_advice.restart(engine, _advice.sources(labor), db)]
 
 
-def nobody(labor: Labor, db: str) -> str:
-    return f"no engine runs on {db}; to go on with it:\n  {_advice.go_on(labor, db)}"
+def nobody(client: Client, id: str, db: str) -> tuple[str, list[str]]:
+    """Of a Labor that no engine runs: that it is so, and the commands that help."""
+    labor = client.read_labor(id)
+    latches = [latch.id for latch in client.crises() if latch.holds(labor)]
+    return f"no engine runs on {db}", _advice.way_back(labor, latches, db)

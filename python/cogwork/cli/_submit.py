@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from .._model import State
 from .._text import shown
 from ._app import DB, ClientId, Db, Json, Refused, Status, TakesValues, app
 from ._hello import say_same_targets
+from ._ids import is_missing
 from ._json import plain, put
 from ._load import load, source_of
 from ._look import follow
@@ -43,7 +43,7 @@ def submit(
         f"no engine runs on {db} that could take it. Start one that stays, or run the Labor here:\n"
         f"  {_advice.serve([script], db)}\n  {_advice.run(what, *(values or []), db=db)}"
     )
-    if db.startswith("memory") or not (os.path.exists(db) or ":" in db):
+    if db.startswith("memory") or is_missing(db):
         raise nobody
     with connect(db) as client:
         if client.engine is None:
