@@ -1,5 +1,6 @@
 #include "bindings.h"
 #include "cogwork/cogs/pull_queue.h"
+#include "cogwork/model/wire.h"
 
 namespace cogwork::bindings {
 namespace {
@@ -63,6 +64,9 @@ void finish(PullQueue& queue, const std::shared_ptr<Call>& call, int status, con
 }  // namespace
 
 void bind_cogs(py::module_& m) {
+  m.def(
+      "is_msgpack", [](const py::bytes& value) { return is_msgpack(std::string_view(value)); }, py::arg("value"),
+      "Whether the bytes are one value that the core takes: not nested too deep, its text UTF-8.");
   py::class_<CogRegistry, std::shared_ptr<CogRegistry>>(m, "CogRegistry", "The Cogs of a process, by name (C1).")
       .def(py::init<>())
       .def("add", &add_cog, py::arg("name"), py::arg("origin"), py::arg("is_async"), py::arg("idempotent"), py::arg("timeout"),

@@ -61,6 +61,7 @@ std::shared_ptr<Engine> make_engine(std::shared_ptr<Storage> store, std::shared_
   options.user = user.text;
   options.program = program.text;
   options.takes_submits = true;
+  options.begin_later = true;
   options.guardian = guardian;
   options.python = python;
   options.environment = current_environment();
@@ -242,6 +243,7 @@ void bind_engine(py::module_& m) {
       .def(
           "take_up", [](Engine& e, const std::string& id) { return e.take_up(to_id(id)); }, py::arg("id"), Released())
       .def("begin_close", &Engine::begin_close, Released())
+      .def("begin", &Engine::begin, Released())
       .def("interrupt_calls", &Engine::interrupt_calls, Released())
       .def("finish_close",
            [](Engine& e) {

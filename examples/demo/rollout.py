@@ -101,22 +101,24 @@ def wait_until_healthy(ctx: cw.Context, host: str) -> None:
 
 
 @cw.cog(timeout=20, idempotent=True)
-def fleet_is_healthy() -> str:
+def fleet_is_healthy(ctx: cw.Context) -> bool:
     """Before anything is touched: does every service answer?"""
     fleet = world().fleet
     sick = [name for name, node in fleet.nodes.items() if not node.healthy()]
     if sick:
         raise RuntimeError(f"not healthy: {', '.join(sick)}")
-    return f"{len(fleet.nodes)} services are healthy"
+    ctx.log("%d services are healthy", len(fleet.nodes))
+    return True
 
 
 @cw.cog(timeout=10, idempotent=True)
-def errors_below(limit: float) -> str:
+def errors_below(ctx: cw.Context, limit: float) -> bool:
     """All the while: how many of the users' requests failed just now?"""
     rate, requests = world().traffic.error_rate()
     if rate > limit:
         raise RuntimeError(f"{rate:.1%} of the last {requests} requests failed; the limit is {limit:.1%}")
-    return f"{rate:.1%} of {requests} requests"
+    ctx.log("%s of %d requests failed", f"{rate:.1%}", requests)
+    return True
 
 
 # ---- the plans ----

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import traceback
-from types import CoroutineType
 from typing import Any
 
 import msgspec
 
 from . import _core
+from ._answers import no_answer, undone, yes_or_no
 from ._codec import encoder
 from ._cog import _Cog
 from ._context import Context, Running, current
 from ._errors import NoRetry
 from ._model import AttemptStatus
+from ._outputs import pack, pack_text, safe_repr
 
 SUCCESS = int(AttemptStatus.SUCCESS)
 FAILURE = int(AttemptStatus.FAILURE)
@@ -29,42 +31,39 @@ CANCELLED: Answer = (FAILURE, None, "cancelled", 0)
 
 
 class Caller:
-    """Turns calls into answers. max_output: bytes that are kept of an output, and of an error."""
+    """Turns calls into answers. max_output: bytes that are kept of an output, and of an error. around: how many lists and maps the output will
+    stand in when it is sent."""
 
-    def __init__(self, max_output: int) -> None:
+    def __init__(self, max_output: int, around: int = 0) -> None:
         self.max_output = max_output
+        self._around = around
 
     def call(self, cog: _Cog, running: Running, args: bytes) -> Answer:
-        """Calls a plain Cog in this thread. Raises nothing, whatever the Cog does."""
-        token = current.set(running)
-        try:
-            return self._call(cog, running, args)
-        finally:
-            current.reset(token)
+        """Calls a plain Cog in this thread, with context variables of its own. Raises nothing, whatever the Cog does."""
+        return contextvars.Context().run(self._call, cog, running, args)
 
     def _call(self, cog: _Cog, running: Running, args: bytes) -> Answer:
+        current.set(running)
         try:
             positional, keywords = self._arguments(cog, running, args)
             result = cog.function(*positional, **keywords)
         except BaseException as error:  # SystemExit and KeyboardInterrupt in a Cog are the Cog's affair
             return self._failed(error)
-        if type(result) is CoroutineType:
-            result.close()
-            said = f"cog {cog.name!r} is a plain function that returned a coroutine: declare it `async def`"
-            return NO_RETRIES, None, said, 0
-        return self._answer(result)
+        return self._answer(result, running)
 
     async def call_async(self, cog: _Cog, running: Running, args: bytes) -> Answer:
-        """Awaits an async Cog, in a task of its own."""
-        current.set(running)  # a task has a context of its own
+        """Awaits an async Cog, in a task of its own, which has context variables of its own."""
+        current.set(running)
         try:
             positional, keywords = self._arguments(cog, running, args)
             result = await cog.function(*positional, **keywords)
         except asyncio.CancelledError:
-            return CANCELLED
+            answer = CANCELLED
         except BaseException as error:
-            return self._failed(error)
-        return self._answer(result)
+            answer = self._failed(error)
+        else:
+            answer = self._answer(result, running)
+        return answer if running.fault is None else self._failed(running.fault)
 
     def _arguments(self, cog: _Cog, running: Running, args: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
         binding = cog.binding
@@ -77,18 +76,27 @@ class Caller:
 
     # ---- what came out ----
 
-    def _answer(self, result: Any) -> Answer:
-        """X8: returning is SUCCESS, but exactly False is FAILURE. X9: a strange output does not undo a success."""
+    def _answer(self, result: Any, running: Running) -> Answer:
+        """X8: returning is SUCCESS, but exactly False is FAILURE, and a check says yes or no. X9: a strange output does not undo a success."""
+        try:
+            said = undone(result)
+            word = yes_or_no(result) if said is None and running.call.check else None
+        except BaseException as error:  # an object whose own code raises when it is looked at
+            return self._failed(error)
+        if said is not None:
+            return NO_RETRIES, None, said, 0
+        if word is not None:
+            return (SUCCESS, _TRUE, "", 0) if word else _SAYS_NO
+        if result is False:
+            return _SAYS_NO
+        if running.call.check:
+            return FAILURE, None, no_answer(result), 0
         if result is None:
             return SUCCESS, None, "", 0
-        if result is False:
-            return FAILURE, encoder.encode(False), "the cog returned False", 0
-        marks = 0
-        try:
-            output = encoder.encode(result)
-        except BaseException:
-            marks = _REPR
-            output = _encode_text(_safe_repr(result))
+        output, odd, said = pack(result, self._around)
+        if said is not None:
+            return NO_RETRIES, None, said, 0
+        marks = _REPR if odd else 0
         if len(output) > self.max_output:
             marks |= _CUT
             output = self._cut_output(result, marks)
@@ -98,8 +106,8 @@ class Caller:
         room = max(0, self.max_output - 16)  # a header takes a few bytes
         if isinstance(result, (bytes, bytearray)) and not marks & _REPR:
             return encoder.encode(bytes(result[:room]))
-        text = result if isinstance(result, str) and not marks & _REPR else _safe_repr(result)
-        return encoder.encode(text.encode("utf-8", "replace")[:room].decode("utf-8", "ignore"))
+        text = str.__str__(result) if isinstance(result, str) else safe_repr(result)
+        return pack_text(text.encode("utf-8", "backslashreplace")[:room].decode("utf-8", "ignore"))
 
     def _failed(self, error: BaseException) -> Answer:
         if isinstance(error, _WrongArgs):
@@ -112,6 +120,10 @@ class Caller:
             end = text[-room:].decode("utf-8", "ignore") if room else ""
             return status, None, head.decode() + end, _CUT
         return status, None, text.decode("utf-8"), 0
+
+
+_TRUE = encoder.encode(True)
+_SAYS_NO: Answer = (FAILURE, encoder.encode(False), "the cog returned False", 0)
 
 
 class _WrongArgs(Exception):
@@ -127,31 +139,3 @@ def _describe(error: BaseException) -> str:
         return "".join(traceback.format_exception(type(error), error, tb)).rstrip("\n")
     except BaseException:  # an exception whose __str__ raises, or that is too deep to format
         return f"{type(error).__name__} (it cannot be described)"
-
-
-def _safe_repr(value: Any) -> str:
-    try:
-        return repr(value)
-    except BaseException as error:
-        return f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
-
-
-def _encode_text(text: str) -> bytes:
-    return encoder.encode(text.encode("utf-8", "replace").decode("utf-8"))
-
-
-def run_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """The thread of an event loop of cogwork's own, until it is stopped. Tasks that swallow their cancellation are not waited for."""
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-    finally:
-        try:
-            tasks = asyncio.all_tasks(loop)
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                loop.run_until_complete(asyncio.wait(tasks, timeout=1))
-            loop.run_until_complete(loop.shutdown_asyncgens())
-        finally:
-            loop.close()

@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import Any
 
 from . import _advice, _storage
-from ._codec import by_whom, seconds_of
+from ._codec import by_whom
+from ._durations import seconds_of
 from ._errors import EngineClosed, StorageError, StoreInUse
 from ._expected import Expected
 from ._finding import find
@@ -24,9 +25,10 @@ from ._line import EngineInfo, Line
 from ._model import Duration, Labor
 from ._remote import Remote
 from ._steering import Steering
-from ._submit import prepare
+from ._submit import prepare, twice
 from ._unattended import Unattended, Unreached
 from ._waiting import Origin, forked
+from ._warn import warn
 
 _FRESH = 3.0
 """Seconds in which it is not looked again for an engine that could not be reached."""
@@ -114,6 +116,8 @@ class Client(Steering):
     def _submit(self, labor: Labor, start: bool, by: str | None, meant: Expected | None = None) -> Any:
         """meant: what the engine's Cogs must be, to the code; CogError where they are not."""
         document, faults, _, _ = prepare(labor)
+        if not faults:
+            warn(*twice(labor))
         line = self._reach()
         if line is None:
             raise EngineClosed(

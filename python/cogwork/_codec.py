@@ -2,89 +2,54 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import pathlib
 import sys
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from . import _core
 from ._model import Change, Job, Labor, LaborFilter, Sequence, Task
+from ._plain import plain
 
-# What msgspec does not know by itself, as text.
-_TEXT_TYPES = (
-    ipaddress.IPv4Address,
-    ipaddress.IPv6Address,
-    ipaddress.IPv4Network,
-    ipaddress.IPv6Network,
-    ipaddress.IPv4Interface,
-    ipaddress.IPv6Interface,
-    pathlib.PurePath,
-)
+T = TypeVar("T")
+
+DEEPEST = 512
+"""How many lists and maps may stand inside each other in an arg or an output: the core's bound (WireReader::kDeepest)."""
 
 
-def encode_other(value: Any) -> Any:
-    """msgspec's enc_hook: an ip address or a path as its text."""
-    if isinstance(value, _TEXT_TYPES):
-        return str(value)
-    if isinstance(value, (complex, range)):
-        raise NotImplementedError(f"{type(value).__name__} cannot be encoded")
-    raise NotImplementedError(f"{type(value).__module__}.{type(value).__qualname__} cannot be encoded as msgpack")
+encoder = msgspec.msgpack.Encoder(enc_hook=plain)
+sorted_encoder = msgspec.msgpack.Encoder(enc_hook=plain, order="deterministic")
 
 
-def decode_other(hint: Any, value: Any) -> Any:
-    """msgspec's dec_hook: the other way."""
-    if isinstance(hint, type) and issubclass(hint, OneOf):
-        return hint.decode(value)
-    if isinstance(hint, type) and issubclass(hint, _TEXT_TYPES):
-        if not isinstance(value, (str, int)):
-            raise TypeError(f"expected text for {hint.__name__}")
-        make: Callable[[Any], Any] = hint
-        return make(value)
-    if isinstance(value, hint):
-        return value
-    raise NotImplementedError(f"{hint} cannot be made from {type(value).__name__}")
+class Decoder(Generic[T]):
+    """msgspec's, which takes what is nested DEEPEST levels deep also where the caller's stack is deep already."""
+
+    def __init__(self, kind: type[T]) -> None:
+        self._decode = msgspec.msgpack.Decoder(kind).decode
+
+    def decode(self, data: bytes) -> T:
+        """Raises what msgspec raises."""
+        try:
+            return self._decode(data)
+        except RecursionError:
+            with ThreadPoolExecutor(1) as fresh:  # a thread has a stack of its own
+                return fresh.submit(self._decode, data).result()
 
 
-class _WhateverItMakes(type):
-    """msgspec asks whether what decode_other made is of the class that it asked for."""
-
-    def __instancecheck__(cls, instance: object) -> bool:
-        return True
-
-
-class OneOf(metaclass=_WhateverItMakes):
-    """A union that msgspec does not take by itself, as a class that it asks decode_other for. What fits first is it."""
-
-    members: tuple[Any, ...] = ()
-
-    @staticmethod
-    def of(members: tuple[Any, ...]) -> Any:
-        return _WhateverItMakes(
-            " | ".join(getattr(m, "__name__", str(m)) for m in members), (OneOf,), {"members": members}
-        )
-
-    @classmethod
-    def decode(cls, value: Any) -> Any:
-        for member in cls.members:
-            try:
-                return msgspec.convert(value, member, dec_hook=decode_other)
-            except Exception:  # what a member's own constructor raises, too
-                continue
-        raise ValueError(f"expected {cls.__name__}, got {value!r:.100}")
+labor_decoder = Decoder(Labor)
+task_decoder = Decoder(Task)
+sequence_decoder = Decoder(Sequence)
+job_decoder = Decoder(Job)
+changes_decoder = Decoder(list[Change])
+any_decoder: Decoder[Any] = Decoder(object)
 
 
-encoder = msgspec.msgpack.Encoder(enc_hook=encode_other)
-sorted_encoder = msgspec.msgpack.Encoder(enc_hook=encode_other, order="deterministic")
-labor_decoder = msgspec.msgpack.Decoder(Labor)
-task_decoder = msgspec.msgpack.Decoder(Task)
-sequence_decoder = msgspec.msgpack.Decoder(Sequence)
-job_decoder = msgspec.msgpack.Decoder(Job)
-changes_decoder = msgspec.msgpack.Decoder(list[Change])
-any_decoder = msgspec.msgpack.Decoder()
+def too_deep(packed: bytes, around: int = 0) -> bool:
+    """Whether an encoded value is nested deeper than the core takes it, inside `around` lists and maps more."""
+    return len(packed) + around > DEEPEST and not _core.is_msgpack(b"\x91" * around + packed)
 
 
 def encode_filter(labor_filter: LaborFilter) -> bytes:
@@ -110,17 +75,6 @@ def from_micros(micros: int | None) -> datetime | None:
 
 def to_micros(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def seconds_of(duration: float | timedelta) -> float:
-    """Seconds, from seconds or a timedelta. TypeError for anything else."""
-    if isinstance(duration, timedelta):
-        return duration.total_seconds()
-    if isinstance(duration, bool) or not isinstance(duration, (int, float)):
-        raise TypeError(f"expected seconds or a timedelta, got {duration!r}")
-    if duration != duration:
-        raise ValueError("expected seconds or a timedelta, got nan")
-    return float(duration)
 
 
 def encodable(text: str) -> str:

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import inspect
 import math
-import operator
-import pathlib
-import re
+import signal
 import sys
 import threading
-import types
-import typing
+import traceback
 import weakref
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Union, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 import msgspec
 
-from . import _core
-from ._codec import OneOf, decode_other, encodable, encode_other, encoder, seconds_of
-from ._context import Context
+from . import _core, _guard
+from ._binding import Binding, called, checked_signature, enclosing, explain, schema
+from ._codec import encodable, encoder, too_deep
+from ._context import Context, current
+from ._durations import seconds_of
 from ._errors import CogError
-from ._model import Duration, Job, OnInterrupt, did_you_mean
+from ._hints import AtSubmit, is_context, may_be_bool
+from ._identity import is_held, is_module_level, is_run_again, is_same, origin_of, place_of
+from ._model import Duration, Job, OnInterrupt
 
 if TYPE_CHECKING:
     from ._engine import Engine
@@ -39,6 +41,9 @@ _cogs: dict[str, _Cog] = {}
 _lock = threading.Lock()
 engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 """Open engines: a Labor in them may have waited for a Cog that is registered now (R4)."""
+_last_called = ""
+_marks: dict[int, _Mark] = {}
+"""By the identity of the text that a Cog's Jobs have as their cog_path: so a Job tells which Cog made it."""
 
 
 def find_cog(name: str) -> _Cog | None:
@@ -51,13 +56,37 @@ def cog_names() -> list[str]:
     return sorted(_cogs)
 
 
+def any_async() -> bool:
+    """Whether one of them is async."""
+    return True in [cog.is_async for cog in list(_cogs.values())]
+
+
+def lost_cog(cog_path: str) -> str | None:
+    """Why a Job may not be run that has this very text as its cog_path: the Cog that made it was replaced by another function of that name (C1)."""
+    mark = _marks.get(id(cog_path))
+    return None if mark is None else mark.lost
+
+
+def last_called() -> str:
+    """The name of the Cog that was called as a function last: what came out may stand in a tree, in the place of a Job."""
+    return _last_called
+
+
+class _Mark:
+    """Stands for a Cog in its Jobs. It holds nothing of it."""
+
+    def __init__(self, name: str) -> None:
+        self.token = name.encode().decode()  # another text than any that is written somewhere
+        self.lost: str | None = None
+
+
 class _Cog:
-    """A registered function. Calling it calls the function, so that it can be tested as one."""
+    """A registered function, as the engine knows it. It stays when nobody holds its `Cog` any more: a Job may name it."""
 
     def __init__(
         self,
         function: Callable[..., Any],
-        frame: FrameType | None = None,
+        frame: FrameType,
         *,
         name: str | None,
         timeout: Duration | None,
@@ -71,35 +100,32 @@ class _Cog:
         desc: str | None,
         tags: list[str] | None,
     ) -> None:
-        if not callable(function):
+        if not callable(function) or isinstance(function, type):
             raise CogError(f"@cog decorates a function, not {function!r}")
-        functools.update_wrapper(self, function)
         self.function = function
-        called = _called(function)
-        if name is None and not hasattr(function, "__name__"):
-            raise CogError(f"{function!r} has no name of its own; give it one: @cog(name=...)")
-        self.name: str = name if name is not None else function.__name__
-        if not isinstance(self.name, str) or not self.name or self.name != self.name.strip():
-            raise CogError(f"a Cog's name must be text that is not empty, is {self.name!r}")
-        if encodable(self.name) != self.name:
-            raise CogError(f"a Cog's name must be text that can be encoded, is {self.name!r}")
-        if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+        self.name = _checked_name(function, name)
+        code = called(function)
+        if inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code):
             raise CogError(
                 f"cog {self.name!r} is a generator: calling it would run nothing of it; return what it yields, as a list"
             )
-        self.is_async = inspect.iscoroutinefunction(called)
-        self.origin = _origin(called)
+        self.is_async = inspect.iscoroutinefunction(code)
+        self.origin = origin_of(function)
+        self.place = place_of(function, frame)
+        self.registered_by = frame.f_code
         self.owner = owner
         self.desc = desc if desc is not None else inspect.cleandoc(function.__doc__ or "")
         self.tags = list(tags or [])
-        self._validators: list[Callable[..., Any]] = []
-        self._signature = _checked_signature(function, self.name)
-        self._binding: _Binding | None = None
+        self.idempotent = bool(idempotent)
+        self.validators: list[Callable[..., Any]] = []
+        self.mark = _Mark(self.name)
+        self.face: weakref.ref[Cog[..., Any]] | None = None
+        """What a user holds of it."""
+        self._signature = checked_signature(function, self.name)
+        self._binding: Binding | None = None
         # Its hints may name what is local to the functions around it. What is not there yet is looked for later.
-        self._frames = _enclosing(frame, getattr(called, "__qualname__", ""))
-        if self._frames:
-            self.problem()
-        options: dict[str, Any] = {
+        self._frames = enclosing(frame, getattr(code, "__qualname__", ""))
+        self.options: dict[str, Any] = {
             "timeout": _duration(timeout, "timeout", self.name, above=True),
             "retries": _number(retries, "retries", self.name, int, 0),
             "retry_delay": _duration(retry_delay, "retry_delay", self.name),
@@ -107,86 +133,54 @@ class _Cog:
             "retry_max_delay": _duration(retry_max_delay, "retry_max_delay", self.name),
             "on_interrupt": _on_interrupt(on_interrupt, self.name),
         }
-        self.idempotent = bool(idempotent)
-        self.options = options
+        with contextlib.suppress(AtSubmit):
+            self.binding  # noqa: B018
+
+    def register(self, face: Cog[..., Any]) -> None:
+        """Makes it the Cog of its name (C1)."""
+        self.face = weakref.ref(face)
+        before = self._before()
         with _lock:
-            registry.add(self.name, self.origin, self.is_async, self.idempotent, **options)
+            if _cogs.get(self.name) is not before:
+                raise CogError(f"the cog name {self.name!r} is being registered by another thread at this moment, too")
+            registry.add(self.name, self.origin, self.is_async, self.idempotent, **self.options)
             _cogs[self.name] = self
+            _marks[id(self.mark.token)] = self.mark
+            if before is not None and before.mark.lost is None:
+                _marks.pop(id(before.mark.token), None)
         for engine in list(engines):
             engine._cog_registered()
 
-    # ---- for users ----
+    def _before(self) -> _Cog | None:
+        """The one that had the name, and may be replaced: it is the same function, or was defined anew, or nobody uses it. Else CogError."""
+        before = find_cog(self.name)
+        if before is None or before.origin != self.origin or is_same(before.function, self.function):
+            return before
+        if is_module_level(before.function) and is_module_level(self.function):
+            return before
+        text = f"{self.origin} was made twice: {before.place}, and {self.place}; these are two Cogs, and need two names: @cog(name=...)"
+        if not is_run_again(self.registered_by, before.registered_by) and before.in_use():
+            raise CogError(f"the cog name {self.name!r} is taken: {text}")
+        before.mark.lost = f"the Cog that made this Job is not the one that is called {self.name!r} now: {text}"
+        return before
 
-    def job(self, *args: Any, **kwargs: Any) -> Job:
-        """A Job that calls this Cog with these args, which are those of the function. Their types are checked at submit."""
-        if args:
-            names = self._positional()
-            if len(args) > len(names):
-                raise TypeError(f"cog {self.name!r} takes {len(names)} positional arguments, {len(args)} were given")
-            for key, value in zip(names, args, strict=False):
-                if key in kwargs:
-                    raise TypeError(f"cog {self.name!r} got two values for {key!r}")
-                kwargs[key] = value
-        return Job(self.name, kwargs)
-
-    def validator(self, function: F) -> F:
-        """Adds a check of one's own: it gets the args as the Cog would, raises (or returns False) where they will not do.
-
-        >>> @cw.cog
-        ... def reboot(host: str) -> None: ...
-        >>> @reboot.validator
-        ... def not_the_core(host: str) -> None:
-        ...     if host.startswith("core-"):
-        ...         raise ValueError(f"{host} must not be rebooted by a program")
-        >>> reboot.validate({"host": "core-1"})
-        Traceback (most recent call last):
-        cogwork.CogError: args: core-1 must not be rebooted by a program
-        """
-        self._validators.append(function)
-        return function
-
-    def validate(self, args: dict[str, Any]) -> None:
-        """Raises CogError where the Cog would not take these args (C1)."""
-        if problem := self.check(args):
-            raise CogError(problem)
-
-    def describe(self) -> dict[str, Any]:
-        """Owner, description, tags, and the JSON schema of the args (C1)."""
-        return {
-            "name": self.name,
-            "origin": self.origin,
-            "owner": self.owner,
-            "desc": self.desc,
-            "tags": list(self.tags),
-            "is_async": self.is_async,
-            "args": _schema(self.binding.struct, self._signature),
-        }
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.function(*args, **kwargs)
-
-    def _positional(self) -> list[str]:
-        """The parameters that may be given without their names: not the Context, which is no arg."""
-        parameters = self._signature
-        try:
-            context_first = self.binding.takes_context
-        except CogError:  # submit will say what is wrong with the hints
-            context_first = bool(parameters) and _looks_like_context(parameters[0].annotation)
-        return [p.name for p in parameters[context_first:] if p.kind is not p.KEYWORD_ONLY]
-
-    def __repr__(self) -> str:
-        return f"<cog {self.name!r} of {self.origin}>"
-
-    # ---- for the engine ----
+    def in_use(self) -> bool:
+        """Whether somebody holds it, or a Labor that calls it may go on in an open engine."""
+        if self.face is not None and self.face() is not None:
+            gc.collect()  # what only a cycle holds is not held by anybody
+            functions = [cog.function for cog in _cogs.values()]
+            if is_held(self.face, functions):
+                return True
+        return any(engine._calls(self.name) for engine in list(engines))
 
     @property
-    def binding(self) -> _Binding:
-        """How args reach the function; made at first use, since a hint may name what is defined further down."""
+    def binding(self) -> Binding:
+        """How args reach the function. Made when it is registered, or, since a hint may name what is defined further down, at first use."""
         if self._binding is None:
             local: dict[str, Any] = {}
             for frame in reversed(self._frames):
                 local.update(frame.f_locals)
-            self._binding = _Binding(self.function, self._signature, self.name, local)
+            self._binding = Binding(self.function, self._signature, self.name, local)
             self._frames = []
         return self._binding
 
@@ -199,6 +193,42 @@ class _Cog:
         """Those that are args: not the Context."""
         return self._signature[self.takes_context :]
 
+    def job(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Job:
+        if args:
+            names = self._positional()
+            if len(args) > len(names):
+                raise TypeError(f"cog {self.name!r} takes {len(names)} positional arguments, {len(args)} were given")
+            for key, value in zip(names, args, strict=False):
+                if key in kwargs:
+                    raise TypeError(f"cog {self.name!r} got two values for {key!r}")
+                kwargs[key] = value
+        return Job(self.mark.token, kwargs)
+
+    @property
+    def context_first(self) -> bool:
+        """Whether the first parameter is the Context, as far as is known yet."""
+        try:
+            return self.binding.takes_context
+        except CogError:  # submit will say what is wrong with the hints
+            return bool(self._signature) and _looks_like_context(self._signature[0].annotation)
+
+    def _positional(self) -> list[str]:
+        """The parameters that may be given without their names: not the Context, which is no arg."""
+        return [p.name for p in self._signature[self.context_first :] if p.kind is not p.KEYWORD_ONLY]
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "origin": self.origin,
+            "owner": self.owner,
+            "desc": self.desc,
+            "tags": list(self.tags),
+            "is_async": self.is_async,
+            "args": schema(self.binding.struct, self._signature),
+        }
+
+    # ---- whether args will do ----
+
     def problem(self) -> str | None:
         """Why it cannot be called, whatever the args: a hint that names nothing."""
         if self._binding is None:
@@ -208,13 +238,22 @@ class _Cog:
                 return str(error)
         return None
 
+    def no_check(self) -> str | None:
+        """Why it can be no check: its hint says that it answers no yes and no no (X8). None where it may be one, as far as is known."""
+        if self.problem() is not None or may_be_bool(self.binding.returns):
+            return None
+        hint = self.binding.returns
+        said = "None" if hint in (None, type(None)) else getattr(hint, "__name__", None) or str(hint)
+        return f"cog {self.name!r} returns {said}, as its hint says; a check returns True or False"
+
     def check(self, args: dict[str, Any]) -> str | None:
         """What is wrong with these args, or None. They are tried as they will arrive: encoded and decoded."""
         try:
             packed = encoder.encode(args)
         except Exception as error:
+            raise_from_handler(error)
             return f"args cannot be encoded: {error}"
-        return self.check_packed(packed)
+        return "args are nested too deep" if too_deep(packed) else self.check_packed(packed)
 
     def check_packed(self, packed: bytes) -> str | None:
         """As `check`, of args as msgpack."""
@@ -224,161 +263,56 @@ class _Cog:
         try:
             decoded = binding.decode(packed)
         except Exception as error:
+            raise_from_handler(error)
             return self.explain(error)
-        for validator in self._validators:
+        for validator in self.validators:
             positional, keywords = binding.arguments(decoded)
             try:
                 if validator(*positional, **keywords) is False:
                     return f"args: {getattr(validator, '__name__', 'the validator')} says no"
             except Exception as error:
-                return f"args: {error}"
+                raise_from_handler(error)
+                return f"args: {error}" if str(error) else f"args: {type(error).__name__}"
         return None
 
     def explain(self, error: Exception) -> str:
         """Why args could not be decoded."""
-        return _explain(str(error), self.binding.names) if isinstance(error, msgspec.DecodeError) else f"args: {error}"
+        if not isinstance(error, msgspec.DecodeError):
+            return f"args: {error}" if str(error) else f"args: {type(error).__name__}"
+        said = explain(str(error), self.binding.names)
+        for first in self.parameters[:1]:  # a Context that was not annotated is an arg
+            if first.name in ("ctx", "context") and said == f"args: {first.name!r} is missing":
+                return f"{said}; for the call's Context write `{first.name}: cw.Context`"
+        return said
+
+    def __repr__(self) -> str:
+        return f"<cog {self.name!r} of {self.origin}>"
 
 
-class _Binding:
-    """A function's parameters as a msgspec Struct, and back to a call."""
-
-    def __init__(
-        self, function: Callable[..., Any], parameters: list[inspect.Parameter], name: str, local: dict[str, Any]
-    ) -> None:
-        hints = _type_hints(inspect.unwrap(_called(function)), name, local)
-        self.takes_context = bool(parameters) and _is_context(hints.get(parameters[0].name, parameters[0].annotation))
-        if self.takes_context:
-            parameters = parameters[1:]
-        fields: list[Any] = []
-        for parameter in parameters:
-            hint = _decodable(hints.get(parameter.name, Any))
-            if parameter.default is parameter.empty:
-                fields.append((parameter.name, hint))
-            else:
-                # Not given: the function's own default, whatever that is.
-                fields.append((parameter.name, hint | msgspec.UnsetType if hint is not Any else Any, msgspec.UNSET))
-        try:
-            self.struct = msgspec.defstruct(f"{name} args", fields, forbid_unknown_fields=True, kw_only=True)
-            self._decoder = msgspec.msgpack.Decoder(self.struct, dec_hook=decode_other)
-        except (TypeError, ValueError, NotImplementedError) as error:
-            raise CogError(f"cog {name!r}: its parameters cannot be read from args: {error}") from error
-        self.decode: Callable[[bytes], Any] = self._decoder.decode
-        self.names = [parameter.name for parameter in parameters]
-        self._plain = all(p.default is p.empty and p.kind is not p.KEYWORD_ONLY for p in parameters)
-        self._positional_only = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
-
-    def arguments(self, decoded: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """What to call the function with."""
-        if self._plain:
-            return msgspec.structs.astuple(decoded), {}
-        given = {name: value for name in self.names if (value := getattr(decoded, name)) is not msgspec.UNSET}
-        positional = tuple(given.pop(name) for name in self._positional_only if name in given)
-        return positional, given
+def _checked_name(function: Callable[..., Any], name: str | None) -> str:
+    if name is None:
+        name = getattr(function, "__name__", None)
+        if name is None:
+            raise CogError(f"{function!r} has no name of its own; give it one: @cog(name=...)")
+    if not isinstance(name, str) or not name or name != name.strip():
+        raise CogError(f"a Cog's name must be text that is not empty, is {name!r}")
+    if encodable(name) != name or not name.isprintable():
+        raise CogError(f"a Cog's name must be text that can be encoded and shown, is {name!r}")
+    if "/" in name or name.startswith("python:"):
+        raise CogError(
+            f"the name {name!r} is that of a program; a Cog of this process is called otherwise: @cog(name=...)"
+        )
+    return name
 
 
-def _checked_signature(function: Callable[..., Any], name: str) -> list[inspect.Parameter]:
-    parameters = list(inspect.signature(function).parameters.values())
-    for parameter in parameters:
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
-            raise CogError(
-                f"cog {name!r}: a Cog names its parameters; {stars}{parameter.name} cannot be checked at submit"
-            )
-        if parameter.name.startswith("__"):
-            raise CogError(f"cog {name!r}: a parameter cannot be called {parameter.name!r}")
-    return parameters
-
-
-def _called(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function that runs when it is called: behind partials, and objects that can be called."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    if inspect.isroutine(function) or isinstance(function, type):
-        return function
-    called: Callable[..., Any] = type(function).__call__
-    return called
-
-
-def _enclosing(frame: FrameType | None, qualname: str) -> list[FrameType]:
-    """The functions in the middle of which a function is being defined, the innermost first."""
-    frames = []
-    for outer in reversed(qualname.split(".<locals>.")[:-1]):
-        name = outer.rpartition(".")[2]
-        while frame is not None and frame.f_code.co_name != name:
-            frame = frame.f_back
-        if frame is None:
-            break
-        frames.append(frame)
-        frame = frame.f_back
-    return frames
-
-
-def _schema(struct: Any, parameters: list[inspect.Parameter]) -> dict[str, Any]:
-    """The JSON schema of a Cog's args, defaults included."""
-
-    def of_other(hint: Any) -> dict[str, Any]:
-        return {"description": hint.__name__} if issubclass(hint, OneOf) else {"type": "string"}
-
-    schema = msgspec.json.schema(struct, schema_hook=of_other)
-    _, _, name = schema["$ref"].rpartition("/")
-    properties = schema["$defs"][name]["properties"]
-    for parameter in parameters:
-        if parameter.name in properties and parameter.default is not parameter.empty:
-            with contextlib.suppress(Exception):  # a default that JSON cannot hold is left out
-                default = msgspec.to_builtins(parameter.default, str_keys=True, enc_hook=encode_other)
-                properties[parameter.name]["default"] = default
-    return schema
-
-
-def _type_hints(function: Callable[..., Any], name: str, local: dict[str, Any]) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(function, localns=local or None, include_extras=True)
-    except NameError:
-        # A function inside another one: what its hints name may be local to that, or to where it is used.
-        closure = inspect.getclosurevars(function)
-        names = {**closure.globals, **closure.nonlocals, "Context": Context, **local}
-        try:
-            return typing.get_type_hints(function, localns=names, include_extras=True)
-        except NameError as error:
-            raise CogError(f"cog {name!r} cannot be called: a hint names what cannot be found: {error}") from error
-    except Exception as error:  # whatever evaluating a hint may raise
-        raise CogError(f"cog {name!r} cannot be called: its hints cannot be read: {error}") from error
-
-
-def _decodable(hint: Any) -> Any:
-    """msgspec takes one class that it does not know in a union, and nothing beside it; `IPv4Address | IPv6Address` is made one."""
-    origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Annotated:
-        inner = _decodable(parts[0])
-        return hint if inner is parts[0] else operator.getitem(Annotated, (inner, *parts[1:]))
-    if origin is Union or origin is types.UnionType:
-        members = tuple(_decodable(part) for part in parts)
-        try:
-            msgspec.msgpack.Decoder(hint, dec_hook=decode_other)
-        except TypeError:
-            one: Any = OneOf.of(tuple(m for m in members if m is not type(None)))
-            return one | None if type(None) in members else one
-        return hint
-    if origin in (list, set, frozenset, dict, tuple) and parts:
-        members = tuple(_decodable(part) for part in parts)
-        return hint if members == parts else origin[members]
-    return hint
-
-
-def _is_context(hint: Any) -> bool:
-    return (
-        hint is Context or (isinstance(hint, type) and issubclass(hint, Context)) or hint in ("Context", "cw.Context")
-    )
-
-
-def _origin(function: Callable[..., Any]) -> str:
-    """Module and qualified name; a script run as `__main__` counts as the module of its file's name (R4)."""
-    module = getattr(function, "__module__", None) or "?"
-    if module == "__main__":
-        main = sys.modules.get("__main__")
-        if file := getattr(main, "__file__", None):
-            module = pathlib.Path(file).stem
-    return f"{module}:{getattr(function, '__qualname__', repr(function))}"
+def raise_from_handler(error: BaseException) -> None:
+    """Raises it on if it comes from a signal's handler: that interrupts anything, and says nothing about what it interrupted."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    handlers = {getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()}
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code in handlers:
+            raise error
 
 
 def _duration(duration: Duration | None, what: str, name: str, above: bool = False) -> float | None:
@@ -411,37 +345,89 @@ def _on_interrupt(value: OnInterrupt | str | None, name: str) -> int:
         raise CogError(f"cog {name!r}: on_interrupt is RETRY, FAIL or HOLD, not {value!r}") from None
 
 
-def _explain(message: str, names: list[str]) -> str:
-    """msgspec's words in ours: `args: 'version' is missing`."""
-    if match := re.fullmatch(r"Object missing required field `(.+?)`", message):
-        return f"args: {match[1]!r} is missing"
-    if match := re.fullmatch(r"Object contains unknown field `(.+?)`", message):
-        return f"args: there is no parameter {match[1]!r}{did_you_mean(match[1], names)}"
-    if match := re.fullmatch(r"(.+?) - at `\$\.(.+?)`", message, re.DOTALL):
-        text = match[1].replace("`", "")
-        return f"args: {match[2]!r}: {text[:1].lower()}{text[1:]}"
-    return f"args: {message.replace('`', '')}"
+# ---- what users hold ----
 
 
-# ---- what type checkers see ----
+class Cog(Generic[P, R]):
+    """What `cog` makes of a function. Calling it calls the function, so that it can be tested as one."""
 
-
-class Cog(_Cog, Generic[P, R]):
-    """What `cog` makes of a function. Calling it calls the function, so that it can be tested as one; it has `name`, `owner`, `desc`
-    and `tags`."""
+    def __init__(self, cog: _Cog) -> None:
+        functools.update_wrapper(self, cog.function)
+        self._cog = cog
+        self.name: str = cog.name
+        """What its Jobs call it."""
+        self.owner: str = cog.owner
+        """Who sees to it."""
+        self.desc: str = cog.desc
+        """For people; the function's docstring, if not given."""
+        self.tags: list[str] = cog.tags
+        """For people."""
+        cog.register(self)
 
     if TYPE_CHECKING:
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
         def job(self, *args: P.args, **kwargs: P.kwargs) -> Job: ...
 
+    else:
 
-class ContextCog(_Cog, Generic[P, R]):
+        def __call__(self, *args, **kwargs):
+            global _last_called
+            if current.get() is None:  # not in a Cog
+                _guard.check_call(self.name)
+                _last_called = self.name
+            return self._cog.function(*args, **kwargs)
+
+        def job(self, *args, **kwargs):
+            """A Job that calls this Cog with these args, which are those of the function. Their types are checked at submit."""
+            return self._cog.job(args, kwargs)
+
+    def validator(self, function: F) -> F:
+        """Adds a check of one's own: it gets the args as the Cog would, raises (or returns False) where they will not do.
+
+        >>> @cw.cog
+        ... def reboot(host: str) -> None: ...
+        >>> @reboot.validator
+        ... def not_the_core(host: str) -> None:
+        ...     if host.startswith("core-"):
+        ...         raise ValueError(f"{host} must not be rebooted by a program")
+        >>> reboot.validate({"host": "core-1"})
+        Traceback (most recent call last):
+        cogwork.CogError: args: core-1 must not be rebooted by a program
+        """
+        self._cog.validators.append(function)
+        return function
+
+    def validate(self, args: dict[str, Any]) -> None:
+        """Raises CogError where the Cog would not take these args (C1)."""
+        if problem := self._cog.check(args):
+            raise CogError(problem)
+
+    def describe(self) -> dict[str, Any]:
+        """Owner, description, tags, and the JSON schema of the args (C1)."""
+        return self._cog.describe()
+
+    @property
+    def function(self) -> Callable[P, R]:
+        """The function itself."""
+        function: Callable[P, R] = self._cog.function
+        return function
+
+    @property
+    def origin(self) -> str:
+        """Module and qualified name: by them a stored Labor finds it again (R4)."""
+        return self._cog.origin
+
+    def __repr__(self) -> str:
+        return repr(self._cog)
+
+
+class ContextCog(Cog[P, R]):
     """A `Cog` whose function has a `Context` as its first parameter. That is no arg: `job` leaves it out."""
 
     if TYPE_CHECKING:
 
-        def __call__(self, ctx: Context, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+        def __call__(self, ctx: Context, /, *args: P.args, **kwargs: P.kwargs) -> R: ...  # type: ignore[override]
         def job(self, *args: P.args, **kwargs: P.kwargs) -> Job: ...
 
 
@@ -505,8 +491,9 @@ def cog(
     idempotent: it is safe to run again after a crash (R2). on_interrupt: what else to do then, RETRY, FAIL or HOLD; HOLD.
     owner, desc, tags: for `describe()`.
 
-    Its args are checked against its type hints at submit. Registering the same function again (a notebook cell that is run twice)
-    replaces it; another one under a name that is taken raises CogError (C1). Any thread.
+    Its args are checked against its type hints at submit. Registering the same function again (a notebook cell that is run twice, a module that is
+    loaded anew) replaces it. Another one under a name that is taken raises CogError (C1); so does one of several functions that are made in the same
+    place - by a factory, a lambda, the method of another object - while somebody holds the one before: give each a name. Any thread.
     """
     options: dict[str, Any] = {
         "name": name,
@@ -523,9 +510,11 @@ def cog(
     }
 
     def make(target: Callable[..., Any], frame: FrameType) -> Any:
-        parameters = list(inspect.signature(target).parameters.values()) if callable(target) else []
-        context_first = bool(parameters) and _looks_like_context(parameters[0].annotation)
-        return (ContextCog if context_first else Cog)(target, frame, **options)
+        if isinstance(target, Cog):
+            options["name"] = name or target.name
+            target = target._cog.function
+        made = _Cog(target, frame, **options)
+        return (ContextCog if made.context_first else Cog)(made)
 
     def decorate(target: Callable[..., Any]) -> Any:
         return make(target, sys._getframe(1))
@@ -534,4 +523,4 @@ def cog(
 
 
 def _looks_like_context(annotation: Any) -> bool:
-    return _is_context(annotation) or (isinstance(annotation, str) and annotation.rpartition(".")[2] == "Context")
+    return is_context(annotation) or (isinstance(annotation, str) and annotation.rpartition(".")[2] == "Context")

@@ -11,7 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Generator, Iterator, Mapping
 from typing import Any, Protocol
 
-from ._codec import any_decoder, encodable, seconds_of
+from ._codec import any_decoder, encodable
+from ._durations import seconds_of
 from ._model import Duration
 
 MOST_LOG = 64 * 1024
@@ -101,11 +102,24 @@ class Call(Protocol):
 class Running(ABC):
     """A call while it goes on: what the logging of its thread or task belongs to. Who carries it out says where its words go."""
 
-    __slots__ = ("call", "is_async")
+    __slots__ = ("call", "fault", "is_async", "task")
 
     def __init__(self, call: Call, is_async: bool = False) -> None:
         self.call = call
         self.is_async = is_async
+        self.task: asyncio.Task[Any] | None = None
+        """That runs it, if it is async."""
+        self.fault: BaseException | None = None
+        """What a task or a callback of it did: it fails by that, whatever it answers itself."""
+
+    def blame(self, fault: BaseException) -> None:
+        """Fails an async call by something that it did where nobody awaits it. Any thread."""
+        self.fault = self.fault or fault
+        if self.task is not None:
+            self.task.get_loop().call_soon_threadsafe(self.task.cancel, context=contextvars.Context())
+
+    lane: Any = None
+    """Of a plain call, in the engine's process: the queue that it came from, and whose place it has."""
 
     @abstractmethod
     def add_log(self, line: str) -> None: ...

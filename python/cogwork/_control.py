@@ -109,7 +109,10 @@ def start_submit_thread(
 ) -> threading.Thread:
     """Takes Labors that come over the socket until the engine closes; it holds nothing that would keep an engine alive."""
     thread = threading.Thread(target=_take_submits, args=(desk, core, start_async), name="cogwork-submits", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise ResourceError(f"no thread can be started for Labors that come from other processes: {error}") from None
     return thread
 
 

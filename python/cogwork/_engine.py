@@ -10,22 +10,24 @@ import os
 import pathlib
 import sys
 import threading
-import warnings
 import weakref
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from . import _advice, _cog, _core, _guard, _storage
-from ._codec import by_whom, login_name, program_name, seconds_of
+from . import _cog, _core, _guard, _notices, _self_wait, _storage
+from ._codec import by_whom, login_name, program_name
 from ._context import install_logging
 from ._control import Control, control_of, start_submit_thread
+from ._durations import seconds_of
 from ._errors import CogworkError, CogworkWarning, EngineClosed
-from ._model import Duration, Labor, Rank, State
+from ._model import Duration, Labor, LaborFilter, State
 from ._outlet import settle_all
 from ._progress import Stats
 from ._steering import Steering
-from ._submit import prepare
+from ._submit import prepare, twice
 from ._waiting import Origin, forked, in_thread, wait_for
+from ._warn import warn
 from ._workers import AsyncRunner, Runner
 
 if TYPE_CHECKING:
@@ -99,46 +101,73 @@ class Engine(Steering):
         self._grace = seconds_of(grace)
         if self._grace < 0:
             raise ValueError(f"grace must not be negative, is {grace!r}")
+        if loop is not None and loop.is_closed():
+            raise ValueError("loop is closed; async Cogs are called on one that runs")
         install_logging()
-        self._store = _storage.resolve(store)
-        self._core = _core.Engine(
-            _storage.core_store(self._store),
-            _cog.registry,
-            workers,
-            self._grace,
-            max_crashes,
-            max_output,
-            recover,
-            login_name(),
-            program_name(),
-            os.fsencode(pathlib.Path(_core.__file__).with_name("_guardian")),
-            os.fsencode(sys.executable or ""),
-        )
+        self._workers = workers
         self._origin = Origin()
         self.cogs = Cogs()
-        runner = Runner(max_output)
-        runner.start_thread(self._core.jobs())
-        runner.start_thread(self._core.checks())
+        try:
+            self._store = _storage.resolve(store)
+            self._core = _core.Engine(
+                _storage.core_store(self._store),
+                _cog.registry,
+                workers,
+                self._grace,
+                max_crashes,
+                max_output,
+                recover,
+                login_name(),
+                program_name(),
+                os.fsencode(pathlib.Path(_core.__file__).with_name("_guardian")),
+                os.fsencode(sys.executable or ""),
+            )
+            self._open(Runner(max_output), loop)
+            self._say_what_there_is()
+            self._core.begin()
+        except BaseException:  # whatever it was, and whenever it came: a signal's handler, a warning that is an error
+            self._leave_nothing()
+            raise
+
+    def _open(self, runner: Runner, loop: asyncio.AbstractEventLoop | None) -> None:
         self._async = AsyncRunner(runner, self._core.async_calls(), loop)
         self._closer = _Closer(self._core, self._async, self._store.name())
         self._finalizer = weakref.finalize(self, _let_go, self._closer)
         self._finalizer.atexit = False  # _close_all sees to it, in the main thread
+        _live.add(self._closer)
+        self._queues = (self._core.jobs(), self._core.checks(), self._core.async_calls())
+        for queue in self._queues[:2]:
+            runner.start_thread(queue)
         if (desk := self._core.submits()) is not None:
             self._closer.submits = start_submit_thread(desk, self._core, self._async.start)
-        _live.add(self._closer)
         _cog.engines.add(self)
-        if any(cog.is_async for cog in _cog._cogs.values()):
+        if _cog.any_async():
             self._async.start()
-        self._say_where()
+
+    def _leave_nothing(self) -> None:
+        """Of an engine that could not be opened. Nothing of it has begun."""
+        made = self.__dict__
+        if "_finalizer" in made:
+            self._finalizer.detach()
+        if "_closer" in made:
+            self._closer.close(0.0, True)
+        elif "_core" in made:
+            self._core.begin_close()
+            self._core.finish_close()
+        _cog.engines.discard(self)
+
+    def _say_what_there_is(self) -> None:
+        """R1, R2: what it found, before anything goes on."""
+        unreachable = self._say_where()
         for latch in self.crises() if self._in_crisis else []:
             log.warning("a crisis is on, and what it holds does not run: %s", latch)
         stats = self.stats()
         for waiting in stats.waiting:
-            if waiting.later:
-                continue
-            log.warning("Labor %r (%s) is not taken up: %s", waiting.name, waiting.labor_id, waiting.why)
-        if stats.held:
-            _warn_held(stats, "" if self._store.identity() == "" else self._store.name())
+            if not waiting.later:
+                log.warning("Labor %r (%s) is not taken up: %s", waiting.name, waiting.labor_id, waiting.why)
+        db = self._store.name() if self._store.identity() else ""
+        taken_up = _notices.taken_up(self.taken_up, self._progress, self._store.name())
+        warn(*_notices.held(stats, db), *taken_up, *unreachable)
 
     @property
     def taken_up(self) -> list[str]:
@@ -166,10 +195,13 @@ class Engine(Steering):
         """
         if not self._origin.here:
             return  # a forked child has a copy of the object, not of its threads
+        if not (interrupt or self.closed):
+            _self_wait.check_close(self)
         report = self._closer.close(None if grace is None else seconds_of(grace), interrupt)
+        self._finalizer.detach()
         _cog.engines.discard(self)
         if report is not None:
-            _warn(report, self._store.name())
+            warn(*_notices.left(report, self._store.name()))
 
     def __enter__(self) -> Engine:
         return self
@@ -177,7 +209,12 @@ class Engine(Steering):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         # Left by an error or Ctrl-C: what executes gets the engine's grace and is then interrupted, so that nobody waits for a hung
         # call. Left in order: it may end.
-        self.close(grace=None if kind is None else self._grace)
+        with _beside(error):
+            try:
+                self.close(grace=None if kind is None else self._grace)
+            except CogworkError:  # it would wait for itself
+                self.close(interrupt=True)
+                raise
 
     async def __aenter__(self) -> Engine:
         return self
@@ -185,7 +222,9 @@ class Engine(Steering):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        await in_thread(self.close, None if kind is None else self._grace)
+        with _beside(error):
+            _self_wait.check_close(self, blocks=False)
+            await in_thread(self.close, None if kind is None else self._grace)
 
     def __repr__(self) -> str:
         if not self._origin.here:
@@ -201,11 +240,14 @@ class Engine(Steering):
     def _submit(self, labor: Labor, start: bool, by: str | None) -> Pending:
         self._origin.check()
         document, faults, fingerprint, uses_async = prepare(labor)
+        if not faults:
+            warn(*twice(labor))
         if uses_async:
             self._async.start()
         return self._core.submit(document, faults, fingerprint, bool(start), by_whom(by))
 
-    def _say_where(self) -> None:
+    def _say_where(self) -> list[str]:
+        """Returns what to warn of: that no other process can reach it."""
         control = self.control
         if control.addresses:
             log.info("%s: %s", self._store.name(), control)
@@ -215,9 +257,18 @@ class Engine(Steering):
                     why = "; ".join(control.passed_over) if os.path.isabs(wanted) else "it is no absolute path"
                     log.warning("COGWORK_RUNTIME_DIR is not used: %s; %s", why, control)
         elif self._store.identity():
-            text = f"{control}. Until then no shell can pause, stop or hold what it runs"
-            log.warning(text)
-            warnings.warn(text, CogworkWarning, stacklevel=3)
+            return [f"{control}. Until then no shell can pause, stop or hold what it runs"]
+        return []
+
+    def _calls(self, cog: str) -> bool:
+        """Whether a Labor that calls it may go on here."""
+        if self.closed:
+            return False
+        unfinished: list[State] = [state for state in State if state != State.UNKNOWN and not state.ended]
+        try:
+            return any(True for _ in self.search(LaborFilter(cogs=[cog], states=unfinished)))
+        except CogworkError:
+            return True
 
     def _in_child(self) -> None:
         """After a fork, in the child: what would wait for threads that the child does not have says so instead."""
@@ -228,7 +279,7 @@ class Engine(Steering):
         """A Labor may have waited for it (R4). Not for a worker's thread, or one that holds a lock: it reads the store."""
         if self.closed:
             return
-        if any(cog.is_async for cog in _cog._cogs.values()):
+        if _cog.any_async():
             self._async.start()
         try:
             self._core.recheck_waiting()
@@ -298,49 +349,17 @@ def _wait_through(completion: _core.Completion) -> None:
             continue
 
 
-def _warn(report: dict[str, Any], store: str) -> None:
-    if not report["all_durable"]:
-        text = f"{store} could not record the last of what happened: it failed until the engine closed"
-        log.error(text)
-        warnings.warn(text, CogworkWarning, stacklevel=4)
-    left = report["left"]
-    if not left:
-        return
-    lines = []
-    for labor in left:
-        line = f"  {labor['name']!r} ({labor['labor_id']}) {State(labor['state']).name}: "
-        line += f"{labor['sequences_ended']} of {labor['sequences']} sequences ended"
-        if labor["interrupted"]:
-            line += f", {labor['interrupted']} attempts interrupted"
-        lines.append(line)
-    if len(lines) > 10:
-        lines = [*lines[:10], f"  ... and {len(lines) - 10} more"]
-    text = f"the engine closed and left {len(left)} unfinished {'Labor' if len(left) == 1 else 'Labors'}"
-    text = "\n".join([f"{text} in {store.rstrip(':')}:", *lines])
-    if store == "memory:":
-        text += "\nNothing of it is kept: a store in a file would be, cogwork.Engine('labors.db')"
-    else:
-        text += f"\nTo go on, open an engine on it again: cogwork.Engine({store!r})"
-    log.warning(text)
-    warnings.warn(text, CogworkWarning, stacklevel=4)
-
-
-def _warn_held(stats: Stats, db: str) -> None:
-    """R1, R2: opening says which Jobs are held. db: what a shell calls the store; empty where none reaches it."""
-    count = stats.held_count
-    one = count == 1
-    head = f"{'a Job was' if one else f'{count} Jobs were'} executing when the last engine ended, and {'is' if one else 'are'} held:"
-    lines = [f"  {held} of {held.labor_name!r}: engine.decide({held.job_id!r}, ...)" for held in stats.held[:10]]
-    if count > len(lines):
-        lines.append(f"  ... and {count - len(lines)} more (engine.stats().held)")
-    foot = ["Decide 'rerun', 'completed' or 'failed'; then admin_resume the Labor"]
-    if db:
-        foot[0] += ". In a shell:"
-        for id in list(dict.fromkeys(held.job_id[:28] for held in stats.held))[:3]:
-            foot += [f"  {_advice.decide_all(id, db)}", f"  {_advice.resume(id, Rank.ADMIN, db)}"]
-    text = "\n".join([head, *lines, *foot])
-    log.warning(text)
-    warnings.warn(text, CogworkWarning, stacklevel=3)
+@contextlib.contextmanager
+def _beside(error: BaseException | None) -> Iterator[None]:
+    """While a block is left by an error, that is what its user is to see: what closing has to say goes with it as a note."""
+    try:
+        yield
+    except (CogworkWarning, CogworkError) as other:
+        if error is None:
+            raise
+        log.error("%s", other)
+        if hasattr(error, "add_note"):  # Python 3.11
+            error.add_note(f"{type(other).__name__}: {other}")
 
 
 _live: set[_Closer] = set()
@@ -359,7 +378,7 @@ def _close_all() -> None:
         try:
             report = closer.close(0.0, True)
             if report is not None:
-                _warn(report, closer.store)
+                warn(*_notices.left(report, closer.store))
         except Exception:
             log.exception("closing an engine at exit failed")
 

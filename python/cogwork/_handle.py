@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from . import _codec, _core
-from ._errors import EngineClosed
+from . import _codec, _core, _self_wait
+from ._durations import seconds_of
+from ._errors import CogworkError, EngineClosed
 from ._feed import Feed
 from ._history import Moment
 from ._logs import Logs
@@ -18,12 +20,19 @@ if TYPE_CHECKING:
     from ._steering import Steering
 
 
+_LOOP_STARTS = 1.0
+"""Seconds that a loop which an engine was given may take to begin to run, when somebody waits for it."""
+
+
 class Ack:
     """The acknowledgement of a signal (G1). Done when the object and all below it have finished processing it, and that is durable."""
 
-    def __init__(self, core: _core.Ack) -> None:
+    def __init__(
+        self, core: _core.Ack, steering: Steering | None = None, id: str = "", signal: Signal | None = None
+    ) -> None:
         self._core = core
         self._origin = Origin()
+        self._of = None if steering is None or signal is None else (steering, id, signal)
 
     @property
     def done(self) -> bool:
@@ -49,16 +58,23 @@ class Ack:
         """Waits until it is done; False where the time ran out. Raises EngineClosed where the engine closed before."""
         self._origin.check()
         self._check()
-        if not wait_for(self._core.completion, timeout):
-            return False
+        with self._waiting(timeout):
+            if not wait_for(self._core.completion, timeout):
+                return False
         self._check()
         return True
+
+    def _waiting(self, timeout: Duration | None) -> AbstractContextManager[None]:
+        if self._of is None or self.done or timeout == 0:
+            return nullcontext()
+        return _self_wait.for_ack(*self._of, bounded=timeout is not None)
 
     def __await__(self) -> Generator[Any, None, Ack]:
         """`await ack`: the Ack itself, when it is done."""
         self._origin.check()
         self._check()
-        yield from wait_async(self._core.completion).__await__()
+        with self._waiting(None):
+            yield from wait_async(self._core.completion).__await__()
         self._check()
         return self
 
@@ -177,17 +193,30 @@ class LaborHandle(Handle):
     def wait(self, timeout: Duration | None = None) -> Labor:
         """Waits for its end and returns the Labor. TimeoutError where the time ran out; EngineClosed where the engine closed."""
         end = self._engine._core.end_of(self.id)
-        if not wait_for(end.completion, timeout):
+        if not end.completion.done and timeout != 0:
+            with _self_wait.for_labor(self._engine, self.id, blocks=True, bounded=timeout is not None):
+                self._wait_for(end.completion, timeout)
+        if not end.completion.done:
             raise TimeoutError(f"Labor {self.id} has not ended within {timeout}; it is {self.state.name}")
         self._check(end)
         return self.read()
+
+    def _wait_for(self, completion: _core.Completion, timeout: Duration | None) -> None:
+        if _self_wait.stands_still(self._engine, self.id):
+            first = _LOOP_STARTS if timeout is None else min(_LOOP_STARTS, seconds_of(timeout))
+            if not wait_for(completion, first) and _self_wait.stands_still(self._engine, self.id):
+                raise CogworkError(
+                    f"Labor {self.id} does not end: the event loop that Engine(loop=...) was given does not run, so none of its async Cogs is called"
+                )
+        wait_for(completion, timeout)
 
     def __await__(self) -> Generator[Any, None, Labor]:
         return self._ended().__await__()
 
     async def _ended(self) -> Labor:
         end = await in_thread(self._engine._core.end_of, self.id)
-        await wait_async(end.completion)
+        with _self_wait.for_labor(self._engine, self.id, blocks=False):
+            await wait_async(end.completion)
         self._check(end)
         labor: Labor = await in_thread(self.read)
         return labor
@@ -228,7 +257,11 @@ class LaborHandle(Handle):
         """A live display until it ends; then the Labor. Ctrl-C ends the display and raises KeyboardInterrupt; the Labor goes on."""
         from . import _display, _notebook
 
-        return _notebook.watch(self) if _notebook.at_hand() else _display.watch(self)
+        watch = _notebook.watch if _notebook.at_hand() else _display.watch
+        if self.state.ended:
+            return watch(self)
+        with _self_wait.for_labor(self._engine, self.id, blocks=True):
+            return watch(self)
 
     def _repr_html_(self) -> str:
         from ._notebook import handle_html

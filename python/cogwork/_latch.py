@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from . import _core, _storage
+from . import _core, _self_wait, _storage
 from ._codec import from_micros, text_of
 from ._model import Duration, Labor, State
 from ._text import clock, shown
@@ -100,12 +100,18 @@ class Latch(msgspec.Struct, dict=True):
         False where the time, in seconds or a timedelta, ran out, or where it was lifted before. Raises EngineClosed where the engine closed
         before, NotFound where it is not in force any more.
         """
+        self._check_self()
         return self._settled.wait(timeout) and self._settled.applied
 
     def __await__(self) -> Generator[Any, None, bool]:
         """`await latch`: as `wait()`, without blocking the loop."""
+        self._check_self()
         yield from self._settled.__await__()
         return self._settled.applied
+
+    def _check_self(self) -> None:
+        steering: Steering = self.__dict__["_steering"]
+        _self_wait.check_latch(lambda labor: self.holds(steering.read_labor(labor, False)))
 
     @property
     def _settled(self) -> Ack:

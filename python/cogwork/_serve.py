@@ -7,9 +7,9 @@ import socket
 import sys
 import threading
 from collections.abc import Iterable
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from ._cog import _Cog, _cogs
+from ._cog import Cog, _Cog, _cogs
 from ._cog_protocol import (
     DESCRIPTOR,
     MOST_CONCURRENCY,
@@ -24,7 +24,7 @@ _ASYNC_CONCURRENCY = 1000
 """Calls at once that async Cogs take, if nothing else is said; those of threads are left to the engine."""
 
 
-def serve_cogs(*cogs: _Cog, concurrency: int | None = None) -> NoReturn:
+def serve_cogs(*cogs: Cog[..., Any], concurrency: int | None = None) -> NoReturn:
     """Makes a program of a Python file, which an engine starts, and whose Cogs it calls in there::
 
         if __name__ == "__main__":
@@ -36,7 +36,7 @@ def serve_cogs(*cogs: _Cog, concurrency: int | None = None) -> NoReturn:
     It ends the process, with status 0, when the engine says so or is gone. Run by hand it says what it is, and exits with 2. CogError
     where there is nothing that could be served. In the main thread.
     """
-    serve(cogs or _cogs.values(), concurrency)
+    serve([_registered(cog) for cog in cogs] or _cogs.values(), concurrency)
 
 
 def serve(
@@ -58,11 +58,15 @@ def serve(
     raise SystemExit(0)
 
 
+def _registered(cog: Cog[..., Any]) -> _Cog:
+    if not isinstance(cog, Cog):
+        raise CogError(f"what is served are Cogs, not {cog!r}; a function becomes one by @cogwork.cog")
+    return cog._cog
+
+
 def _checked(cogs: Iterable[_Cog]) -> dict[str, _Cog]:
     chosen: dict[str, _Cog] = {}
     for cog in cogs:
-        if not isinstance(cog, _Cog):
-            raise CogError(f"what is served are Cogs, not {cog!r}; a function becomes one by @cogwork.cog")
         if cog.name.split() != [cog.name]:
             raise CogError(f"{cog!r} cannot be served: such a Cog's name is one word; give it another: @cog(name=...)")
         if problem := cog.problem():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import collections
 import concurrent.futures
 import contextlib
@@ -17,7 +16,7 @@ import threading
 import traceback
 from typing import Any, NoReturn
 
-from ._calling import FAILURE, NO_RETRIES, Answer, Caller, run_loop
+from ._calling import FAILURE, NO_RETRIES, Answer, Caller
 from ._codec import encodable
 from ._cog import _Cog
 from ._cog_protocol import (
@@ -42,7 +41,8 @@ from ._cog_protocol import (
     read_request,
 )
 from ._context import install_logging
-from ._errors import CogError
+from ._errors import CogError, ResourceError
+from ._loops import CallTask, Loops
 from ._model import did_you_mean
 from ._turns import Turns
 
@@ -67,7 +67,7 @@ class Server:
         self._sock = sock
         self._cogs = cogs
         self._offers = offers
-        self._caller = Caller(MOST_OUTPUT)
+        self._caller = Caller(MOST_OUTPUT, around=2)  # a result in its message
         self._outbox = Outbox(sock, lambda: _leave(1, traceback.format_exc()))
         # Reentrant puts: a signal's handler may interrupt anything.
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -77,9 +77,7 @@ class Server:
         self._bytes = memoryview(bytearray(_MOST_READ))
         self._frames = Frames()
         self._validating = concurrent.futures.ThreadPoolExecutor(_VALIDATING, "cogwork-validate")
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._loop_thread: threading.Thread | None = None
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._loops: Loops | None = None
         self._lock = threading.Lock()
         self._calls: dict[int, Served] = {}
         # For a place, of which there are _most, or a thread.
@@ -116,9 +114,8 @@ class Server:
             for id in running:
                 self._cancel(id)
         self._validating.shutdown()
-        if self._loop is not None and self._loop_thread is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._loop_thread.join()
+        if self._loops is not None:
+            self._loops.stop()
         self._outbox.close()
 
     # ---- reading ----
@@ -253,25 +250,30 @@ class Server:
             threads.submit(function, *args)
 
     def _begin_async(self, ready: Ready) -> None:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._loop_thread = threading.Thread(
-                    target=run_loop, args=(self._loop,), name="cogwork-async", daemon=True
-                )
-                self._loop_thread.start()
-        self._loop.call_soon_threadsafe(self._begin_task, *ready)
+        call, cog, args = ready
+        try:
+            thread = self._async_loops().current
+        except ResourceError as error:
+            self._settle(call, (FAILURE, None, str(error), 0), began=True)
+            return
 
-    def _begin_task(self, call: Served, cog: _Cog, args: bytes) -> None:
-        assert self._loop is not None
-        task = self._tasks[call.id] = self._loop.create_task(self._call_async(call, cog, args))
-        task.add_done_callback(lambda _: self._ended_async(call))
+        def begin() -> None:
+            thread.begin(call.id, call, self._call_async(call, cog, args), lambda task: self._ended_async(call, task))
+
+        thread.soon(begin)
+
+    def _async_loops(self) -> Loops:
+        with self._lock:
+            if self._loops is None:
+                loops = Loops(lambda _: None, lambda: bool(self._calls))
+                loops.start()
+                self._loops = loops
+            return self._loops
 
     async def _call_async(self, call: Served, cog: _Cog, args: bytes) -> None:
         self._settle(call, await self._caller.call_async(cog, call, args), began=True)
 
-    def _ended_async(self, call: Served) -> None:
-        del self._tasks[call.id]
+    def _ended_async(self, call: Served, task: CallTask) -> None:
         self._settle(call, _NEVER_BEGUN, began=True)  # else it is settled
         if self._waiting:
             self._turns.wake()
@@ -301,13 +303,8 @@ class Server:
         call.ask_to_end()
         if waiting is not None:
             self._settle(call, _NEVER_BEGUN)
-        elif call.is_async and self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and so has the call
-                self._loop.call_soon_threadsafe(self._cancel_task, id)
-
-    def _cancel_task(self, id: int) -> None:
-        if (task := self._tasks.get(id)) is not None:
-            task.cancel()
+        elif call.is_async and self._loops is not None:
+            self._loops.cancel(id)
 
     def _end(self) -> None:
         """What runs may end; then the process does."""

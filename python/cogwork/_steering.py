@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from . import _storage
+from . import _self_wait, _storage
 from ._codec import by_whom, encode_filter, text_of
 from ._errors import CogworkError, NotFound, SignalNotAllowed
 from ._handle import Ack, Changes, LaborHandle
@@ -59,6 +59,8 @@ class Steering:
 
     def run(self, labor: Labor, timeout: Duration | None = None) -> Labor:
         """Submits, waits, and returns the Labor as it ended."""
+        if isinstance(labor, Labor) and timeout is None:
+            _self_wait.before_run(self, labor)
         return self.submit(labor).wait(timeout)
 
     def handle(self, id: str) -> LaborHandle:
@@ -85,7 +87,9 @@ class Steering:
 
         Raises SignalNotAllowed where the state of a Labor does not allow it (G2), NotFound.
         """
-        return Ack(self._core.signal(id_of(id), int(Signal(signal)), interrupt, by_whom(by), text_of(note, "note")))
+        sent = Signal(signal)
+        ack = self._core.signal(id_of(id), int(sent), interrupt, by_whom(by), text_of(note, "note"))
+        return Ack(ack, self, id.lower(), sent)
 
     def decide(self, id: str, decision: Decision | str, *, by: str | None = None, note: str = "") -> None:
         """Says what is to become of a held Job (R2): "rerun" calls it again, "completed" and "failed" end it so.

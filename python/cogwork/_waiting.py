@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from . import _core
-from ._codec import seconds_of
+from ._durations import seconds_of
 from ._errors import CogworkError
 from ._model import Duration
 

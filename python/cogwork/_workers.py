@@ -4,15 +4,21 @@ the core ever waits for the GIL (docs/internals/threads.md)."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import select
 import threading
 
 from . import _core
-from ._calling import NO_RETRIES, Answer, Caller, run_loop
+from ._calling import CANCELLED, NO_RETRIES, Answer, Caller
 from ._cog import find_cog
 from ._context import CallLog, Running
+from ._errors import CogworkError, ResourceError
+from ._loops import Calls, CallTask, Loops
 
 _thread_numbers = itertools.count(1)
+# A call may log from any of its threads, and so may what is collected as garbage meanwhile.
+_logging = threading.RLock()
 
 
 class _Pulled(Running):
@@ -26,10 +32,15 @@ class _Pulled(Running):
         self._queue = queue
         self._log: CallLog | None = None
 
+    @property
+    def lane(self) -> _core.PullQueue:
+        return self._queue
+
     def add_log(self, line: str) -> None:
-        if self._log is None:
-            self._log = CallLog()
-        self._log.add(line)
+        with _logging:
+            if self._log is None:
+                self._log = CallLog()
+            self._log.add(line)
         self._queue.log(self._call, line)  # and to those who watch
 
     @property
@@ -44,17 +55,30 @@ class _Pulled(Running):
 
     def finish(self, answer: Answer) -> None:
         status, output, error, marks = answer
-        self._queue.finish(self._call, status, output, error, self._log.take() if self._log is not None else "", marks)
+        log = ""
+        if self._log is not None:
+            with _logging:
+                log = self._log.take()
+        self._queue.finish(self._call, status, output, error, log, marks)
+
+    def ended(self, task: CallTask) -> None:
+        """Its task has: one that was cancelled before it began has said nothing."""
+        if task.cancelled():
+            self.finish(CANCELLED)
 
 
 class Runner(Caller):
     """Threads for plain Cogs. It holds no engine, so that an engine that nobody uses any more can be let go of."""
 
     def start_thread(self, queue: _core.PullQueue) -> None:
+        """Raises ResourceError where there is none to be had."""
         thread = threading.Thread(
             target=self._work, args=(queue,), name=f"cogwork-worker-{next(_thread_numbers)}", daemon=True
         )
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise ResourceError(f"no thread can be started for Cogs: {error}") from None
 
     def _work(self, queue: _core.PullQueue) -> None:
         queue.enter()
@@ -65,7 +89,7 @@ class Runner(Caller):
                 if grow:
                     try:
                         self.start_thread(queue)
-                    except RuntimeError:  # no more threads to be had: those that there are go on
+                    except ResourceError:  # no more threads to be had: those that there are go on
                         queue.not_grown()
                 running = _Pulled(queue, call)
                 cog = find_cog(name)
@@ -80,69 +104,92 @@ def _unknown(name: str) -> Answer:
 
 
 class AsyncRunner:
-    """Runs async Cogs on an event loop: its own, in a thread that starts with the first of them, or one that was given."""
+    """Runs async Cogs on an event loop: one of its own, which starts with the first of them, or one that was given."""
 
     def __init__(self, runner: Runner, queue: _core.PullQueue, loop: asyncio.AbstractEventLoop | None) -> None:
         self._runner = runner
         self._queue = queue
-        self._loop = loop
-        self._own = loop is None
-        self._thread: threading.Thread | None = None
+        self._given = None if loop is None else Calls(loop)
+        self._loops: Loops | None = None
         self._lock = threading.Lock()
         self._started = False
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    @property
+    def here(self) -> bool:
+        """Whether the caller is in the thread of its loop, and that runs."""
+        if self._given is not None:
+            return asyncio._get_running_loop() is self._given.loop
+        return self._loops is not None and self._loops.here
+
+    @property
+    def busy(self) -> bool:
+        """Whether calls are on its loop, or wait for it."""
+        calls = self._given if self._given is not None else self._loops.current if self._loops is not None else None
+        return calls is not None and (bool(calls.tasks) or self._waits())
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether the loop that was given does not run, and so calls nothing."""
+        return self._given is not None and not self._given.loop.is_running()
 
     def start(self) -> None:
-        """Idempotent; called when the first async Cog is about to be needed."""
+        """Idempotent; called when the first async Cog is about to be needed. Raises ResourceError where no thread is to be had."""
         with self._lock:
             if self._started:
                 return
+            if self._given is not None:
+                try:
+                    self._given.soon(self._attach, self._given)
+                except RuntimeError:
+                    raise CogworkError(
+                        "the event loop that Engine(loop=...) was given is closed: no async Cog can be called"
+                    ) from None
+            else:
+                loops = Loops(self._attach, self._waits)
+                loops.start()
+                self._loops = loops
             self._started = True
-        if self._own:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=run_loop, args=(self._loop,), name="cogwork-async", daemon=True)
-            self._thread.start()
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._watch)
 
     def stop(self) -> None:
         """After the queue was closed. Does not wait for tasks that swallow their cancellation."""
-        loop = self._loop
-        if not self._started or loop is None or loop.is_closed():
+        with self._lock:
+            started, self._started = self._started, True
+        if not started:
             return
-        try:
-            loop.call_soon_threadsafe(self._end)
-        except RuntimeError:  # the loop that was given is closed already
+        if self._loops is not None:
+            self._loops.stop()
+        elif self._given is not None:
+            with contextlib.suppress(RuntimeError):  # the loop that was given is closed already
+                self._given.soon(self._end, self._given)
+
+    def _attach(self, calls: Calls) -> None:
+        """In the loop's thread: it takes what comes, from now on."""
+        calls.loop.add_reader(self._queue.fileno(), self._drain, calls)
+        self._drain(calls)
+
+    def _end(self, calls: Calls) -> None:
+        calls.loop.remove_reader(self._queue.fileno())
+        calls.cancel_all()
+
+    def _waits(self) -> bool:
+        poll = select.poll()
+        poll.register(self._queue.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _drain(self, calls: Calls) -> None:
+        if self._loops is not None and self._loops.current is not calls:
+            calls.loop.remove_reader(self._queue.fileno())  # another one has taken its place
             return
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout=5)
-
-    def _watch(self) -> None:
-        assert self._loop is not None
-        self._loop.add_reader(self._queue.fileno(), self._drain)
-        self._drain()
-
-    def _end(self) -> None:
-        assert self._loop is not None
-        self._loop.remove_reader(self._queue.fileno())
-        for task in self._tasks.values():
-            task.cancel()
-        if self._own:
-            self._loop.stop()
-
-    def _drain(self) -> None:
-        assert self._loop is not None
-        calls, cancelled = self._queue.drain()
-        for call, name, args in calls:
-            key = call.key
-            task = self._loop.create_task(self._call(call, name, args))
-            self._tasks[key] = task
-            task.add_done_callback(lambda _, key=key: self._tasks.pop(key, None))  # type: ignore[misc]
+        taken, cancelled = self._queue.drain()
+        for call, name, args in taken:
+            running = _Pulled(self._queue, call, is_async=True)
+            calls.begin(call.key, running, self._call(running, name, args), running.ended)
         for key in cancelled:
-            if (running := self._tasks.get(key)) is not None:
-                running.cancel()
+            if key in calls.tasks or self._loops is None:
+                calls.cancel(key)
+            else:
+                self._loops.cancel(key)
 
-    async def _call(self, call: _core.Call, name: str, args: bytes) -> None:
-        running = _Pulled(self._queue, call, is_async=True)
+    async def _call(self, running: _Pulled, name: str, args: bytes) -> None:
         cog = find_cog(name)
         running.finish(_unknown(name) if cog is None else await self._runner.call_async(cog, running, args))

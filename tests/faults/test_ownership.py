@@ -22,8 +22,8 @@ PROCESSES = 5
 
 
 @cw.cog(name="owned_work", idempotent=True)
-def work() -> None:
-    pass
+def work() -> bool:
+    return True
 
 
 def labor(count: int) -> cw.Labor:

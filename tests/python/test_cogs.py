@@ -140,7 +140,7 @@ def test_x9_an_output_that_msgpack_cannot_hold(engine, make_cog):
     job = run_one(engine, make_cog(strange).job())
     assert job.state == State.COMPLETED
     assert job.attempts[0].repr
-    assert "object object at" in job.output
+    assert "object object at" in job.output["thing"]
 
 
 def test_x9_a_repr_that_raises(engine, make_cog):
@@ -336,10 +336,11 @@ def test_x13_checks_have_room_of_their_own(tmp_path, make_cog, gate):
 
     rounds = []
 
-    def check() -> None:
+    def check() -> bool:
         rounds.append(1)
         if len(rounds) >= 3:
             gate.open()
+        return True
 
     blocking, checking = make_cog(wait), make_cog(check)
     with cw.Engine(tmp_path / "l.db", workers=2) as engine:

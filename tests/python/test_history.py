@@ -235,9 +235,10 @@ def test_x11_checks_are_known_by_their_first_round_and_those_that_are_kept(engin
     looks = itertools.count(1)
     enough = threading.Event()
 
-    def look() -> None:
+    def look() -> bool:
         if next(looks) == 4:
             enough.set()
+        return True
 
     def wait() -> None:
         assert enough.wait(30)

@@ -102,6 +102,14 @@ def test_exceptions(program: CogProgram, how: str, status: str, error: str) -> N
     assert error in result["error"]
 
 
+def test_x8_a_check_that_succeeds_with_false_says_no(program: CogProgram) -> None:
+    """Of any other Job the word stands."""
+    assert program.execute("raise", {"how": "false"}) == {"status": "SUCCESS", "output": False}
+    result = program.execute("raise", {"how": "false"}, check=True)
+    assert (result["status"], result["output"]) == ("FAILURE", False)
+    assert "false" in result["error"]
+
+
 def test_what_is_too_large_is_told_and_what_was_done_stays_done(program: CogProgram) -> None:
     assert "bytes" in program.execute("large", {"what": "output"})["output"]
     assert program.execute("large", {"what": "output"})["status"] == "SUCCESS"

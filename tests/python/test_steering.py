@@ -222,7 +222,8 @@ def test_progress_says_why_nothing_moves(engine, make_cog):
 
 
 def test_x12_counters(engine, make_cog):
-    def good() -> None: ...
+    def good() -> bool:
+        return True
 
     cog = make_cog(good)
     labor = many(lambda n: cog.job(), 10, concurrency=3, pre_checks=[cog.job()])

@@ -26,6 +26,7 @@ Core::Core(CoreSeams seams, EngineOptions options, std::uint64_t last_change)
   checks_.free = options_.workers;
   unlimited_.free = INT_MAX;
   if (!seams_.logs) seams_.logs = std::make_shared<LogRoom>();
+  begun_ = !options_.begin_later;
 }
 
 Core::~Core() = default;
@@ -403,7 +404,7 @@ Executor& Core::executor_of(const CogInfo& cog, bool check) {
 }
 
 void Core::dispatch() {
-  if (closing_) return;
+  if (closing_ || !begun_) return;
   for (bool moved = true; moved;) {  // a Job may go over to another lane
     moved = false;
     for (auto* lane : {&checks_, &jobs_, &unlimited_}) {

@@ -96,6 +96,8 @@ class Core {
   std::optional<Time> settle();
 
   // ---- opening and closing ----
+  /// With EngineOptions::begin_later: attempts may begin from now on.
+  void begin() { begun_ = true; }
   /// R1: a Labor as it was stored.
   void take_up(Labor labor, const std::array<std::uint8_t, 16>& link);
   /// R1: a signal that was stored while no engine ran its Labor. Before the Labor is taken up: nothing of it begins in between.
@@ -236,6 +238,7 @@ class Core {
   std::uint64_t next_token_ = 1;
   AttemptKey next_key_ = 1;
   Ticket next_ticket_ = 1;
+  bool begun_ = true;
   bool closing_ = false;
   bool interrupting_ = false;
   std::shared_ptr<Completion> quiet_;

@@ -274,6 +274,10 @@ class Engine::Impl : public std::enable_shared_from_this<Engine::Impl> {
     }
     return quiet;
   }
+  void begin() {
+    const std::lock_guard guard(gate);
+    if (!finished) loop.post([](Core& c) { c.begin(); });
+  }
   void interrupt_calls() {
     const std::lock_guard guard(gate);
     if (!finished) loop.post([](Core& c) { c.interrupt_all(); });
@@ -694,6 +698,7 @@ std::string Engine::take_up(const Id& labor) {
 }
 
 std::shared_ptr<Completion> Engine::begin_close() { return impl_->begin_close(); }
+void Engine::begin() { impl_->begin(); }
 void Engine::interrupt_calls() { impl_->interrupt_calls(); }
 CloseReport Engine::finish_close() { return impl_->finish_close(); }
 

@@ -30,8 +30,9 @@ struct EngineOptions {
   std::int64_t max_output = std::int64_t{1} << 20;
   bool recover = true;
   bool recover_later =
-      false;         ///< With recover=false: what is unfinished waits for take_up(), and what is sent to it is stored until then.
-  std::string user;  ///< Shown as the store's owner, with the program.
+      false;  ///< With recover=false: what is unfinished waits for take_up(), and what is sent to it is stored until then.
+  bool begin_later = false;  ///< No attempt begins before begin(): until then the engine can be let go of, and nothing was done.
+  std::string user;          ///< Shown as the store's owner, with the program.
   std::string program;
   std::string guardian;  ///< The program that ends processes whose engine has died; without it none is started.
   std::string python;    ///< The interpreter of process Cogs that are Python modules; absolute.
@@ -258,6 +259,8 @@ class Engine {
   /// What programs are given as their environment from now on, those of Labors too that run already. Any thread; it waits for nothing.
   void set_environment(std::shared_ptr<const std::vector<std::string>> variables);
 
+  /// With `begin_later`: attempts may begin from now on. Idempotent.
+  void begin();
   /// R4: looks again at the Labors that waited for a Cog. To be called when one was registered.
   void recheck_waiting();
   /// R1: goes on with a Labor that `recover_later` left. Empty, also where it runs here already; or why it still waits (R4). Reads the store. Throws

@@ -1037,6 +1037,9 @@ class Server {
     try {
       const std::string misfit = cog.misfit(call.args);
       result = misfit.empty() ? cog.run_(call) : failure_no_retries(misfit);
+      if (call.check && result.status == Status::SUCCESS && result.output.is_bool() && !result.output.boolean()) {
+        result = failure("the check answered false", false);
+      }
     } catch (const NoRetry& error) {
       result = failure_no_retries(error.what());
     } catch (const std::exception& error) {

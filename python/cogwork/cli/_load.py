@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from .. import _guard, _importing
-from .._cog import _Cog
+from .._cog import Cog
 from .._importing import told
 from .._model import Labor, did_you_mean
 from ._app import Refused
@@ -33,7 +33,8 @@ class Target(NamedTuple):
 def load(text: str, words: list[str]) -> Labor:
     """The Labor that `run` is to run. words: `key=value`, for the function that makes it."""
     target = Target.parse(text)
-    module = import_source(target.source)
+    with _guard.building(target.source):
+        module = import_source(target.source)
     found = _find(module, target)
     if isinstance(found, Labor):
         if words:
@@ -43,7 +44,8 @@ def load(text: str, words: list[str]) -> Labor:
         return found
     positional, keywords = arguments(found, words, _called(target))
     try:
-        labor = found(*positional, **keywords)
+        with _guard.building(_called(target)):
+            labor = found(*positional, **keywords)
     except SystemExit as error:
         raise Refused(
             told(
@@ -95,7 +97,7 @@ def _find(module: ModuleType, target: Target) -> Labor | Callable[..., Any]:
         raise Refused(f"{target.source} has no {name!r} ({_there_is(module)}){did_you_mean(name, _choices(module))}")
     if name in contents:
         found = contents[name]
-        if isinstance(found, _Cog):
+        if isinstance(found, Cog):
             raise Refused(f"{_called(target)} is a Cog; what is run is a Labor, or a function that makes one")
         if isinstance(found, Labor) or (callable(found) and not isinstance(found, type)):
             return found

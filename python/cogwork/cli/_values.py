@@ -14,7 +14,7 @@ from typing import Any, Union
 
 import msgspec
 
-from .._codec import decode_other
+from .._decoding import decode_other
 from .._lengths import LOOKS_LIKE, length_of
 from .._model import did_you_mean
 from ._app import Refused

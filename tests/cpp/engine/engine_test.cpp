@@ -305,6 +305,27 @@ TEST_P(EngineRecovery, R1R3WhatWasUnfinishedGoesOn) {
   EXPECT_EQ(w.wait(paused).state, S::COMPLETED);
 }
 
+TEST_P(EngineRecovery, R1NothingBeginsBeforeItIsTold) {
+  auto store = another();
+  std::atomic<int> calls = 0;
+  const std::map<std::string, Function> functions = {{"count", [&](const Call&) { return ++calls, Outcome{}; }}};
+  EngineOptions later;
+  later.begin_later = true;
+  Id id;
+  {
+    EngineWorld w(store, later, functions);
+    id = w.submit(tree_of(3, "count"));
+    for (int i = 0; i < 10; ++i) EXPECT_EQ(w.engine->stats().queued_jobs, 1u);  // the scheduler came round each time
+    EXPECT_EQ(w.engine->close({}, false).left.size(), 1u);
+  }
+  EXPECT_EQ(calls, 0);
+  EXPECT_TRUE(store->read_labor(id, true).jobs[0].attempts.empty());
+  EngineWorld w(store, later, functions);
+  w.engine->begin();
+  EXPECT_EQ(w.wait(id).state, S::COMPLETED);
+  EXPECT_EQ(calls, 3);
+}
+
 TEST_P(EngineRecovery, R2R4WhatCannotGoOnYetSaysWhy) {
   auto store = another();
   Gate gate;

@@ -27,6 +27,7 @@ cogwork::Result throws(Call& call) {
   if (how == "no_retry") throw cogwork::NoRetry("never again");
   if (how == "number") throw 5;
   if (how == "silent") throw std::runtime_error("");
+  if (how == "false") return cogwork::success(false);
   if (how == "failure_without_words") return cogwork::failure("");
   if (how == "nested") return cogwork::success(call.args["a"]["b"]["c"].integer());
   if (how == "type") return cogwork::success(call.args["how"].number());
