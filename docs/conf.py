@@ -50,6 +50,7 @@ navigation = {
         "internals/stored-format",
         "internals/control-protocol",
         "internals/cog-protocol",
+        "internals/commands",
         "internals/durability-tests",
         "decisions/README",
         "contributing",

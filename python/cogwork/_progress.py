@@ -259,6 +259,20 @@ class Waiting(msgspec.Struct, frozen=True):
     """Whether it waits for `take_up`, and for nothing else that is known (`recover="later"`)."""
 
 
+class OutdatedProgram(msgspec.Struct, frozen=True):
+    """A program of process Cogs whose file has changed, and cannot be used as it is: calls go on with the version before, where that still
+    runs (C3)."""
+
+    program: str
+    """Its path, as Jobs name it."""
+    real_user: str
+    """Whom it runs as; empty: the engine's user."""
+    why: str
+    """What is wrong with the file."""
+    since: datetime
+    """When that was noticed."""
+
+
 class Stats(msgspec.Struct, frozen=True):
     """Figures of an engine, since it opened (X12). Checks count as jobs."""
 
@@ -312,6 +326,8 @@ class Stats(msgspec.Struct, frozen=True):
     """How many there are of them."""
     closing: bool = False
     """Whether the engine closes: nothing begins any more."""
+    outdated: list[OutdatedProgram] = []
+    """Programs of process Cogs whose file cannot be used as it is (C3)."""
 
     @property
     def abandoned(self) -> int:
@@ -369,6 +385,7 @@ def stats_from(raw: dict[str, Any]) -> Stats:
             **{kind: Workers(**raw[kind]) for kind in ("workers", "check_workers", "async_calls")},
             "degraded_since": from_micros(raw["degraded_since"]),
             "waiting": [Waiting(**w) for w in raw["waiting"]],
+            "outdated": [OutdatedProgram(**{**o, "since": from_micros(o["since"])}) for o in raw.get("outdated", [])],
             "held": _held_from(raw),
         }
     )

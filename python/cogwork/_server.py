@@ -159,7 +159,7 @@ class Server:
         if isinstance(request, Execute):
             self._execute(request)
         elif isinstance(request, Validate):
-            self._submit(self._validating, self._validate, request)
+            self._submit_validate(request)
         elif isinstance(request, Describe):
             cog = self._find(request.cog)
             self._reply(
@@ -245,9 +245,18 @@ class Server:
         call, cog, args = ready
         self._settle(call, self._caller.call(cog, call, args), began=True)
 
-    def _submit(self, threads: concurrent.futures.ThreadPoolExecutor, function: Any, *args: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # no thread to be had: it waits for one of those that there are
-            threads.submit(function, *args)
+    def _submit_validate(self, request: Validate) -> None:
+        """In a thread of its own kind, so that no submit waits for calls; where none is to be had, here."""
+        claimed = threading.Lock()
+
+        def work() -> None:
+            if claimed.acquire(blocking=False):
+                self._validate(request)
+
+        try:
+            self._validating.submit(work)
+        except RuntimeError:
+            work()
 
     def _begin_async(self, ready: Ready) -> None:
         call, cog, args = ready

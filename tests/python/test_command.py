@@ -155,6 +155,74 @@ with cw.Engine("memory:") as engine:
     assert (done.returncode, done.stdout) == (0, "COMPLETED\n"), done.stderr
 
 
+# ---- its engine's process ----
+
+
+def test_a_closed_engine_keeps_no_guardian(tmp_path):
+    before = children_of(os.getpid())
+    engine = cw.Engine(tmp_path / "l.db")
+    engine.run(one(cw.command.job(["true"]))).raise_for_state()
+    [guardian] = set(children_of(os.getpid())) - set(before)
+    os.kill(guardian, signal.SIGSTOP)  # as a debugger might, or a person who looks for what uses the machine
+    engine.close()
+    assert children_of(os.getpid()) == before
+    del engine
+
+
+def test_the_end_of_a_command_wakes_no_thread_of_the_host():
+    """SIGCHLD that nobody handles goes to the thread that started the command, and is nothing there."""
+    code = """
+import os, re, threading, cogwork as cw
+def switches():
+    return int(re.search(r"\nvoluntary_ctxt_switches:\\s*(\\d+)", open(f"/proc/self/task/{os.getpid()}/status").read())[1])
+with cw.Engine("memory:") as engine:
+    sequences = [cw.Sequence(f"h{n}", jobs=[cw.command.job(["true"])]) for n in range(200)]
+    handle = engine.submit(cw.Labor("x", tasks=[cw.Task("t", concurrency=8, sequences=sequences)]))
+    ours, theirs = os.pipe()
+    threading.Thread(target=lambda: (handle.wait(), os.write(theirs, b"x"))).start()
+    before = switches()
+    os.read(ours, 1)
+    print(handle.wait().state.name, switches() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    state, woken = done.stdout.split()
+    assert state == "COMPLETED"
+    assert int(woken) < 50, "of 200 that ended"
+
+
+def test_who_handles_sigchld_still_hears_of_his_own_children(tmp_path):
+    code = """
+import os, signal, subprocess, threading, cogwork as cw
+heard = threading.Event()
+signal.signal(signal.SIGCHLD, lambda *_: heard.set())
+job = cw.command.job(["true"])
+with cw.Engine("memory:") as engine:
+    engine.run(cw.Labor("x", tasks=[cw.Task("t", sequences=[cw.Sequence("h", jobs=[job])])])).raise_for_state()
+    heard.clear()
+    child = subprocess.Popen(["true"])
+    print(heard.wait(30), child.wait(30))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "True 0\n"), done.stderr
+
+
+@pytest.mark.parametrize("how", ["signal.signal(signal.SIGCHLD, signal.SIG_IGN)", "os.closerange(0, 3)"])
+def test_a_host_that_is_odd_runs_commands_all_the_same(tmp_path, how):
+    code = f"""
+import os, signal, cogwork as cw
+{how}
+job = cw.command.job(shell="echo out; echo err >&2", ok_codes=[0])
+with cw.Engine("memory:") as engine:
+    done = engine.run(cw.Labor("x", tasks=[cw.Task("t", sequences=[cw.Sequence("h", jobs=[job])])]))
+    [attempt] = done["t"]["h"].jobs[0].attempts
+    open({str(tmp_path / "said")!r}, "w").write(f"{{attempt.output}} {{attempt.log}} {{attempt.error}}")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "said").read_text().startswith("out err ")
+
+
 # ---- no room ----
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import gc
 import os
@@ -53,7 +54,8 @@ def waits(ctx: cw.Context, file: str) -> str:
     return "done"
 
 @cw.cog(idempotent=True)
-def deaf(file: str) -> str:
+def deaf(ctx: cw.Context, file: str) -> str:
+    ctx.log("deaf began")
     with open(file, "a") as out: out.write(f"{os.getpid()}\\n")
     while not os.path.exists(file + ".go"): time.sleep(0.01)
     return "done"
@@ -545,3 +547,67 @@ def test_real_user_has_a_process_of_its_own(engine, tmp_path):
     assert outputs(engine.run(labor)) == ["0"]
     labor.real_user = "nobody"
     assert outputs(engine.run(labor).raise_for_state()) == ["65534"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_real_user_is_given_no_variable_of_ours(engine, tmp_path, monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", "s3cr3t")
+    program = write(
+        tmp_path / "liar",
+        LIAR
+        + 'hello()\nwhile True: send({"id": request(), "result": {"status": "SUCCESS", "output": repr(dict(os.environ))}})',
+        interpreter="/usr/bin/python3",
+    )
+    for folder in tmp_path.parents:
+        if str(folder).startswith("/tmp/"):
+            folder.chmod(0o755)
+    tmp_path.chmod(0o755)
+    labor = one(cw.Job(program, {}))
+    assert "s3cr3t" in outputs(engine.run(labor).raise_for_state())[0]
+    labor.real_user = "nobody"
+    seen = ast.literal_eval(outputs(engine.run(labor).raise_for_state())[0])
+    assert set(seen) <= {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_CTYPE", "COGWORK_COG_FD"}
+    assert (seen["USER"], seen["HOME"]) == ("nobody", "/nonexistent")
+
+
+def test_without_threads_a_submit_is_refused_as_no_fault_of_the_labor(tmp_path, cogs):
+    code = f"""
+import resource, cogwork as cw
+labor = cw.Labor("x", tasks=[cw.Task("t", sequences=[cw.Sequence("h", jobs=[cw.Job({cogs + ":work"!r}, {{"host": "h"}})])])])
+with cw.Engine("memory:") as engine:
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm") as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 4_000_000, limit[1]))  # a thread's stack is larger
+    try:
+        engine.submit(labor)
+    except cw.ResourceError as error:
+        print(error)
+    resource.setrlimit(resource.RLIMIT_AS, limit)
+    print(engine.run(labor).state.name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith("no thread could be started for")
+    assert second == "COMPLETED"
+
+
+def test_what_it_printed_before_a_call_was_given_up_is_kept(engine, cogs, tmp_path):
+    file = tmp_path / "in"
+    waits = engine.submit(one(cw.Job(f"{cogs}:waits", {"file": str(file)}), name="waits"))
+    pids_in(file)
+    deaf = engine.submit(one(cw.Job(f"{cogs}:deaf", {"file": str(tmp_path / "deaf")}).replace(timeout=1)))
+    [attempt] = attempts(deaf.wait(30))
+    assert attempt.still_running
+    assert "deaf began" in attempt.log
+    (tmp_path / "in.go").touch()
+    waits.wait(30)
+
+
+def test_a_submit_to_a_closed_engine_says_so_at_once(tmp_path, cogs):
+    engine = cw.Engine("memory:")
+    engine.run(one(cw.Job(f"{cogs}:work", {"host": "h"}))).raise_for_state()
+    engine.close()
+    with pytest.raises(cw.EngineClosed):
+        engine.submit(one(cw.Job(f"{cogs}:work", {"host": "h"})))

@@ -32,7 +32,7 @@ std::shared_ptr<CogProcess> CogProcess::start(ProcessLoop& loop, Prepare prepare
   std::shared_ptr<CogProcess> process(new CogProcess(loop, std::move(version), grace, std::move(events)));
   ProcessLoop::StartEvents started;
   started.started = [process](Launched& launched) { process->started(launched); };
-  started.failed = [process](const Error& error) { process->not_started(error.what()); };
+  started.failed = [process](const Error& error) { process->not_started(error); };
   loop.start(std::move(prepare), std::move(started));
   return process;
 }
@@ -58,7 +58,7 @@ void CogProcess::started(Launched& launched) {
   if (to_end_) child_->end(grace_);
 }
 
-void CogProcess::not_started(const std::string& why) {
+void CogProcess::not_started(const Error& why) {
   gone_ = retired_ = true;
   const auto failed = std::exchange(events_.failed, nullptr);
   events_ = {};
@@ -106,7 +106,7 @@ std::int64_t CogProcess::execute(std::string_view cog, std::shared_ptr<const Att
   return id;
 }
 
-void CogProcess::cancel(std::int64_t id, std::function<void()> deaf) {
+void CogProcess::cancel(std::int64_t id, std::function<void(std::string log)> deaf) {
   const auto found = flights_.find(id);
   if (found == flights_.end()) return;
   found->second.cancelled = true;
@@ -114,9 +114,10 @@ void CogProcess::cancel(std::int64_t id, std::function<void()> deaf) {
   // One timer for each cancel: they are few, and each has its own grace.
   const auto timer = std::make_shared<asio::steady_timer>(socket_.get_executor(), grace_);
   timer->async_wait([self = shared_from_this(), id, deaf = std::move(deaf), timer](const boost::system::error_code&) {
-    if (self->gone_ || !self->flights_.contains(id)) return;
+    const auto still = self->flights_.find(id);
+    if (self->gone_ || still == self->flights_.end()) return;
     self->retired_ = self->deaf_ = true;
-    if (!self->end_if_all_are_cancelled()) deaf();
+    if (!self->end_if_all_are_cancelled()) deaf(still->second.log.text());
   });
 }
 
@@ -296,6 +297,7 @@ void CogProcess::broken(const std::string& why) {
 
 void CogProcess::exited(const ExitStatus& status) {
   if (std::exchange(gone_, true)) return;
+  retired_ = true;
   const auto self = shared_from_this();
   hello_timer_.cancel();
   end_timer_.cancel();

@@ -34,8 +34,8 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
   };
   struct Events {
     std::function<void(const Hello&)> ready;
-    /// It could not be started: the only event then. `why` is for people.
-    std::function<void(const std::string& why)> failed;
+    /// It could not be started: the only event then.
+    std::function<void(const Error& why)> failed;
     /// It is gone, and all its requests have ended. `why` is for people; `caused`: by the engine.
     std::function<void(const std::string& why, bool caused)> gone;
     /// A request has ended: there is room.
@@ -54,7 +54,7 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
   std::int64_t execute(std::string_view cog, std::shared_ptr<const AttemptRequest> request, Progress progress, Ended ended);
   /// Asks the call to end. Ignored for the grace, it costs the process: now, if nothing else runs in it that is to go on; else as
   /// soon as that has ended, and `deaf` is called.
-  void cancel(std::int64_t id, std::function<void()> deaf);
+  void cancel(std::int64_t id, std::function<void(std::string log)> deaf);
   /// Takes nothing new; ends when what runs has ended.
   void retire();
   /// Ends it now: TERM, and KILL after the grace.
@@ -80,7 +80,7 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
 
   CogProcess(ProcessLoop& loop, std::string version, Duration grace, Events events);
   void started(Launched& launched);
-  void not_started(const std::string& why);
+  void not_started(const Error& why);
   void end_child();
   void printed(std::string_view bytes, bool error);
   void say(std::string_view line, std::size_t left_out);

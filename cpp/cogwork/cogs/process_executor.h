@@ -1,27 +1,23 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <tuple>
 #include <unordered_map>
-#include <utility>
+#include <vector>
 
-#include "cogwork/base/backoff.h"
 #include "cogwork/cogs/cog.h"
 #include "cogwork/cogs/cog_process.h"
 #include "cogwork/cogs/process_loop.h"
+#include "cogwork/cogs/process_pool.h"
 
 namespace cogwork {
 
-/// Carries out attempts of process Cogs. For each program, and each user whom it runs as, it keeps a pool of processes: started
-/// when they are first needed, one more for each request that finds the others busy, up to the Cog's number; kept while there is
-/// something to do and some minutes after. When the program's file changes, new attempts go to new processes, and the old ones end
-/// with their last attempt (C3). A process that dies takes its attempts with it as crashes; the next one is started after a growing
-/// pause.
+/// Carries out attempts of process Cogs, each in the ProcessPool of its program and of the user whom it runs as.
 class ProcessExecutor final : public Executor {
  public:
   /// The sink, the loop and the registry outlive it; the loop is stopped before it goes.
@@ -36,11 +32,14 @@ class ProcessExecutor final : public Executor {
   /// A deaf call's process is ended after one grace, by TERM, and after another by KILL.
   Duration patience(Duration grace) const override { return 2 * grace + std::chrono::milliseconds(1500); }
 
-  // Any thread but the loop's, and the scheduler's; they wait.
+  // Any thread but the loop's, and the scheduler's; they wait. They throw ResourceError where a program cannot be started for want
+  // of room, and EngineClosed after the loop has stopped.
   /// Makes sure that a Cog can be called: starts its program, hears its hello, and registers it. Empty, or why not.
   std::string load(const std::string& cog_path, const std::string& real_user);
-  /// Asks the Cog what is wrong with args. Empty where nothing is.
+  /// Asks the Cog what is wrong with args. Empty where nothing is. Both ask the version that the program's file holds now.
   std::string validate(const std::string& cog_path, std::string_view args, const std::string& real_user);
+  /// The same of many args, asked at once.
+  std::vector<std::string> validate_all(const std::string& cog_path, std::vector<Text> args, const std::string& real_user);
   /// Ends all processes, and waits until they are gone.
   void close();
 
@@ -49,34 +48,26 @@ class ProcessExecutor final : public Executor {
   int processes() const { return count_.load(std::memory_order_relaxed); }
   /// Calls that run in them, those too whose attempt was closed (X8a).
   int calls() const { return calls_.load(std::memory_order_relaxed); }
+  std::vector<OutdatedProgram> outdated() const;
 
  private:
-  struct Pool;
-  struct Waiting {
-    std::function<void(const std::shared_ptr<CogProcess>&)> go;
-    std::function<void(const std::string&)> fail;
-    AttemptKey key = 0;  // of an attempt
-  };
   struct Flight {
     std::weak_ptr<CogProcess> process;
     std::int64_t id = 0;
-    std::string cog_path;
-    bool waiting = false;
+    ProcessPool* pool = nullptr;
+    bool called = false;  // the Cog; else nobody has called it yet
+    std::string note;     // for the log: it runs on an earlier version
   };
 
-  Pool& pool_of(const std::string& program, const std::string& real_user);
-  void assign(Pool& pool, Waiting waiting);
-  void serve(Pool& pool);
-  void look_at_file(Pool& pool);
-  std::shared_ptr<CogProcess> choose(Pool& pool);
-  void start_process(Pool& pool);
-  static void cannot_start(Pool& pool, const std::string& why);
-  void forget(Pool& pool, const CogProcess* process);
-  void gone(Pool& pool, const CogProcess* process, const std::string& why, bool caused, bool was_ready);
-  void rest(Pool& pool);
-  static void wait_idle(Pool& pool, std::chrono::steady_clock::duration time);
+  ProcessPool& pool_of(const std::string& program, const std::string& target, const std::string& real_user);
   void begin(AttemptRequest request);
+  void place(AttemptKey key, const std::shared_ptr<const AttemptRequest>& request, const std::string& cog,
+             const std::shared_ptr<CogProcess>& process);
+  void call(AttemptKey key, const std::shared_ptr<const AttemptRequest>& request, const std::string& cog,
+            const std::shared_ptr<CogProcess>& process);
+  void lose(AttemptKey key, const Error& why);
   void report(AttemptKey key, const std::shared_ptr<CogProcess>& process, CogProcess::End end);
+  void look_for_outdated();
 
   OutcomeSink& sink_;
   ProcessLoop& loop_;
@@ -84,13 +75,16 @@ class ProcessExecutor final : public Executor {
   const std::string python_;
   const Duration grace_;
   const std::size_t max_output_;
+  std::atomic<int> count_{0};
+  std::atomic<int> calls_{0};
   // The loop's thread.
-  std::map<std::pair<std::string, std::string>, std::unique_ptr<Pool>> pools_;
+  ProcessPool::Shared shared_;
+  std::map<std::tuple<std::string, std::string, std::string>, std::unique_ptr<ProcessPool>> pools_;
   std::unordered_map<AttemptKey, Flight> flights_;
   std::function<void()> all_gone_;
   bool closing_ = false;
-  std::atomic<int> count_{0};
-  std::atomic<int> calls_{0};
+  mutable std::mutex mutex_;
+  std::vector<OutdatedProgram> outdated_;  // guarded by mutex_
 };
 
 }  // namespace cogwork

@@ -44,7 +44,7 @@ std::string file_version(const std::string& file) {
   struct stat about {};
   if (file.empty() || stat(file.c_str(), &about) != 0) return {};
   return std::to_string(about.st_mtim.tv_sec) + "." + std::to_string(about.st_mtim.tv_nsec) + "-" + std::to_string(about.st_size) +
-         "-" + std::to_string(about.st_ino);
+         "-" + std::to_string(about.st_ino) + "-" + std::to_string(about.st_mode);
 }
 
 }  // namespace cogwork

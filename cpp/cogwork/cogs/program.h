@@ -38,7 +38,16 @@ struct Program {
 /// python: the interpreter for "python:...". Throws Error, saying what is wrong with it: no such file, not executable.
 Program find_program(const std::string& program, const std::string& python);
 
-/// Changes whenever the file does. Empty where it cannot be looked at.
+/// A program whose file has changed, and whose new version cannot be used: attempts go on with the version before, where that still
+/// runs.
+struct OutdatedProgram {
+  std::string program;
+  std::string user;  ///< Whom it runs as; empty: the engine's.
+  std::string why;
+  Time since = never;
+};
+
+/// Changes whenever the file, or who may execute it, does. Empty where it cannot be looked at.
 std::string file_version(const std::string& file);
 
 }  // namespace cogwork

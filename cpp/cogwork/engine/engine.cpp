@@ -637,6 +637,7 @@ Stats Engine::stats() {
     stats.commands = impl_->commands.running();
     stats.processes = impl_->programs.processes();
     stats.process_calls = impl_->programs.calls();
+    stats.outdated = impl_->programs.outdated();
     stats.store = impl_->committer->health();  // here, as a close on another thread may take the committer away
     stats.commits = impl_->committer->figures();
     return stats;

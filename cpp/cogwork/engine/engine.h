@@ -9,6 +9,7 @@
 
 #include "cogwork/base/clock.h"
 #include "cogwork/base/completion.h"
+#include "cogwork/cogs/program.h"
 #include "cogwork/cogs/pull_queue.h"
 #include "cogwork/engine/control_address.h"
 #include "cogwork/engine/latch.h"
@@ -124,9 +125,10 @@ struct Stats {
   Counter labors, tasks, sequences, jobs;  // X12
   std::uint64_t queued_jobs = 0, queued_checks = 0;
   PullQueue::Figures workers, check_workers, async_calls;
-  int commands = 0;       ///< That run as attempts of the command Cog.
-  int processes = 0;      ///< Of process Cogs, whether they have something to do or not.
-  int process_calls = 0;  ///< That run in them, those too whose attempt was closed (X8a).
+  int commands = 0;                       ///< That run as attempts of the command Cog.
+  int processes = 0;                      ///< Of process Cogs, whether they have something to do or not.
+  int process_calls = 0;                  ///< That run in them, those too whose attempt was closed (X8a).
+  std::vector<OutdatedProgram> outdated;  ///< Process Cogs whose file cannot be used as it is (C3).
   StoreHealth store;
   Committer::Figures commits;
   /// Labors that are in the store, not ended, and not taken up; and why (R4).

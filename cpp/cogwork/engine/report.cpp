@@ -102,6 +102,10 @@ void write(WireWriter& w, const Stats::Waiting& waiting) {
   w.map(4).id("labor_id", waiting.labor).text("name", waiting.name).text("why", waiting.why).boolean("later", waiting.later);
 }
 
+void write(WireWriter& w, const OutdatedProgram& o) {
+  w.map(4).text("program", o.program).text("real_user", o.user).text("why", o.why).micros("since", o.since);
+}
+
 void write(WireWriter& w, const HeldJob& h) {
   w.map(8)
       .id("job_id", h.job)
@@ -158,7 +162,7 @@ std::string write_progress(const Progress& p) {
 
 std::string write_stats(const Stats& s) {
   WireWriter w;
-  w.map(25);
+  w.map(26);
   write_one(w, "labors", s.labors);
   write_one(w, "tasks", s.tasks);
   write_one(w, "sequences", s.sequences);
@@ -182,6 +186,7 @@ std::string write_stats(const Stats& s) {
   w.text("stuck").array(s.store.stuck.size());
   for (const auto& id : s.store.stuck) w.text(id.text());
   write_all(w, "waiting", s.waiting);
+  write_all(w, "outdated", s.outdated);
   write_all(w, "held", s.held);
   return w.take();
 }

@@ -1210,7 +1210,13 @@ class Program {
       const auto own = found == cog.fields_.end() ? std::size_t{16} : static_cast<std::size_t>(found->second.integer());
       concurrency = concurrency ? std::min(concurrency, own) : own;
     }
-    return detail::Server(fd, cogs_, concurrency).serve(version_);
+    try {
+      return detail::Server(fd, cogs_, concurrency).serve(version_);
+    } catch (const std::exception& error) {  // no thread or descriptor is to be had
+      std::fprintf(stderr, "cogwork: the Cogs cannot be served: %s\n", error.what());
+      std::fflush(stderr);
+      _exit(1);
+    }
   }
 
  private:
