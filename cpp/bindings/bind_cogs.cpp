@@ -31,7 +31,7 @@ void add_cog(CogRegistry& registry, const std::string& name, const std::string& 
 py::object next_call(PullQueue& queue) {
   auto taken = queue.try_take();  // with the GIL: giving it up and taking it again costs more than most short Cogs
   if (!taken) {
-    const py::gil_scoped_release released;
+    const Unlocked unlocked;
     taken = queue.take();
   }
   if (!taken->call) return py::none();
@@ -123,8 +123,9 @@ void bind_cogs(py::module_& m) {
       .def("next", &next_call, "Waits for a call: (call, cog, args, grow); None: end.")
       .def(
           "wait_for_leavers", [](PullQueue& q, double s) { return q.wait_for_leavers(to_duration(s)); }, py::arg("seconds"),
-          py::call_guard<py::gil_scoped_release>())
+          Released())
       .def("fileno", &PullQueue::fd)
+      .def("let_go_of_fd", &PullQueue::let_go_of_fd, "No loop watches it any more.")
       .def("drain", &drain, "For an event loop: ([(call, cog, args)], [keys to cancel]).")
       .def("finish", &finish, py::arg("call"), py::arg("status"), py::arg("output"), py::arg("error"), py::arg("log"),
            py::arg("marks"))
@@ -136,7 +137,7 @@ void bind_cogs(py::module_& m) {
           "log", [](const Call& c, const AnyText& lines) { PullQueue::log(c, lines.text); }, py::arg("call"), py::arg("lines"))
       .def(
           "sleep", [](PullQueue& q, const Call& c, double s) { return q.sleep(c, to_duration(std::min(s, 1e9))); }, py::arg("call"),
-          py::arg("seconds"), py::call_guard<py::gil_scoped_release>());
+          py::arg("seconds"), Released());
 }
 
 }  // namespace cogwork::bindings

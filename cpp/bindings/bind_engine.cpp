@@ -17,8 +17,6 @@
 namespace cogwork::bindings {
 namespace {
 
-using Released = py::call_guard<py::gil_scoped_release>;
-
 py::dict to_python(const CloseReport& r) {
   using namespace py::literals;
   py::list left;
@@ -26,14 +24,15 @@ py::dict to_python(const CloseReport& r) {
     left.append(py::dict("labor_id"_a = l.labor.text(), "name"_a = to_str(l.name), "state"_a = static_cast<int>(l.state),
                          "sequences"_a = l.sequences, "sequences_ended"_a = l.sequences_ended, "interrupted"_a = l.interrupted));
   }
-  return py::dict("left"_a = left, "all_durable"_a = r.all_durable);
+  return py::dict("left"_a = left, "all_durable"_a = r.all_durable, "store_hangs"_a = r.store_hangs,
+                  "store_trouble"_a = to_str(r.store_trouble));
 }
 
 /// Runs `f` without the GIL; it returns a document.
 template <typename F>
 py::bytes document(F f) {
   const auto bytes = [&] {
-    const py::gil_scoped_release released;
+    const Unlocked unlocked;
     return f();
   }();
   return to_bytes(bytes);
@@ -65,7 +64,7 @@ std::shared_ptr<Engine> make_engine(std::shared_ptr<Storage> store, std::shared_
   options.guardian = guardian;
   options.python = python;
   options.environment = current_environment();
-  const py::gil_scoped_release released;
+  const Unlocked unlocked;
   return std::make_shared<Engine>(std::move(store), std::move(cogs), options);
 }
 
@@ -77,8 +76,14 @@ std::shared_ptr<Pending> submit(Engine& engine, const py::bytes& doc, const std:
   const auto pending = std::make_shared<Pending>();
   const std::string_view view(doc);
   engine.set_environment(current_environment());  // what a script sets before it submits counts
-  const py::gil_scoped_release released;
   Submission submission;
+  if (is_main_thread()) {
+    submission.look = [] {
+      const Locked gil;
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    };
+  }
+  const Unlocked unlocked;
   for (const auto& [where, task, sequence, job, message] : faults) {
     submission.faults.push_back({static_cast<Fault::Where>(where), task, sequence, job, message.text, {}});
   }
@@ -87,7 +92,20 @@ std::shared_ptr<Pending> submit(Engine& engine, const py::bytes& doc, const std:
   submission.start = start;
   submission.by = by.text;
   engine.submit_async(std::move(submission), [pending](Id id, std::exception_ptr error) {
-    pending->id = id;
+    pending->value = id;
+    pending->error = std::move(error);
+    pending->completion.set();
+  });
+  return pending;
+}
+
+/// What becomes durable later; its value is `id`.
+template <typename Begin>
+std::shared_ptr<Pending> pending_of(const Id& id, Begin begin) {
+  const auto pending = std::make_shared<Pending>();
+  pending->value = id;
+  const Unlocked unlocked;
+  begin([pending](std::exception_ptr error) {
     pending->error = std::move(error);
     pending->completion.set();
   });
@@ -139,7 +157,7 @@ void bind_engine(py::module_& m) {
            [](ChangeFeed& f) {
              std::string doc;
              {
-               const py::gil_scoped_release released;
+               const Unlocked unlocked;
                doc = write_changes(f.poll());
              }
              return to_bytes(doc);
@@ -159,35 +177,28 @@ void bind_engine(py::module_& m) {
       .def(
           "start",
           [](Engine& e, const std::string& id, const AnyText& by, const AnyText& note) {
-            const auto pending = std::make_shared<Pending>();
-            pending->id = to_id(id);
+            const auto labor = to_id(id);
             e.set_environment(current_environment());
-            e.start_async(pending->id, by.text, note.text, [pending](std::exception_ptr error) {
-              pending->error = std::move(error);
-              pending->completion.set();
-            });
-            return pending;
+            return pending_of(labor, [&](Done done) { e.start_async(labor, by.text, note.text, std::move(done)); });
           },
-          py::arg("id"), py::arg("by"), py::arg("note"), Released())
+          py::arg("id"), py::arg("by"), py::arg("note"))
       .def(
           "signal",
           [](Engine& e, const std::string& id, int signal, bool interrupt, const AnyText& by, const AnyText& note) {
-            return e.signal({to_id(id), static_cast<Signal>(signal), interrupt, by.text, note.text});
+            const SignalOrder order{to_id(id), static_cast<Signal>(signal), interrupt, by.text, note.text};
+            return wait_for_answer<std::shared_ptr<Ack>>([&](AckReply done) { e.signal_async(order, std::move(done)); });
           },
-          py::arg("id"), py::arg("signal"), py::arg("interrupt"), py::arg("by"), py::arg("note"), Released())
+          py::arg("id"), py::arg("signal"), py::arg("interrupt"), py::arg("by"), py::arg("note"))
       .def(
           "crisis_pause",
           [](Engine& e, const std::vector<AnyText>& tags, const AnyText& name_prefix, const std::vector<AnyText>& cogs,
              const AnyText& by, const AnyText& note) {
-            const auto pending = std::make_shared<Pending>();
-            e.crisis_pause_async(to_latch(tags, name_prefix, cogs, by, note), [pending](Id id, std::exception_ptr error) {
-              pending->id = id;
-              pending->error = std::move(error);
-              pending->completion.set();
-            });
-            return pending;
+            const auto latch = to_latch(tags, name_prefix, cogs, by, note);
+            const auto set = wait_for_answer<LatchSet>([&](LatchReply done) { e.crisis_pause_async(latch, std::move(done)); });
+            return py::make_tuple(set.id.text(), set.recorded);
           },
-          py::arg("tags"), py::arg("name_prefix"), py::arg("cogs"), py::arg("by"), py::arg("note"), Released())
+          py::arg("tags"), py::arg("name_prefix"), py::arg("cogs"), py::arg("by"), py::arg("note"),
+          "Once it is in force: (id, what is done when it is durable).")
       .def(
           "crisis_resume",
           [](Engine& e, const std::string& id, const AnyText& by, const AnyText& note) {
@@ -202,15 +213,10 @@ void bind_engine(py::module_& m) {
       .def(
           "decide",
           [](Engine& e, const std::string& id, const AnyText& decision, const AnyText& by, const AnyText& note) {
-            const auto pending = std::make_shared<Pending>();
-            pending->id = to_id(id);
-            e.decide_async({pending->id, decision_of(decision.text), by.text, note.text}, [pending](std::exception_ptr error) {
-              pending->error = std::move(error);
-              pending->completion.set();
-            });
-            return pending;
+            const DecisionOrder order{to_id(id), decision_of(decision.text), by.text, note.text};
+            return pending_of(order.job, [&](Done done) { e.decide_async(order, std::move(done)); });
           },
-          py::arg("id"), py::arg("decision"), py::arg("by"), py::arg("note"), Released())
+          py::arg("id"), py::arg("decision"), py::arg("by"), py::arg("note"))
       .def(
           "state", [](Engine& e, const std::string& id) { return static_cast<int>(e.state(to_id(id))); }, py::arg("id"), Released())
       .def(
@@ -248,7 +254,7 @@ void bind_engine(py::module_& m) {
       .def("finish_close",
            [](Engine& e) {
              const auto report = [&] {
-               const py::gil_scoped_release released;
+               const Unlocked unlocked;
                return e.finish_close();
              }();
              return to_python(report);
@@ -288,22 +294,25 @@ void bind_engine(py::module_& m) {
       .def(
           "take",
           [](SubmitDesk& desk) -> py::object {
-            auto call = [&] {
-              const py::gil_scoped_release released;
+            auto taken = [&] {
+              const Unlocked unlocked;
               return desk.take();
             }();
-            if (!call) return py::none();
-            return py::make_tuple(call->token, to_bytes(call->document), to_bytes(call->faults), to_bytes(call->expected),
-                                  call->start, to_str(call->by));
+            if (!taken) return py::none();
+            const auto& call = taken->call;
+            return py::make_tuple(call.token, to_bytes(call.document), to_bytes(call.faults), to_bytes(call.expected), call.start,
+                                  to_str(call.by), taken->alone);
           },
-          "Waits for one: (token, document, faults, expected, start, by). None: closed.")
+          "Waits for one: (token, document, faults, expected, start, by, alone). alone: nobody else waits for the next. None: "
+          "closed.")
       .def(
           "settle",
           [](const std::shared_ptr<SubmitDesk>& desk, std::uint64_t token, const std::shared_ptr<Pending>& pending) {
+            desk->looked_at(token);
             pending->completion.on_done([desk, token, pending = pending.get()] {
               if (pending->error) return desk->answer(token, false, write_error(pending->error));
               WireWriter w;
-              w.text(pending->id.text());
+              w.text(pending->value.text());
               desk->answer(token, true, w.take());
             });
           },

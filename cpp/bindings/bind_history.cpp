@@ -29,7 +29,7 @@ void bind_history(py::module_& m) {
       "read_at",
       [](Storage& store, const std::string& id, std::optional<std::uint64_t> number, std::optional<std::int64_t> at) {
         const auto document = [&] {
-          const py::gil_scoped_release released;
+          const Unlocked unlocked;
           return write_document(read_at(store, to_id(id), moment(number, at)), true);
         }();
         return to_bytes(document);
@@ -39,7 +39,7 @@ void bind_history(py::module_& m) {
       "check_labor",
       [](Storage& store, const std::string& id, bool tree, std::size_t most) {
         const auto checkup = [&] {
-          const py::gil_scoped_release released;
+          const Unlocked unlocked;
           return check_labor(store, to_id(id), tree, most);
         }();
         return py::make_tuple(to_str(checkup.name), checkup.rows, checkup.changes, to_python(checkup), checkup.cut);
@@ -52,13 +52,13 @@ void bind_history(py::module_& m) {
         for (const auto& id : store.labor_ids(prefix, most)) ids.push_back(id.text());
         return ids;
       },
-      py::arg("store"), py::arg("prefix"), py::arg("most"), py::call_guard<py::gil_scoped_release>());
+      py::arg("store"), py::arg("prefix"), py::arg("most"), Released());
   m.def(
       "lost_records",
       [](Storage& store) {
         py::list lost;
         const auto found = [&] {
-          const py::gil_scoped_release released;
+          const Unlocked unlocked;
           return lost_records(store);
         }();
         for (const auto& what : found) lost.append(to_str(what));
@@ -69,7 +69,7 @@ void bind_history(py::module_& m) {
       "examine_sqlite",
       [](const std::string& path) {
         const auto exam = [&] {
-          const py::gil_scoped_release released;
+          const Unlocked unlocked;
           return examine_sqlite(path);
         }();
         py::list troubles;

@@ -7,14 +7,12 @@
 namespace cogwork::bindings {
 namespace {
 
-using Released = py::call_guard<py::gil_scoped_release>;
-
 /// Documents are made without the GIL; only the copy into bytes needs it.
 template <typename F>
 py::bytes document(F f) {
   std::string bytes;
   {
-    const py::gil_scoped_release released;
+    const Unlocked unlocked;
     bytes = f();
   }
   return to_bytes(bytes);
@@ -50,7 +48,7 @@ void bind_storage(py::module_& m) {
   py::class_<LaborStream>(m, "LaborStream", "A running search.").def("next", [](LaborStream& stream) -> py::object {
     std::optional<std::string> next;
     {
-      const py::gil_scoped_release released;
+      const Unlocked unlocked;
       if (const auto labor = stream.next()) next = write_document(*labor, false);
     }
     if (!next) return py::none();
@@ -63,7 +61,7 @@ void bind_storage(py::module_& m) {
       .def("identity",
            [](const Storage& s) {
              const auto identity = [&] {
-               const py::gil_scoped_release released;
+               const Unlocked unlocked;
                return s.identity();
              }();
              return to_str(identity);
@@ -111,7 +109,7 @@ void bind_storage(py::module_& m) {
           "apply",
           [](Storage& s, const py::list& writes, const py::list& history, const py::list& records) {
             const auto batch = batch_from_python(writes, history, records);
-            const py::gil_scoped_release released;
+            const Unlocked unlocked;
             s.apply(batch);
           },
           py::arg("writes"), py::arg("history"), py::arg("records"))
@@ -120,7 +118,7 @@ void bind_storage(py::module_& m) {
           [](Storage& s, const std::optional<std::string>& labor, std::uint64_t since, std::size_t most) {
             std::vector<HistoryRow> rows;
             {
-              const py::gil_scoped_release released;
+              const Unlocked unlocked;
               s.history(labor ? to_id(*labor) : Id{}, since, [&](const HistoryRow& row) {
                 rows.push_back(row);
                 return rows.size() < most;

@@ -15,10 +15,14 @@
 #include "cogwork/base/id.h"
 #include "cogwork/base/text.h"
 #include "cogwork/model/wire.h"
+#include "gil.h"
 
 namespace py = pybind11;
 
 namespace cogwork::bindings {
+
+/// Without the GIL: for what may wait.
+using Released = py::call_guard<Unlocked>;
 
 // One function for each file; module.cpp calls them all.
 void bind_errors(py::module_& m);

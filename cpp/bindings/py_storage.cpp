@@ -11,7 +11,7 @@ std::shared_ptr<py::object> hold(py::object object) {
   return {new py::object(std::move(object)), [](py::object* o) {
             // After the interpreter there is nobody to give it back to.
             if (!Py_IsInitialized()) return;
-            const py::gil_scoped_acquire gil;
+            const Locked gil;
             delete o;
           }};
 }
@@ -28,7 +28,7 @@ std::shared_ptr<py::object> hold(py::object object) {
 
 template <typename F>
 auto with_python(F f) {
-  const py::gil_scoped_acquire gil;
+  const Locked gil;
   try {
     return f();
   } catch (py::error_already_set& error) {
@@ -38,8 +38,25 @@ auto with_python(F f) {
   }
 }
 
+/// The end of Python may come while the store's code runs. With the GIL.
+template <typename... Args>
+py::object call(const py::object& adapter, const char* method, Args&&... args) {
+  const py::object function = adapter.attr(method);
+  const py::tuple given = py::make_tuple(std::forward<Args>(args)...);
+  PyObject* result = or_park([function = function.ptr(), given = given.ptr()] { return PyObject_CallObject(function, given); });
+  if (!result) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(result);
+}
+
+/// Null: there is no more.
+py::object next_of(const py::object& iterator) {
+  PyObject* item = or_park([iterator = iterator.ptr()] { return PyIter_Next(iterator); });
+  if (!item && PyErr_Occurred()) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(item);
+}
+
 std::string call_bytes(const py::object& adapter, const char* method, const Id& id, bool full) {
-  return adapter.attr(method)(id.text(), full).cast<std::string>();
+  return call(adapter, method, id.text(), full).cast<std::string>();
 }
 
 class PyStream final : public LaborStream {
@@ -47,12 +64,8 @@ class PyStream final : public LaborStream {
   explicit PyStream(py::object iterator) : iterator_(hold(std::move(iterator))) {}
   std::optional<Labor> next() override {
     const auto document = with_python([this]() -> std::optional<std::string> {
-      PyObject* item = PyIter_Next(iterator_->ptr());
-      if (!item) {
-        if (PyErr_Occurred()) throw py::error_already_set();
-        return std::nullopt;
-      }
-      return py::reinterpret_steal<py::object>(item).cast<std::string>();
+      const auto item = next_of(*iterator_);
+      return item ? std::optional(item.cast<std::string>()) : std::nullopt;
     });
     if (!document) return std::nullopt;
     return read_document(*document);
@@ -67,9 +80,9 @@ class PyLock final : public StoreLock {
   explicit PyLock(py::object lock) : lock_(hold(std::move(lock))) {}
   ~PyLock() override {
     if (!Py_IsInitialized()) return;
-    const py::gil_scoped_acquire gil;
+    const Locked gil;
     try {
-      lock_->attr("release")();
+      call(*lock_, "release");
     } catch (py::error_already_set& error) {
       error.discard_as_unraisable("releasing the lock of a store");
     }
@@ -200,47 +213,43 @@ std::unique_ptr<LaborStream> PyStorage::labors(const LaborFilter& filter) {
     // The core itself asks by state alone; other filters reach a Python store without a detour through here.
     py::list states;
     for (const auto state : filter.states) states.append(static_cast<int>(state));
-    return std::make_unique<PyStream>(py::iter(adapter_->attr("labors")(states)));
+    return std::make_unique<PyStream>(py::iter(call(*adapter_, "labors", states)));
   });
 }
 
 void PyStorage::apply(const Batch& batch) {
   with_python([&] {
     const auto parts = batch_to_python(batch);
-    adapter_->attr("apply")(parts[0], parts[1], parts[2]);
+    call(*adapter_, "apply", parts[0], parts[1], parts[2]);
   });
 }
 
 void PyStorage::history(const Id& labor, std::uint64_t since, const std::function<bool(const HistoryRow&)>& row) {
   const auto iterator = with_python([&] {
     return hold(
-        py::iter(adapter_->attr("history")(labor.is_nil() ? py::object(py::none()) : py::object(py::str(labor.text())), since)));
+        py::iter(call(*adapter_, "history", labor.is_nil() ? py::object(py::none()) : py::object(py::str(labor.text())), since)));
   });
   while (true) {
     const auto next = with_python([&]() -> std::optional<HistoryRow> {
-      PyObject* item = PyIter_Next(iterator->ptr());
-      if (!item) {
-        if (PyErr_Occurred()) throw py::error_already_set();
-        return std::nullopt;
-      }
-      return row_from_python(py::reinterpret_steal<py::object>(item));
+      const auto item = next_of(*iterator);
+      return item ? std::optional(row_from_python(item)) : std::nullopt;
     });
     if (!next || !row(*next)) return;
   }
 }
 
 std::uint64_t PyStorage::last_change() {
-  return with_python([&] { return adapter_->attr("last_change")().cast<std::uint64_t>(); });
+  return with_python([&] { return call(*adapter_, "last_change").cast<std::uint64_t>(); });
 }
 
 std::array<std::uint8_t, 16> PyStorage::last_link(const Id& labor) {
-  return link_from(with_python([&] { return adapter_->attr("last_link")(labor.text()).cast<std::string>(); }));
+  return link_from(with_python([&] { return call(*adapter_, "last_link", labor.text()).cast<std::string>(); }));
 }
 
 std::vector<Record> PyStorage::records(RecordKind kind) {
   return with_python([&] {
     std::vector<Record> found;
-    for (const auto& item : adapter_->attr("records")(static_cast<int>(kind))) {
+    for (const auto& item : call(*adapter_, "records", static_cast<int>(kind))) {
       const auto [key, value] = item.cast<std::pair<std::string, std::string>>();
       found.push_back({kind, Text(key), Text(value)});
     }
@@ -251,7 +260,7 @@ std::vector<Record> PyStorage::records(RecordKind kind) {
 std::unique_ptr<StoreLock> PyStorage::lock(const Owner& owner) {
   return with_python([&]() -> std::unique_ptr<StoreLock> {
     return std::make_unique<PyLock>(
-        adapter_->attr("lock")(owner.pid, owner.host, owner.user, owner.program, to_micros(owner.since), owner.brief));
+        call(*adapter_, "lock", owner.pid, owner.host, owner.user, owner.program, to_micros(owner.since), owner.brief));
   });
 }
 

@@ -5,10 +5,12 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "cogwork/base/completion.h"
 #include "cogwork/base/id.h"
+#include "gil.h"
 
 namespace cogwork::bindings {
 
@@ -26,8 +28,10 @@ class EventFd {
   int fd_;
 };
 
-/// Waits for a completion so that Ctrl-C gets through: the wait is a poll() that a signal interrupts, and Python's handlers run then.
-/// Call with the GIL held; it is released while waiting. False where `seconds` ran out. Throws what a signal handler raised.
+bool is_main_thread();
+
+/// Waits for a completion so that Ctrl-C gets through: the wait is one that a signal interrupts, and Python's handlers run then. It needs no
+/// descriptor. Call with the GIL held; it is released while waiting. False where `seconds` ran out. Throws what a signal handler raised.
 bool wait_for(const std::shared_ptr<Completion>& completion, std::optional<double> seconds);
 
 /// Carries completions to one asyncio loop: it watches fileno(), and drain() tells which tokens are done.
@@ -47,11 +51,34 @@ class Bridge {
   std::shared_ptr<Done> done_ = std::make_shared<Done>();
 };
 
-/// An answer that comes later: an id, or an error.
-struct Pending {
+/// An answer that comes later: a value, or an error.
+template <typename T>
+struct Later {
   Completion completion;
-  Id id;
+  T value{};
   std::exception_ptr error;
+
+  T result() const {
+    if (error) std::rethrow_exception(error);
+    return value;
+  }
 };
+using Pending = Later<Id>;
+
+/// `begin` is called without the GIL, with what takes the answer, and the answer is waited for as wait_for does.
+template <typename T, typename Begin>
+T wait_for_answer(Begin begin) {
+  const auto later = std::make_shared<Later<T>>();
+  {
+    const Unlocked unlocked;
+    begin([later](T value, std::exception_ptr error) {
+      later->value = std::move(value);
+      later->error = std::move(error);
+      later->completion.set();
+    });
+  }
+  wait_for({later, &later->completion}, std::nullopt);
+  return later->result();
+}
 
 }  // namespace cogwork::bindings

@@ -5,6 +5,7 @@ All else of it is the core's (cpp/cogwork/engine/control_server.h); docs/interna
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from ._errors import (
     ValidationError,
 )
 from ._expected import Expected, require
+from ._resources import start_thread
 from ._submit import LABOR, Fault, prepare
 
 log = logging.getLogger("cogwork.engine")
@@ -104,29 +106,46 @@ def error_map(error: BaseException) -> dict[str, Any]:
     return {"kind": kind, "message": _codec.encodable(message)}
 
 
-def start_submit_thread(
-    desk: _core.SubmitDesk, core: _core.Engine, start_async: Callable[[], None]
-) -> threading.Thread:
-    """Takes Labors that come over the socket until the engine closes; it holds nothing that would keep an engine alive."""
-    thread = threading.Thread(target=_take_submits, args=(desk, core, start_async), name="cogwork-submits", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError as error:
-        raise ResourceError(f"no thread can be started for Labors that come from other processes: {error}") from None
-    return thread
+_MOST_LOOKING = 16
 
 
-def _take_submits(desk: _core.SubmitDesk, core: _core.Engine, start_async: Callable[[], None]) -> None:
-    while (call := desk.take()) is not None:
-        token, document, faults, expected, start, by = call
-        try:
-            if expected:
-                require(msgspec.msgpack.decode(expected, type=Expected))
-            desk.settle(token, _submit(core, start_async, document, faults, start, by))
-        except BaseException as error:
-            if not isinstance(error, CogworkError):
-                log.exception("a Labor from another process could not be looked at")
-            desk.refuse(token, _codec.encoder.encode(error_map(error)))
+class Submits:
+    """Threads that take Labors which come over the socket, until the engine closes. Looking at one may hang, in a Cog or its process, so another
+    takes over then. They hold nothing that would keep an Engine alive."""
+
+    def __init__(self, desk: _core.SubmitDesk, core: _core.Engine, start_async: Callable[[], None]) -> None:
+        """Starts the first of them. Raises ResourceError."""
+        self._desk = desk
+        self._core = core
+        self._start_async = start_async
+        self._threads: list[threading.Thread] = []
+        self._start()
+
+    def _start(self) -> None:
+        if len(self._threads) < _MOST_LOOKING:
+            self._threads.append(start_thread("cogwork-submits", self._take))
+
+    def join(self, timeout: float) -> None:
+        """After the engine has closed. One that hangs is not waited for longer."""
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout)
+
+    def _take(self) -> None:
+        desk = self._desk
+        while (call := desk.take()) is not None:
+            token, document, faults, expected, start, by, alone = call
+            if alone:
+                with contextlib.suppress(ResourceError):  # what comes next waits for this one
+                    self._start()
+            try:
+                if expected:
+                    require(msgspec.msgpack.decode(expected, type=Expected))
+                desk.settle(token, _submit(self._core, self._start_async, document, faults, start, by))
+            except BaseException as error:
+                if not isinstance(error, CogworkError):
+                    log.exception("a Labor from another process could not be looked at")
+                desk.refuse(token, _codec.encoder.encode(error_map(error)))
 
 
 def _submit(

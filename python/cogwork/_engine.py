@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from . import _cog, _core, _guard, _notices, _self_wait, _storage
 from ._codec import by_whom, login_name, program_name
 from ._context import install_logging
-from ._control import Control, control_of, start_submit_thread
+from ._control import Control, Submits, control_of
 from ._durations import seconds_of
 from ._errors import CogworkError, CogworkWarning, EngineClosed
 from ._model import Duration, Labor, LaborFilter, State
@@ -126,7 +126,7 @@ class Engine(Steering):
             self._say_what_there_is()
             self._core.begin()
         except BaseException:  # whatever it was, and whenever it came: a signal's handler, a warning that is an error
-            self._leave_nothing()
+            self._leave_nothing(store)
             raise
 
     def _open(self, runner: Runner, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -139,13 +139,13 @@ class Engine(Steering):
         for queue in self._queues[:2]:
             runner.start_thread(queue)
         if (desk := self._core.submits()) is not None:
-            self._closer.submits = start_submit_thread(desk, self._core, self._async.start)
+            self._closer.submits = Submits(desk, self._core, self._async.start)
         _cog.engines.add(self)
         if _cog.any_async():
             self._async.start()
 
-    def _leave_nothing(self) -> None:
-        """Of an engine that could not be opened. Nothing of it has begun."""
+    def _leave_nothing(self, given: object) -> None:
+        """Of an engine that could not be opened. Nothing of it has begun; a store that was given stays open."""
         made = self.__dict__
         if "_finalizer" in made:
             self._finalizer.detach()
@@ -154,6 +154,8 @@ class Engine(Steering):
         elif "_core" in made:
             self._core.begin_close()
             self._core.finish_close()
+        if "_store" in made and self._store is not given:
+            self._store.close()
         _cog.engines.discard(self)
 
     def _say_what_there_is(self) -> None:
@@ -279,9 +281,9 @@ class Engine(Steering):
         """A Labor may have waited for it (R4). Not for a worker's thread, or one that holds a lock: it reads the store."""
         if self.closed:
             return
-        if _cog.any_async():
-            self._async.start()
         try:
+            if _cog.any_async():
+                self._async.start()
             self._core.recheck_waiting()
         except EngineClosed:
             pass
@@ -310,7 +312,7 @@ class _Closer:
         self._core = core
         self._runner = runner
         self.store = store
-        self.submits: threading.Thread | None = None
+        self.submits: Submits | None = None
         self._lock = threading.Lock()
         self._done = False
 
@@ -330,7 +332,7 @@ class _Closer:
         for queue in (self._core.jobs(), self._core.checks()):
             # A thread that comes back into the core while Python ends cannot take the GIL any more, and would bring the process down.
             queue.wait_for_leavers(_LEAVING)
-        if self.submits is not None and self.submits is not threading.current_thread():
+        if self.submits is not None:
             self.submits.join(_LEAVING)
         with self._lock:
             first, self._done = not self._done, True

@@ -15,9 +15,10 @@ import msgspec
 
 from . import _core, _storage
 from ._address import Address, Peer, connect, parse, peer_of, user_name, why_not
-from ._errors import CogworkError, EngineClosed, StoreInUse
+from ._errors import CogworkError, EngineClosed, ResourceError, StoreInUse
 from ._line import EngineInfo, Line
 from ._owner import Seen, is_stopped, owner_of
+from ._resources import descriptors
 from ._unreached import Tried, What, report
 
 _PAUSE = 0.02
@@ -91,7 +92,8 @@ class _Search:
         if problem := why_not(address, self._trusts):
             return Tried(address, What.FORBIDDEN, problem)
         try:
-            sock = connect(address, self._timeout)
+            with descriptors("a connection to the engine"):
+                sock = connect(address, self._timeout)
         except FileNotFoundError:
             return Tried(address, What.NOTHING, "there is no such file")
         except ConnectionRefusedError:
@@ -104,7 +106,11 @@ class _Search:
         if peer.uid is not None and not self._trusts(peer.uid):
             sock.close()
             return Tried(address, What.STRANGER, f"{_process(peer)} listens there, of {user_name(peer.uid)}", peer)
-        line = Line(sock)
+        try:
+            line = Line(sock)
+        except ResourceError:
+            sock.close()
+            raise
         try:
             stopped = peer.pid is not None and is_stopped(peer.pid)
             identity = line.greet(min(self._timeout, _STOPPED) if stopped else self._timeout, str(address))

@@ -21,6 +21,7 @@ from . import _codec, _core
 from ._codec import from_micros
 from ._control import error_from
 from ._errors import CogworkError, EngineClosed
+from ._resources import start_thread
 from ._waiting import wait_for
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ class Request:
 
 
 class Line:
-    """One connection. A thread of its own reads what the engine says; whoever asks, writes."""
+    """One connection. A thread of its own reads what the engine says; whoever asks, writes. Making it raises ResourceError where there is no
+    thread."""
 
     info: EngineInfo
 
@@ -120,10 +122,7 @@ class Line:
         self.lost = False
         self._last_words: CogworkError | None = None
         """What the engine said about the whole connection, before it hung up."""
-        self._thread = threading.Thread(
-            target=_listen, args=(weakref.ref(self), sock), name="cogwork-client", daemon=True
-        )
-        self._thread.start()
+        self._thread = start_thread("cogwork-client", _listen, weakref.ref(self), sock)
 
     def greet(self, timeout: float, address: str) -> str | None:
         """Says hello; `info` is who answers. Returns the identity of the store that it serves; None: it is too old to say. Raises TimeoutError

@@ -16,6 +16,7 @@ from typing import Any
 
 from ._context import Running, current
 from ._errors import ResourceError
+from ._resources import descriptors, no_thread
 
 log = logging.getLogger("cogwork.engine")
 
@@ -86,7 +87,8 @@ class LoopThread(Calls):
         self._over = False
         self._leaving = False
         self._thread = threading.Thread(target=self._run, name=f"cogwork-async-{next(_numbers)}", daemon=True)
-        loop = asyncio.new_event_loop()
+        with descriptors("an event loop for async Cogs"):
+            loop = asyncio.new_event_loop()
         try:
             super().__init__(loop)
             self._stop = loop.stop
@@ -102,7 +104,7 @@ class LoopThread(Calls):
         try:
             self._thread.start()
         except RuntimeError as error:
-            raise ResourceError(f"no thread can be started for async Cogs: {error}") from None
+            raise no_thread("async Cogs", error) from None
 
     def give_up(self) -> None:
         """Ends it, whether it has begun or not."""
@@ -212,7 +214,7 @@ class Loops:
         except BaseException as error:
             self.stop()
             if isinstance(error, RuntimeError):
-                raise ResourceError(f"no thread can be started for async Cogs: {error}") from None
+                raise no_thread("async Cogs", error) from None
             raise
 
     def _add(self) -> None:

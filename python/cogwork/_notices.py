@@ -56,7 +56,12 @@ def left(report: dict[str, Any], store: str) -> list[str]:
     """What closing leaves. report: as the core gives it."""
     notices = []
     if not report["all_durable"]:
-        notices.append(f"{store} could not record the last of what happened: it failed until the engine closed")
+        text = f"{store} could not record the last of what happened: it failed until the engine closed"
+        if report["store_trouble"]:
+            text += f" ({report['store_trouble']})"
+        if report["store_hangs"]:
+            text += "; no other engine can open it until that write returns, or this process ends"
+        notices.append(text)
     if labors := report["left"]:
         lines = []
         for labor in labors[:_SHOWN]:

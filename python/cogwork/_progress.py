@@ -328,6 +328,8 @@ class Stats(msgspec.Struct, frozen=True):
     """Whether the engine closes: nothing begins any more."""
     outdated: list[OutdatedProgram] = []
     """Programs of process Cogs whose file cannot be used as it is (C3)."""
+    writing_since: datetime | None = None
+    """A write to the store is under way, and began then; one that has not returned for many seconds degrades it: it hangs."""
 
     @property
     def abandoned(self) -> int:
@@ -384,6 +386,7 @@ def stats_from(raw: dict[str, Any]) -> Stats:
             **{kind: Counter(**raw[kind]) for kind in ("labors", "tasks", "sequences", "jobs")},
             **{kind: Workers(**raw[kind]) for kind in ("workers", "check_workers", "async_calls")},
             "degraded_since": from_micros(raw["degraded_since"]),
+            "writing_since": from_micros(raw.get("writing_since")),
             "waiting": [Waiting(**w) for w in raw["waiting"]],
             "outdated": [OutdatedProgram(**{**o, "since": from_micros(o["since"])}) for o in raw.get("outdated", [])],
             "held": _held_from(raw),

@@ -140,9 +140,12 @@ class Remote:
         return self._sent("decide", (id, decision, by, note), object=id, decision=decision, by=by, note=note)
 
     @_order
-    def crisis_pause(self, tags: list[str], name_prefix: str, cogs: list[str], by: str, note: str) -> Request:
-        args = (tags, name_prefix, cogs, by, note)
-        return self._sent("crisis_pause", args, tags=tags, name=name_prefix, cogs=cogs, by=by, note=note)
+    def crisis_pause(
+        self, tags: list[str], name_prefix: str, cogs: list[str], by: str, note: str
+    ) -> tuple[str, RemoteAck]:
+        recorded = RemoteAck()
+        request = self._ask("crisis_pause", recorded, tags=tags, name=name_prefix, cogs=cogs, by=by, note=note)
+        return str(request.result()), recorded
 
     def _sent(self, op: str, args: tuple[Any, ...], **fields: Any) -> Request:
         """What is answered when it is durable: nobody waits for that here."""

@@ -11,16 +11,20 @@ import msgspec
 
 from . import _self_wait, _storage
 from ._codec import by_whom, encode_filter, text_of
-from ._errors import CogworkError, NotFound, SignalNotAllowed
+from ._errors import CogworkError, EngineClosed, NotFound, SignalNotAllowed
 from ._handle import Ack, Changes, LaborHandle
 from ._history import Finding, Moment
 from ._latch import Latch, criteria, latches_from
 from ._model import Decision, Duration, Job, Labor, LaborFilter, Sequence, Signal, State, Task, did_you_mean
 from ._progress import Progress, Stats, progress_from, stats_from
 from ._search import SearchResult
-from ._waiting import in_thread, wait_async, wait_for
+from ._waiting import be_ready_to_wait, in_thread, wait_async, wait_for
 
 log = logging.getLogger("cogwork.engine")
+
+
+_RECORDED = 2.0
+"""Seconds in which a store that is well has recorded a latch."""
 
 
 class Steering:
@@ -50,6 +54,7 @@ class Steering:
 
     async def asubmit(self, labor: Labor, start: bool = True, *, by: str | None = None) -> LaborHandle:
         """`submit`, without blocking the running loop."""
+        be_ready_to_wait()
         pending = await in_thread(self._submit, labor, start, by)
         await wait_async(pending.completion)
         handle = LaborHandle(self, pending.result())
@@ -105,6 +110,7 @@ class Steering:
 
     async def adecide(self, id: str, decision: Decision | str, *, by: str | None = None, note: str = "") -> None:
         """`decide`, without blocking the running loop."""
+        be_ready_to_wait()
         pending = await in_thread(self._core.decide, *_decision(id, decision, by, note))
         await wait_async(pending.completion)
         pending.result()
@@ -120,13 +126,18 @@ class Steering:
         tags, cogs: any of them; name_prefix: how the name begins. Kinds are AND-ed; with none given it holds every Labor. An empty list is
         a mistake, not everything. by: the login name if not given. note: why.
 
-        In force as soon as the engine has taken it; durable when it returns, so while the store fails (D6) the call waits. With no engine it
-        is stored, and the next one obeys it. `latch.wait()` waits until nothing executes any more. Raises ValueError, TypeError,
+        In force as soon as the engine has taken it, which waits for nothing. It returns when the latch is durable - or, while the store fails or
+        hangs (D6), after 2 s: then `latch.durable` is False, it holds as long as the engine lives, and is stored when the store is well again. With no
+        engine it is stored, and the next one obeys it. `latch.wait()` waits until nothing executes any more. Raises ValueError, TypeError,
         CogworkError where 1000 are in force.
         """
-        pending = self._begin_crisis(criteria(tags, name_prefix, cogs), by, note)
-        wait_for(pending.completion)
-        id = pending.result()
+        id, recorded = self._begin_crisis(criteria(tags, name_prefix, cogs), by, note)
+        if not wait_for(recorded.completion, _RECORDED):
+            log.warning("the crisis latch %s is in force, and not stored yet: the store fails or hangs", id)
+        elif recorded.closed:
+            raise EngineClosed(
+                "the engine closed before the crisis latch was stored; set it again, for the next engine"
+            )
         return next(latch for latch in self.crises(lifted=True) if latch.id == id)
 
     def crisis_resume(self, latch: str, *, by: str | None = None, note: str = "") -> Ack:
@@ -142,8 +153,10 @@ class Steering:
         were lifted last, too, at most 100."""
         return latches_from(self._core.crises(bool(lifted)), self)
 
-    def _begin_crisis(self, what: tuple[list[str], str, list[str]], by: str | None, note: str) -> Any:
-        return self._core.crisis_pause(*what, by_whom(by), text_of(note, "note"))
+    def _begin_crisis(self, what: tuple[list[str], str, list[str]], by: str | None, note: str) -> tuple[str, Any]:
+        """Once it is in force: its id, and what is done when it is durable."""
+        in_force: tuple[str, Any] = self._core.crisis_pause(*what, by_whom(by), text_of(note, "note"))
+        return in_force
 
     @property
     def _in_crisis(self) -> bool:

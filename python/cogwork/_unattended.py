@@ -134,15 +134,14 @@ class Unattended(_Stored):
 
     # ---- crises ----
 
-    def crisis_pause(self, tags: list[str], name_prefix: str, cogs: list[str], by: str, note: str) -> Any:
+    def crisis_pause(self, tags: list[str], name_prefix: str, cogs: list[str], by: str, note: str) -> tuple[str, Any]:
         id = self._briefly(
             lambda store, user, program: _core.store_latch(store, tags, name_prefix, cogs, by, note, user, program)
         )
         if id is None:
-            return self._client._core.crisis_pause(tags, name_prefix, cogs, by, note)
-        done = Request()
-        done.reply(_codec.encoder.encode(id))
-        return done
+            redirected: tuple[str, Any] = self._client._core.crisis_pause(tags, name_prefix, cogs, by, note)
+            return redirected
+        return id, _settled()
 
     def crisis_resume(self, id: str, by: str, note: str) -> Any:
         def lift(store: _core.Store, user: str, program: str) -> bool:

@@ -17,6 +17,7 @@ from . import _core
 from ._durations import seconds_of
 from ._errors import CogworkError
 from ._model import Duration
+from ._resources import no_thread
 
 
 def wait_for(completion: _core.Completion, timeout: Duration | None = None) -> bool:
@@ -87,16 +88,37 @@ async def wait_async(completion: _core.Completion) -> None:
     """Waits without blocking the loop. Cancelling it touches nothing but the wait."""
     if completion.done:
         return
+    await _bridge().wait(asyncio.get_running_loop(), completion)
+
+
+def be_ready_to_wait() -> None:
+    """Before something is begun that the running loop is to wait for: a first wait takes a descriptor. Raises ResourceError where there is none."""
+    _bridge()
+
+
+def _bridge() -> _LoopBridge:
     loop = asyncio.get_running_loop()
     bridge = _bridges.get(loop)
     if bridge is None:
         bridge = _bridges[loop] = _LoopBridge(loop)
-    await bridge.wait(loop, completion)
+    return bridge
 
 
 async def in_thread(function: Any, *args: Any) -> Any:
-    """Runs what may wait for the store, off the loop."""
-    return await asyncio.get_running_loop().run_in_executor(None, function, *args)
+    """Runs what may wait for the store, off the loop. Raises ResourceError where there is no thread for it; it is not run then."""
+    refused = False
+
+    def run() -> Any:
+        return None if refused else function(*args)
+
+    try:
+        running = asyncio.get_running_loop().run_in_executor(None, run)
+    except RuntimeError as error:
+        refused = True  # the executor has queued it, and would run it when it gets a thread for something else
+        if asyncio.get_running_loop().is_closed():
+            raise
+        raise no_thread("an await", error) from None
+    return await running
 
 
 # ---- forks ----

@@ -15,6 +15,7 @@ from ._cog import find_cog
 from ._context import CallLog, Running
 from ._errors import CogworkError, ResourceError
 from ._loops import Calls, CallTask, Loops
+from ._resources import start_thread
 
 _thread_numbers = itertools.count(1)
 # A call may log from any of its threads, and so may what is collected as garbage meanwhile.
@@ -71,14 +72,8 @@ class Runner(Caller):
     """Threads for plain Cogs. It holds no engine, so that an engine that nobody uses any more can be let go of."""
 
     def start_thread(self, queue: _core.PullQueue) -> None:
-        """Raises ResourceError where there is none to be had."""
-        thread = threading.Thread(
-            target=self._work, args=(queue,), name=f"cogwork-worker-{next(_thread_numbers)}", daemon=True
-        )
-        try:
-            thread.start()
-        except RuntimeError as error:
-            raise ResourceError(f"no thread can be started for Cogs: {error}") from None
+        """Raises ResourceError."""
+        start_thread(f"cogwork-worker-{next(_thread_numbers)}", self._work, queue)
 
     def _work(self, queue: _core.PullQueue) -> None:
         queue.enter()
@@ -89,7 +84,7 @@ class Runner(Caller):
                 if grow:
                     try:
                         self.start_thread(queue)
-                    except ResourceError:  # no more threads to be had: those that there are go on
+                    except ResourceError:  # those that there are go on
                         queue.not_grown()
                 running = _Pulled(queue, call)
                 cog = find_cog(name)
@@ -112,7 +107,8 @@ class AsyncRunner:
         self._given = None if loop is None else Calls(loop)
         self._loops: Loops | None = None
         self._lock = threading.Lock()
-        self._started = False
+        self._fd: int | None = None
+        self._over = False
 
     @property
     def here(self) -> bool:
@@ -133,52 +129,73 @@ class AsyncRunner:
         return self._given is not None and not self._given.loop.is_running()
 
     def start(self) -> None:
-        """Idempotent; called when the first async Cog is about to be needed. Raises ResourceError where no thread is to be had."""
+        """Idempotent; called when the first async Cog is about to be needed. Raises ResourceError where there is no thread or descriptor to be
+        had; it may be called again then."""
         with self._lock:
-            if self._started:
+            if self._fd is not None or self._over:
                 return
-            if self._given is not None:
-                try:
-                    self._given.soon(self._attach, self._given)
-                except RuntimeError:
-                    raise CogworkError(
-                        "the event loop that Engine(loop=...) was given is closed: no async Cog can be called"
-                    ) from None
-            else:
-                loops = Loops(self._attach, self._waits)
-                loops.start()
-                self._loops = loops
-            self._started = True
+            self._fd = self._queue.fileno()
+            try:
+                if self._given is not None:
+                    try:
+                        self._given.soon(self._attach, self._given)
+                    except RuntimeError:
+                        raise CogworkError(
+                            "the event loop that Engine(loop=...) was given is closed: no async Cog can be called"
+                        ) from None
+                else:
+                    loops = Loops(self._attach, self._waits)
+                    loops.start()
+                    self._loops = loops
+            except BaseException:
+                self._fd = None
+                self._queue.let_go_of_fd()
+                raise
 
     def stop(self) -> None:
         """After the queue was closed. Does not wait for tasks that swallow their cancellation."""
         with self._lock:
-            started, self._started = self._started, True
-        if not started:
+            over, self._over = self._over or self._fd is None, True
+        if over:
             return
         if self._loops is not None:
             self._loops.stop()
+            self._let_go()
         elif self._given is not None:
-            with contextlib.suppress(RuntimeError):  # the loop that was given is closed already
+            try:
                 self._given.soon(self._end, self._given)
+            except RuntimeError:  # the loop that was given is closed already
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """Nothing watches its queue any more."""
+        with self._lock:
+            self._fd = None
+        self._queue.let_go_of_fd()
 
     def _attach(self, calls: Calls) -> None:
         """In the loop's thread: it takes what comes, from now on."""
-        calls.loop.add_reader(self._queue.fileno(), self._drain, calls)
+        if (fd := self._fd) is not None:
+            calls.loop.add_reader(fd, self._drain, calls)
         self._drain(calls)
 
     def _end(self, calls: Calls) -> None:
-        calls.loop.remove_reader(self._queue.fileno())
+        if self._fd is not None:
+            calls.loop.remove_reader(self._fd)
+        self._let_go()
         calls.cancel_all()
 
     def _waits(self) -> bool:
+        if (fd := self._fd) is None:
+            return False
         poll = select.poll()
-        poll.register(self._queue.fileno(), select.POLLIN)
+        poll.register(fd, select.POLLIN)
         return bool(poll.poll(0))
 
     def _drain(self, calls: Calls) -> None:
         if self._loops is not None and self._loops.current is not calls:
-            calls.loop.remove_reader(self._queue.fileno())  # another one has taken its place
+            if self._fd is not None:
+                calls.loop.remove_reader(self._fd)  # another one has taken its place
             return
         taken, cancelled = self._queue.drain()
         for call, name, args in taken:

@@ -11,7 +11,19 @@ namespace cogwork {
 namespace {
 
 constexpr auto kLongestAsk = std::chrono::seconds(40);  // a start takes at most 30
+constexpr auto kLook = std::chrono::milliseconds(100);  // so soon a Ctrl-C is heard
 constexpr std::string_view kFile = "file:";
+
+/// False where no answer came in time.
+template <typename T>
+bool wait_for(std::future<T>& answer, const ProcessExecutor::Look& look) {
+  const auto until = std::chrono::steady_clock::now() + kLongestAsk;
+  while (answer.wait_for(kLook) != std::future_status::ready) {
+    if (look) look();
+    if (std::chrono::steady_clock::now() >= until) return false;
+  }
+  return true;
+}
 
 /// Whether it says nothing about the program: there is no room for it now.
 bool is_for_now(const Error& why) { return dynamic_cast<const ResourceError*>(&why) != nullptr; }
@@ -228,7 +240,7 @@ void ProcessExecutor::abandon(AttemptKey key) {
 
 // ---- questions ----
 
-std::string ProcessExecutor::load(const std::string& cog_path, const std::string& real_user) {
+std::string ProcessExecutor::load(const std::string& cog_path, const std::string& real_user, const Look& look) {
   const auto path = cogs_.program_of(cog_path);
   if (!path) return "it names no program";
   Program program;
@@ -253,7 +265,7 @@ std::string ProcessExecutor::load(const std::string& cog_path, const std::string
     question.go = [promise](const auto& process) { promise->set_value({"", process->hello()}); };
     pool_of(path->program, target, real_user).assign(std::move(question));
   });
-  if (answer.wait_for(kLongestAsk) != std::future_status::ready) return "its process does not answer";
+  if (!wait_for(answer, look)) return "its process does not answer";
   const auto loaded = answer.get();
   if (!loaded.why.empty()) return loaded.why;
   const auto* cog = loaded.hello.find(path->cog);
@@ -271,53 +283,35 @@ std::string ProcessExecutor::load(const std::string& cog_path, const std::string
   return {};
 }
 
-std::string ProcessExecutor::validate(const std::string& cog_path, std::string_view args, const std::string& real_user) {
-  return validate_all(cog_path, {Text(args)}, real_user).front();
-}
-
-std::vector<std::string> ProcessExecutor::validate_all(const std::string& cog_path, std::vector<Text> args,
-                                                       const std::string& real_user) {
-  const auto count = args.size();
-  const auto none = [count](const std::string& why) { return std::vector<std::string>(count, why); };
+std::string ProcessExecutor::validate(const std::string& cog_path, std::string_view args, const std::string& real_user,
+                                      const Look& look) {
   const auto path = cogs_.program_of(cog_path);
-  if (!path) return none("it names no program");
+  if (!path) return "it names no program";
   std::string target;
   try {
     target = target_of(find_program(path->program, python_));
   } catch (const Error& error) {
-    return none(error.what());
+    return error.what();
   }
   loop_.begin();
-  struct Answers {
-    std::vector<std::string> problems;
-    std::size_t missing = 0;
-    std::promise<std::vector<std::string>> all;
-  };
-  const auto answers = std::make_shared<Answers>();
-  answers->problems.resize(count);
-  answers->missing = count;
-  auto all = answers->all.get_future();
-  if (count == 0) return {};
-  loop_.post([this, path, answers, none, real_user, target, args = std::move(args)] {
+  const auto promise = std::make_shared<std::promise<std::string>>();
+  auto answer = promise->get_future();
+  loop_.post([this, path, promise, real_user, target, args = std::string(args)] {
     ProcessPool::Request question;
-    question.fail = [answers, none](const Error& why) {
-      if (is_for_now(why)) return answers->all.set_exception(std::make_exception_ptr(ResourceError(why.what())));
-      answers->all.set_value(none(why.what()));
+    question.fail = [promise](const Error& why) {
+      if (is_for_now(why)) return promise->set_exception(std::make_exception_ptr(ResourceError(why.what())));
+      promise->set_value(why.what());
     };
-    question.go = [answers, path, args](const auto& process) {
+    question.go = [promise, path, args](const auto& process) {
       const auto* offered = process->hello().find(path->cog);
-      for (std::size_t i = 0; i < args.size(); ++i) {
-        process->validate(offered ? offered->name : path->cog, args[i], [answers, i](const CogProcess::End& end) {
-          answers->problems[i] = end.answer ? end.answer->error.value_or("") : "its args could not be checked: " + end.gone;
-          if (--answers->missing == 0) answers->all.set_value(std::move(answers->problems));
-        });
-      }
+      process->validate(offered ? offered->name : path->cog, args, [promise](const CogProcess::End& end) {
+        promise->set_value(end.answer ? end.answer->error.value_or("") : "its args could not be checked: " + end.gone);
+      });
     };
     pool_of(path->program, target, real_user).assign(std::move(question));
   });
-  if (all.wait_for(kLongestAsk) != std::future_status::ready)
-    return none("its args could not be checked: its process does not answer");
-  return all.get();
+  if (!wait_for(answer, look)) return "its args could not be checked: its process does not answer";
+  return answer.get();
 }
 
 void ProcessExecutor::close() {

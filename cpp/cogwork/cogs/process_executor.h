@@ -33,13 +33,12 @@ class ProcessExecutor final : public Executor {
   Duration patience(Duration grace) const override { return 2 * grace + std::chrono::milliseconds(1500); }
 
   // Any thread but the loop's, and the scheduler's; they wait. They throw ResourceError where a program cannot be started for want
-  // of room, and EngineClosed after the loop has stopped.
+  // of room, and EngineClosed after the loop has stopped. `look` is called now and then meanwhile: what it throws ends the wait.
+  using Look = std::function<void()>;
   /// Makes sure that a Cog can be called: starts its program, hears its hello, and registers it. Empty, or why not.
-  std::string load(const std::string& cog_path, const std::string& real_user);
+  std::string load(const std::string& cog_path, const std::string& real_user, const Look& look = {});
   /// Asks the Cog what is wrong with args. Empty where nothing is. Both ask the version that the program's file holds now.
-  std::string validate(const std::string& cog_path, std::string_view args, const std::string& real_user);
-  /// The same of many args, asked at once.
-  std::vector<std::string> validate_all(const std::string& cog_path, std::vector<Text> args, const std::string& real_user);
+  std::string validate(const std::string& cog_path, std::string_view args, const std::string& real_user, const Look& look = {});
   /// Ends all processes, and waits until they are gone.
   void close();
 

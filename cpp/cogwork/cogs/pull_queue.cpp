@@ -1,17 +1,13 @@
 #include "cogwork/cogs/pull_queue.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-#ifdef __linux__
 #include <sys/eventfd.h>
-#endif
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
-#include <string>
+#include <system_error>
 
-#include "cogwork/base/error.h"
+#include "cogwork/base/shortage.h"
 #include "cogwork/cogs/labor_log.h"
 
 namespace cogwork {
@@ -49,36 +45,16 @@ struct Call::Measure {
   bool brief() const { return calls >= kCallsToMeasure && average_us < kBrief_us; }
 };
 
-PullQueue::PullQueue(OutcomeSink& sink, int limit) : sink_(sink), limit_(std::max(limit, 1)) {
-#ifdef __linux__
-  fd_ = write_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  const bool made = fd_ >= 0;
-#else
-  int ends[2] = {-1, -1};
-  const bool made = pipe(ends) == 0;
-  if (made) {
-    fd_ = ends[0];
-    write_fd_ = ends[1];
-    for (const int end : ends) {
-      fcntl(end, F_SETFL, O_NONBLOCK);
-      fcntl(end, F_SETFD, FD_CLOEXEC);
-    }
-  }
-#endif
-  if (!made) throw Error(std::string("no file descriptor for a queue of calls: ") + std::strerror(errno));
-}
+PullQueue::PullQueue(OutcomeSink& sink, int limit) : sink_(sink), limit_(std::max(limit, 1)) {}
 
-PullQueue::~PullQueue() {
-  ::close(fd_);
-  if (write_fd_ != fd_) ::close(write_fd_);
-}
+PullQueue::~PullQueue() = default;
 
 // ---- the scheduler's side ----
 
 void PullQueue::start(AttemptRequest request) {
   auto call = std::make_shared<Call>(std::move(request));
   Waiter* waiter = nullptr;
-  bool signal = false;
+  Event event;
   {
     const std::lock_guard lock(mutex_);
     if (closed_) return;
@@ -86,15 +62,15 @@ void PullQueue::start(AttemptRequest request) {
     call->queued_ = steady_clock::now();
     queue_.push_back(std::move(call));
     waiter = next_to_wake();
-    signal = fd_is_to_be_signalled();
+    event = event_to_signal();
   }
   wake(waiter);
-  if (signal) signal_fd();
+  signal(event);
 }
 
 void PullQueue::interrupt(AttemptKey key) {
   std::shared_ptr<Call> unbegun;
-  bool signal = false;
+  Event event;
   {
     const std::lock_guard lock(mutex_);
     if (const auto it = running_.find(key); it != running_.end()) {
@@ -102,7 +78,7 @@ void PullQueue::interrupt(AttemptKey key) {
       if (call->cancelled_.exchange(true, std::memory_order_acq_rel)) return;
       if (call->drained_) {
         cancels_.push_back(call);
-        signal = fd_is_to_be_signalled();
+        event = event_to_signal();
       }
     } else {
       const auto waits = std::find_if(queue_.begin(), queue_.end(), [key](const auto& c) { return c->request_.key == key; });
@@ -120,7 +96,7 @@ void PullQueue::interrupt(AttemptKey key) {
     return;
   }
   cancelled_.notify_all();
-  if (signal) signal_fd();
+  signal(event);
 }
 
 void PullQueue::abandon(AttemptKey key) {
@@ -302,13 +278,16 @@ void PullQueue::not_grown() {
 
 PullQueue::Drained PullQueue::drain() {
   // First the descriptor, then the queue: what comes in between makes it readable again, once too often at worst.
-  clear_fd();
+  const auto event = current_event();
+  std::uint64_t count = 0;
+  while (event && read(event->get(), &count, sizeof count) < 0 && errno == EINTR) {
+  }
   Drained drained;
   std::deque<std::shared_ptr<Call>> calls;
   std::vector<std::shared_ptr<Call>> cancels;
   {
     const std::lock_guard lock(mutex_);
-    fd_signalled_ = false;
+    signalled_ = false;
     calls.swap(queue_);
     cancels.swap(cancels_);
     const auto now = calls.empty() ? Moment{} : steady_clock::now();
@@ -326,21 +305,36 @@ PullQueue::Drained PullQueue::drain() {
   return drained;
 }
 
-/// True once, until the next drain: a queue that nobody drains costs one write in its life.
-bool PullQueue::fd_is_to_be_signalled() { return !std::exchange(fd_signalled_, true); }
-
-void PullQueue::signal_fd() const {
-  const std::uint64_t one = 1;
-  while (write(write_fd_, &one, sizeof one) < 0 && errno == EINTR) {
+int PullQueue::fd() {
+  const std::lock_guard lock(mutex_);
+  if (!event_) {
+    Descriptor made(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    if (!made) throw_shortage("the calls of an event loop", {errno, std::generic_category()});
+    event_ = std::make_shared<const Descriptor>(std::move(made));
+    signalled_ = false;
+    if (!queue_.empty() || !cancels_.empty() || closed_) signal(event_to_signal());
   }
+  return event_->get();
 }
 
-void PullQueue::clear_fd() const {
-  std::uint64_t buffer = 0;
-  while (true) {
-    const auto got = read(fd_, &buffer, sizeof buffer);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0 || fd_ == write_fd_) return;  // an eventfd is empty after one read, a pipe may hold more
+void PullQueue::let_go_of_fd() {
+  Event last;  // closed outside the lock
+  const std::lock_guard lock(mutex_);
+  last.swap(event_);
+}
+
+PullQueue::Event PullQueue::current_event() const {
+  const std::lock_guard lock(mutex_);
+  return event_;
+}
+
+/// Something once, until the next drain: a queue that nobody drains costs one write in its life.
+PullQueue::Event PullQueue::event_to_signal() { return event_ && !std::exchange(signalled_, true) ? event_ : nullptr; }
+
+void PullQueue::signal(const Event& event) {
+  if (!event) return;
+  const std::uint64_t one = 1;
+  while (write(event->get(), &one, sizeof one) < 0 && errno == EINTR) {
   }
 }
 
@@ -391,7 +385,7 @@ bool PullQueue::sleep(const Call& call, Duration span) {
 void PullQueue::close() {
   std::deque<std::shared_ptr<Call>> dropped;
   std::vector<Waiter*> woken;
-  bool signal = false;
+  Event event;
   {
     const std::lock_guard lock(mutex_);
     if (std::exchange(closed_, true)) return;
@@ -401,11 +395,11 @@ void PullQueue::close() {
     sentinel_ = nullptr;
     waking_ += static_cast<int>(woken.size());
     for (auto* waiter : woken) waiter->woken = true;
-    signal = fd_is_to_be_signalled();
+    event = event_to_signal();
   }
   for (auto* waiter : woken) wake(waiter);
   cancelled_.notify_all();
-  if (signal) signal_fd();
+  signal(event);
 }
 
 bool PullQueue::wait_for_leavers(Duration most) {

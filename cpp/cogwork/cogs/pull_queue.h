@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "cogwork/base/descriptor.h"
 #include "cogwork/cogs/cog.h"
 
 namespace cogwork {
@@ -59,7 +60,6 @@ class Call {
 /// event loops, not both.
 class PullQueue final : public Executor {
  public:
-  /// Throws Error where the system has no file descriptor left.
   PullQueue(OutcomeSink& sink, int limit);
   /// Nobody may be in any of its methods; calls that are still held may outlive it.
   ~PullQueue() override;
@@ -94,7 +94,10 @@ class PullQueue final : public Executor {
   };
   /// For an event loop: all that waits, without blocking.
   Drained drain();
-  int fd() const { return fd_; }
+  /// Made when it is first asked for. Throws ResourceError where the system has no descriptor left.
+  int fd();
+  /// No loop watches it any more. What is asked for later is another one.
+  void let_go_of_fd();
 
   /// Reports the end of a call, from any thread. A second report of one call, or one of an abandoned call, is dropped.
   void finish(const std::shared_ptr<Call>& call, Outcome outcome);
@@ -143,15 +146,16 @@ class PullQueue final : public Executor {
   void wait(std::unique_lock<std::mutex>& lock, std::optional<Moment> until);
   void end_brief(Call& call);
   std::shared_ptr<Call::Measure> measure_of(const std::shared_ptr<const CogInfo>& cog);
-  bool fd_is_to_be_signalled();
-  void signal_fd() const;
-  void clear_fd() const;
+  /// Where event loops are told; a copy keeps it open, so that nobody writes to what is another's by then.
+  using Event = std::shared_ptr<const Descriptor>;
+  Event current_event() const;
+  Event event_to_signal();
+  static void signal(const Event& event);
 
   OutcomeSink& sink_;
   const int limit_;
-  int fd_ = -1;
-  int write_fd_ = -1;  // the same one, or the other end of a pipe
   mutable std::mutex mutex_;
+  Event event_;  // null until somebody asks for it
   std::condition_variable cancelled_;
   std::condition_variable left_;
   std::deque<std::shared_ptr<Call>> queue_;
@@ -172,7 +176,7 @@ class PullQueue final : public Executor {
   int ending_ = 0;    // were told that they are surplus, and have not left yet
   int abandoned_ = 0;
   std::uint64_t abandoned_ever_ = 0;
-  bool fd_signalled_ = false;
+  bool signalled_ = false;  // event_, since the last drain
   bool closed_ = false;
 };
 

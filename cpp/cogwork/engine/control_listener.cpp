@@ -10,6 +10,7 @@
 
 #include "cogwork/base/close_on_fork.h"
 #include "cogwork/base/error.h"
+#include "cogwork/base/shortage.h"
 #include "cogwork/engine/control_path.h"
 
 namespace cogwork {
@@ -23,8 +24,14 @@ constexpr auto kStranger = std::chrono::milliseconds(20);
 
 void keep_from_children(int fd) { fcntl(fd, F_SETFD, FD_CLOEXEC); }
 
-ControlListener::ControlListener(boost::asio::io_context& io, ControlAddress address, std::function<bool(Protocol::socket)> welcome)
-    : io_(io), address_(std::move(address)), welcome_(std::move(welcome)), acceptor_(io), pause_(io) {}
+ControlListener::ControlListener(boost::asio::io_context& io, ControlAddress address, std::function<bool(Protocol::socket)> welcome,
+                                 std::function<bool()> make_room)
+    : io_(io),
+      address_(std::move(address)),
+      welcome_(std::move(welcome)),
+      make_room_(std::move(make_room)),
+      acceptor_(io),
+      pause_(io) {}
 
 void ControlListener::listen() {
   Protocol::acceptor acceptor(io_);
@@ -36,6 +43,7 @@ void ControlListener::listen() {
     acceptor.bind(SocketName(address_).endpoint());
   }
   acceptor.listen(128);
+  acceptor.non_blocking(true);
   let_go();
   close_on_fork(acceptor.native_handle());
   acceptor_ = std::move(acceptor);
@@ -67,14 +75,17 @@ void ControlListener::accept() {
       if (round == self->round_) self->accept();
     });
   };
-  acceptor_.async_accept(
-      [self = shared_from_this(), again, round = round_](const boost::system::error_code& error, Protocol::socket socket) {
-        if (self->closed_ || round != self->round_) return;
-        // Out of descriptors, most likely: some will be free again.
-        if (error && error != boost::asio::error::connection_aborted) return again(kShortage);
-        if (!error && !self->welcome_(std::move(socket))) return again(kStranger);
-        self->accept();
-      });
+  // It is looked first whether somebody is there: without a descriptor the system refuses an accept also where nobody waits.
+  acceptor_.async_wait(Protocol::acceptor::wait_read,
+                       [self = shared_from_this(), again, round = round_](const boost::system::error_code& error) {
+                         if (error || self->closed_ || round != self->round_) return;
+                         boost::system::error_code refused;
+                         auto socket = self->acceptor_.accept(refused);
+                         while (is_shortage(refused) && self->make_room_()) socket = self->acceptor_.accept(refused);
+                         if (is_shortage(refused)) return again(kShortage);  // some will be free again
+                         if (!refused && !self->welcome_(std::move(socket))) return again(kStranger);
+                         if (round == self->round_) self->accept();  // else it was mended meanwhile
+                       });
 }
 
 bool ControlListener::removed() const {

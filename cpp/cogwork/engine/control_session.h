@@ -15,67 +15,79 @@
 #include "cogwork/base/frame.h"
 #include "cogwork/engine/control_request.h"
 #include "cogwork/engine/engine.h"
+#include "cogwork/engine/errands.h"
 
 namespace cogwork {
 
+class ControlReply;
 class ControlServer;
 
-/// One client of the control socket. Everything but `deliver` runs on the loop's thread.
+/// One client of the control socket: its bytes, and what it waits for. The loop's thread, but for `post`. What its requests do is in control_ops.h.
 class ControlSession : public std::enable_shared_from_this<ControlSession> {
  public:
   using Socket = boost::asio::local::stream_protocol::socket;
-  ControlSession(ControlServer& server, Socket socket);
+  using Clock = std::chrono::steady_clock;
+  ControlSession(ControlServer& server, Socket socket, std::uint64_t number);
 
   void begin();
   void close();
-  /// Sends a message; any thread.
-  void deliver(std::string body);
+  /// Nothing of it is under way, nothing is followed, and nothing has come that was not heard yet.
+  bool idle() const;
+  Clock::time_point last_heard() const { return last_heard_; }
+  /// Tells it from others.
+  std::uint64_t number() const { return number_; }
 
- private:
-  /// A feed that the client reads, of changes or of lines. It is polled on the server's thread for feeds, one piece for each time that
-  /// the client asks for more, so that nothing gathers for a client that does not read.
+  /// Does it on the loop's thread, where both are still there. Any thread.
+  static void post(const std::weak_ptr<EngineParts>& engine, const std::weak_ptr<ControlSession>& session,
+                   std::function<void(ControlSession&)> what);
+
+  // ---- for its requests ----
+
+  /// A feed that the client reads, of changes or of lines. It is asked on the chain, one piece for each time that the client asks for more, so
+  /// that nothing gathers for a client that does not read.
   struct Feeding {
     std::int64_t id = 0;
     std::function<std::shared_ptr<Completion>()> ready;
     std::function<std::string()> piece;  // the event; empty where there is nothing now
     std::function<bool()> over;
+    bool wanted = false;  // the client has asked for a piece, and not got one
+    std::shared_ptr<Completion> news;
+    std::uint64_t ticket = 0;  // of `news`, while it waits for that
   };
 
+  /// The reply of a request.
+  void finish(std::string body);
+  /// Tells the client when `completion`, which `owner` holds, is done.
+  void follow(std::int64_t id, std::shared_ptr<Completion> completion, std::function<std::string()> say);
+  void add(const std::shared_ptr<Feeding>& feeding);
+  /// Where its requests wait for the store.
+  ErrandChain& chain() { return *chain_; }
+
+ private:
   void read();
   void process();
   void watch_the_clock();
   void handle(const std::string& body);
   void serve(ControlRequest request);
   void hello(const ControlRequest& request);
-  void submit(ControlRequest request);
-  void changes(const ControlRequest& request);
-  void logs(const ControlRequest& request);
-  void feed(std::int64_t id, std::function<void(Feeding&)> open);
+  void more(std::int64_t of);
+  void forget(std::int64_t of);
   void pump(const std::shared_ptr<Feeding>& feeding);
-  /// What a request comes to: a value as msgpack, and what is to be done once the reply is on its way.
-  struct Answer {
-    std::string value;
-    std::function<void(ControlSession&)> then = {};
-  };
-  /// Runs `work` on the thread for commands, and replies.
-  void answer(std::int64_t id, std::function<Answer()> work);
-  void signal(ControlRequest request);
-  void crisis_pause(ControlRequest request);
-  void crisis_ack(const ControlRequest& request);
-  /// Replies that it is taken, and tells when it is done.
-  static Answer follow_ack(std::int64_t id, const std::shared_ptr<Ack>& ack);
-  void end(const ControlRequest& request);
+  static void stop_waiting(Feeding& feeding);
+  /// The last word on a request that was kept.
+  void conclude(std::int64_t id, std::string body);
   void send(std::string body);
   void write();
-  void finish(std::string body);
-  /// The last word on a request that was kept; any thread.
-  void conclude(std::int64_t id, std::string body);
-  void start_clock(std::chrono::steady_clock::duration time);
+  void start_clock(Clock::duration time);
+  /// Says why, and hangs up.
   void refuse(std::int64_t id, const std::string& message);
-  /// Tells the client when `completion`, which `owner` holds, is done.
-  void follow(std::int64_t id, std::shared_ptr<Completion> completion, std::function<std::string()> say);
+  /// Whatever goes wrong - no memory, say - is the end of this session and of nothing else.
+  template <typename Do>
+  void safely(Do what);
 
   ControlServer& server_;
+  const std::uint64_t number_;
+  const std::shared_ptr<ErrandChain> chain_;
   Socket socket_;
   boost::asio::steady_timer deadline_;
   FrameReader frames_;
@@ -85,6 +97,7 @@ class ControlSession : public std::enable_shared_from_this<ControlSession> {
   std::size_t in_flight_ = 0;
   std::map<std::int64_t, std::function<void()>> undo_;
   std::map<std::int64_t, std::shared_ptr<Feeding>> feedings_;
+  Clock::time_point last_heard_ = Clock::now();
   bool greeted_ = false;
   bool reading_ = false;
   bool processing_ = false;

@@ -150,11 +150,11 @@ void Core::decide(const DecisionOrder& order, AckReply reply) {
   step(run, input::Decided{object->index, order.decision, ticket, Text(order.by), Text(order.note)});
 }
 
-bool Core::keep(StoredSignal signal, KeptReply reply) {
+bool Core::keep(StoredSignal signal, Done reply) {
   const auto labor = signal.order.object.labor();
   const bool waits = std::any_of(waiting_.begin(), waiting_.end(), [&](const auto& one) { return one.labor == labor; });
-  if (!waits) return false;
   if (closing_) return reply(closed_error()), true;
+  if (!waits) return false;
   signal.at = seams_.clock->now();
   auto record = to_record(signal, seams_.random);
   signal.key = record.key;
@@ -743,6 +743,7 @@ void Core::check_quiet() {
 }
 
 CloseReport Core::finish() {
+  finished_ = true;
   CloseReport report;
   for (const auto& [id, run] : runs_) {
     const auto& labor = run->machine.labor();
@@ -764,8 +765,11 @@ CloseReport Core::finish() {
   std::sort(report.left.begin(), report.left.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   for (auto& [ticket, pending] : signals_) {
     pending.ack->closed_ = true;
-    if (pending.reply) pending.reply(nullptr, closed_error());
-    pending.ack->completion_.set();
+    if (pending.reply) {
+      pending.reply(nullptr, closed_error());
+    } else {
+      pending.ack->completion_.set();
+    }
   }
   for (const auto& [token, done] : std::exchange(latch_writes_, {})) done(true);
   for (auto& [token, pending] : submits_) pending.reply({}, closed_error());
@@ -783,8 +787,16 @@ CloseReport Core::finish() {
   units_.clear();
   attempts_.clear();
   wakes_.clear();
+  graces_.clear();
   dirty_.clear();
   outbox_.clear();
+  // The engine may be held for long after its end.
+  for (auto* lane : {&jobs_, &checks_, &unlimited_}) lane->queue.clear();
+  programs_.clear();
+  clients_.clear();
+  refused_.clear();
+  stored_.clear();
+  ended_logs_.clear();
   return report;
 }
 

@@ -52,9 +52,6 @@ class Core {
   ~Core();
   Core(const Core&) = delete;
 
-  using IdReply = std::function<void(Id, std::exception_ptr)>;
-  using AckReply = std::function<void(std::shared_ptr<Ack>, std::exception_ptr)>;
-
   // ---- what users ask for ----
   /// S3-S5: a Labor that is valid and complete. Replies once it is durable.
   void submit(std::shared_ptr<Labor> labor, std::string fingerprint, bool start, Text by, IdReply reply);
@@ -66,8 +63,7 @@ class Core {
   void decide(const DecisionOrder& order, AckReply reply);
   /// R4: a signal to a Labor that waits is stored, and applied when the Labor is taken up. Replies once it is durable. False: the Labor does
   /// not wait (any more), and nothing is done.
-  using KeptReply = std::function<void(std::exception_ptr)>;
-  bool keep(StoredSignal signal, KeptReply reply);
+  bool keep(StoredSignal signal, Done reply);
   /// R4: STOP to a Labor that waits. It is taken up, and ends before anything of it begins, so its Cogs need not be known. False as above.
   bool stop_waiting_labor(Labor labor, const std::array<std::uint8_t, 16>& link, const SignalOrder& order, AckReply reply);
   /// G9: a signal that met an object which has ended. `link`: of its Labor's last row.
@@ -76,8 +72,8 @@ class Core {
   // ---- crisis (G8): core_latches.cpp ----
   /// As it was stored. Before Labors are taken up.
   void add_latch(const Latch& latch);
-  /// Every Labor that it matches begins to pause now. Replies with its id once it is durable.
-  void crisis_pause(Latch latch, IdReply reply);
+  /// Every Labor that it matches begins to pause now. Replies once that is so; `recorded` is done when it is durable.
+  void crisis_pause(Latch latch, const LatchReply& reply);
   /// Replies once it is taken, or with why not. Labors go on when it is durable that it is lifted; the Ack is done when that is so,
   /// and their states are durable too.
   void crisis_resume(const Id& latch, const std::string& by, const std::string& note, const AckReply& reply);
@@ -116,7 +112,7 @@ class Core {
   /// Asks every call that still goes on to end. From now on only answers that are final count (R2: the rest is INTERRUPTED at
   /// the next opening).
   void interrupt_all();
-  /// The last act: everybody who waits is told; reports what is left.
+  /// The last act: everybody who waits is told; reports what is left. Nothing that comes later has an effect.
   CloseReport finish();
 
   // ---- questions ----
@@ -158,7 +154,7 @@ class Core {
     std::shared_ptr<LaborRun> run;
     AfterCommit after;
     std::shared_ptr<const std::vector<Change>> changes;
-    KeptReply kept = {};  // of a signal that is stored, and of nothing else
+    Done kept = {};  // of a signal that is stored, and of nothing else
     Id labor = {};
     Text key = {};
   };
@@ -241,6 +237,7 @@ class Core {
   bool begun_ = true;
   bool closing_ = false;
   bool interrupting_ = false;
+  bool finished_ = false;
   std::shared_ptr<Completion> quiet_;
 };
 

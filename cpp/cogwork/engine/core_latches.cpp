@@ -51,8 +51,9 @@ void Core::weigh(const std::shared_ptr<LaborRun>& run, Weight weight, const std:
   step(run, input::Weighed{std::move(weight), ticket});
 }
 
-void Core::crisis_pause(Latch latch, IdReply reply) {
+void Core::crisis_pause(Latch latch, const LatchReply& reply) {
   try {
+    if (finished_) std::rethrow_exception(closed_error());
     require_room(latches_.in_force().size());
   } catch (...) {
     return reply({}, std::current_exception());
@@ -62,6 +63,7 @@ void Core::crisis_pause(Latch latch, IdReply reply) {
   auto& entry = latches_.add(std::move(latch));
   entry.durable = false;
   const auto set = entry.latch;
+  const auto recorded = std::make_shared<Ack>();
   const auto settled = entry.settled;
   const auto muster = std::make_shared<Muster>([settled](bool closed) {
     if (settled->completion_.done()) return;  // it was lifted before
@@ -72,11 +74,12 @@ void Core::crisis_pause(Latch latch, IdReply reply) {
   });
   // Its record comes before the states that follow from it. It is never given up: what it holds stays held meanwhile (D6).
   muster->expect();
-  write_latch({to_record(*set)}, [this, id = set->id, muster, reply = std::move(reply)](bool closed) {
-    if (closed) return reply({}, closed_error()), muster->arrived(true);
-    if (auto* stored = latches_.find(id)) stored->durable = true;
-    reply(id, nullptr);
-    muster->arrived();
+  write_latch({to_record(*set)}, [this, id = set->id, muster, recorded](bool closed) {
+    recorded->applied_ = !closed;
+    recorded->closed_ = closed;
+    if (auto* stored = latches_.find(id)) stored->durable = !closed;
+    recorded->completion_.set();
+    muster->arrived(closed);
   });
   for (const auto& [id, run] : runs_) {
     const auto& labor = run->machine.labor();
@@ -85,11 +88,13 @@ void Core::crisis_pause(Latch latch, IdReply reply) {
     // The one that was set first weighs already, where there is one; that this one waits for the same costs one more ticket.
     weigh(run, weight_of(*run->latches.front()), muster);
   }
+  reply({set->id, recorded}, nullptr);
 }
 
 void Core::crisis_resume(const Id& id, const std::string& by, const std::string& note, const AckReply& reply) {
   auto* entry = latches_.find(id);
   try {
+    if (finished_) std::rethrow_exception(closed_error());
     if (!entry) not_in_force(id, latches_.all());
     if (entry->lifting) throw NotFound("the crisis latch " + id.text() + " is being lifted already; it holds until that is stored");
   } catch (...) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -21,6 +22,7 @@
 
 namespace cogwork {
 
+struct EngineParts;
 class LogFeed;
 class SubmitDesk;
 
@@ -31,9 +33,9 @@ struct EngineOptions {
   std::int64_t max_output = std::int64_t{1} << 20;
   bool recover = true;
   bool recover_later =
-      false;  ///< With recover=false: what is unfinished waits for take_up(), and what is sent to it is stored until then.
+      false;         ///< With recover=false: what is unfinished waits for take_up(), and what is sent to it is stored until then.
   bool begin_later = false;  ///< No attempt begins before begin(): until then the engine can be let go of, and nothing was done.
-  std::string user;          ///< Shown as the store's owner, with the program.
+  std::string user;  ///< Shown as the store's owner, with the program.
   std::string program;
   std::string guardian;  ///< The program that ends processes whose engine has died; without it none is started.
   std::string python;    ///< The interpreter of process Cogs that are Python modules; absolute.
@@ -57,7 +59,7 @@ class Ack {
   bool stored() const { return stored_; }
 
  private:
-  friend class Engine;
+  friend class EngineHandle;
   friend class Core;
   Completion completion_;
   bool stored_ = false;  // from the beginning
@@ -75,7 +77,7 @@ class LaborEnd {
   bool closed() const { return completion_.done() && closed_; }
 
  private:
-  friend class Engine;
+  friend class EngineHandle;
   friend class Core;
   Completion completion_;
   bool closed_ = false;
@@ -94,12 +96,25 @@ class ChangeFeed {
   virtual bool over() = 0;
 };
 
+// How an answer comes that is not there at once: a value or an error, from an engine thread. What is called must not block.
+using Done = std::function<void(std::exception_ptr)>;
+using IdReply = std::function<void(Id, std::exception_ptr)>;
+using AckReply = std::function<void(std::shared_ptr<Ack>, std::exception_ptr)>;
+/// A latch that is in force, and what is done (applied) once it is durable (D6).
+struct LatchSet {
+  Id id;
+  std::shared_ptr<Ack> recorded;
+};
+using LatchReply = std::function<void(LatchSet, std::exception_ptr)>;
+
 struct Submission {
   Labor labor;                ///< As read_submitted gives it.
   std::vector<Fault> faults;  ///< What reading it, and the Cogs, found wrong already.
   std::string fingerprint;    ///< S3: equal for equal contents. Looked at where there is a client_id.
   bool start = true;
   std::string by;
+  /// Called now and then by the thread that submits, while it waits for the process of a Cog; what it throws ends the wait. May be empty.
+  std::function<void()> look;
 };
 
 struct SignalOrder {
@@ -125,9 +140,9 @@ struct Stats {
   Counter labors, tasks, sequences, jobs;  // X12
   std::uint64_t queued_jobs = 0, queued_checks = 0;
   PullQueue::Figures workers, check_workers, async_calls;
-  int commands = 0;                       ///< That run as attempts of the command Cog.
-  int processes = 0;                      ///< Of process Cogs, whether they have something to do or not.
-  int process_calls = 0;                  ///< That run in them, those too whose attempt was closed (X8a).
+  int commands = 0;       ///< That run as attempts of the command Cog.
+  int processes = 0;      ///< Of process Cogs, whether they have something to do or not.
+  int process_calls = 0;  ///< That run in them, those too whose attempt was closed (X8a).
   std::vector<OutdatedProgram> outdated;  ///< Process Cogs whose file cannot be used as it is (C3).
   StoreHealth store;
   Committer::Figures commits;
@@ -163,7 +178,6 @@ struct LatchStatus {
   std::vector<Executing> executing;   ///< At most 100 of them, by name.
 };
 
-/// What close leaves behind: Labors that have not ended, to be taken up at the next opening.
 /// Where an engine listens to other processes.
 struct ControlInfo {
   std::vector<ControlAddress> addresses;  ///< The preferred one first.
@@ -171,6 +185,7 @@ struct ControlInfo {
   std::string problem;                    ///< Why no other process can reach it, where one should.
 };
 
+/// What close leaves behind: Labors that have not ended, to be taken up at the next opening.
 struct CloseReport {
   struct Left {
     Id labor;
@@ -180,40 +195,43 @@ struct CloseReport {
     std::uint64_t interrupted = 0;  ///< Attempts that were executing when it closed.
   };
   std::vector<Left> left;
-  bool all_durable = true;  ///< False: the store was degraded, and what had just happened could not be recorded.
+  bool all_durable = true;    ///< False: the store was degraded, and what had just happened could not be recorded.
+  bool store_hangs = false;   ///< A write had not returned. Until it does the store stays locked.
+  std::string store_trouble;  ///< Why not all is durable, in words.
 };
 
-/// The engine: owns a store, runs the Labors in it. Every method may be called from any thread, none needs the GIL, and all that may
-/// wait say so. After close() calls throw EngineClosed.
-class Engine {
+/// What may be asked of an engine, and told to it, by any thread; none needs the GIL. After the engine has closed calls throw EngineClosed. A copy
+/// is the same engine: who may hang in a store holds one of his own.
+///
+/// What waits for what: the engine's own threads never wait for the store, a Cog or a client. A method that says so waits on its caller's thread: for
+/// the store's *writing* where it says "durable", for its *reading* where what it is asked about does not run here.
+class EngineHandle {
  public:
-  /// Takes the store's lock (StoreInUse) and, with `recover`, takes up its unfinished Labors (R1).
-  Engine(std::shared_ptr<Storage> store, std::shared_ptr<CogRegistry> cogs, EngineOptions options);
-  /// Closes with interrupt, without waiting for calls that do not end.
-  ~Engine();
-  Engine(const Engine&) = delete;
+  explicit EngineHandle(std::shared_ptr<EngineParts> parts) : parts_(std::move(parts)) {}
 
-  /// S1-S5. Returns the Labor's id once the whole tree is durable. Waits for the store. Throws ValidationError, StorageError.
+  /// S1-S5. Returns the Labor's id once the whole tree is durable. Throws ValidationError, StorageError.
   Id submit(Submission submission);
-  /// The same without waiting: `done` is called from an engine thread with the id, or an error.
-  void submit_async(Submission submission, std::function<void(Id, std::exception_ptr)> done);
-  /// S6. Durable when it returns. Waits for the store. Throws SignalNotAllowed, NotFound.
+  /// The same, without waiting for the store. The caller's thread looks at the Labor, which may mean to wait for the processes of its Cogs.
+  void submit_async(Submission submission, IdReply done);
+  /// S6. Durable when it returns. Throws SignalNotAllowed, NotFound.
   void start(const Id& labor, const std::string& by, const std::string& note);
-  /// The same without waiting: `done` is called from an engine thread.
-  void start_async(const Id& labor, const std::string& by, const std::string& note, std::function<void(std::exception_ptr)> done);
-  /// G1: returns once the signal is taken. Of a Labor that waits (R4) it is stored, but STOP, which ends it. Throws SignalNotAllowed
-  /// (a Labor, G2), NotFound.
+  /// The same; waits for the store's reading at most.
+  void start_async(const Id& labor, const std::string& by, const std::string& note, Done done);
+  /// G1: returns once the signal is taken. Of a Labor that waits (R4) it is stored, and durable when it returns; but STOP, which ends it. Throws
+  /// SignalNotAllowed (a Labor, G2), NotFound.
   std::shared_ptr<Ack> signal(const SignalOrder& order);
-  /// R2. Durable when it returns. Waits for the store. Of a Labor that waits (R4) it is stored, and applied when that is taken up.
-  /// Throws SignalNotAllowed where the Job is not held, NotFound.
+  /// The same; waits for the store's reading at most.
+  void signal_async(const SignalOrder& order, AckReply done);
+  /// R2. Durable when it returns. Of a Labor that waits (R4) it is stored, and applied when that is taken up. Throws SignalNotAllowed where the
+  /// Job is not held, NotFound.
   void decide(const DecisionOrder& order);
-  /// The same without waiting: `done` is called from an engine thread.
-  void decide_async(const DecisionOrder& order, std::function<void(std::exception_ptr)> done);
+  /// The same; waits for the store's reading at most.
+  void decide_async(const DecisionOrder& order, Done done);
 
-  /// G8: every Labor that it matches begins to pause at once, and whatever comes to run later is paused. `id` and `since` are set here.
-  /// `done` is called from an engine thread with the id once the latch is durable, or with an error.
-  void crisis_pause_async(Latch latch, std::function<void(Id, std::exception_ptr)> done);
-  /// The same; waits for the store. Throws Error where there are too many.
+  /// G8: every Labor that it matches begins to pause at once, and whatever comes to run later is paused. `id` and `since` are set here. `done` is
+  /// called as soon as it is in force. Waits for nothing.
+  void crisis_pause_async(Latch latch, LatchReply done);
+  /// The same; durable when it returns. Throws Error where there are too many.
   Id crisis_pause(Latch latch);
   /// Lifts that latch; returns once it is taken. The Ack is done when that is durable, and so are the states of the Labors that went on.
   /// Throws NotFound where it is not in force.
@@ -225,7 +243,7 @@ class Engine {
   /// Whether any is in force; costs nothing.
   bool in_crisis() const;
 
-  /// The engine's state at once (G1); of an object that is not running, the stored one. Throws NotFound.
+  /// The engine's state at once (G1); of an object that is not running here, the stored one. Throws NotFound.
   State state(const Id& object);
   std::shared_ptr<LaborEnd> end_of(const Id& labor);
   Progress progress(const Id& labor);
@@ -237,13 +255,37 @@ class Engine {
   /// here it is over at once. Throws NotFound.
   std::unique_ptr<LogFeed> logs(const Id& labor, std::optional<std::uint64_t> since);
   Stats stats();
+  /// With `begin_later`: attempts may begin from now on. Idempotent.
+  void begin();
+  /// R4: looks again at the Labors that waited for a Cog. To be called when one was registered.
+  void recheck_waiting();
+  /// R1: goes on with a Labor that `recover_later` left. Empty, also where it runs here already; or why it still waits (R4). Reads the store. Throws
+  /// SignalNotAllowed where it has ended, or this engine leaves it, NotFound.
+  std::string take_up(const Id& labor);
+
+  const EngineOptions& options() const;
+
+ protected:
+  std::shared_ptr<EngineParts> parts_;
+};
+
+/// The engine: owns a store, runs the Labors in it.
+class Engine : public EngineHandle {
+ public:
+  /// Takes the store's lock (StoreInUse) and, with `recover`, takes up its unfinished Labors (R1). Throws ResourceError where the system gives it no
+  /// threads or descriptors; nothing is left behind then.
+  Engine(std::shared_ptr<Storage> store, std::shared_ptr<CogRegistry> cogs, EngineOptions options);
+  /// Closes with interrupt, without waiting for calls that do not end.
+  ~Engine();
+  Engine(const Engine&) = delete;
+
   /// The Labors that opening took up (R1).
   std::vector<Id> taken_up() const;
 
   /// Ends the engine in order: no attempt begins any more; those that execute may end within `grace` (nothing: as long as
   /// they take), then are interrupted, as they are at once with `interrupt`; what still goes on after options.grace is left.
-  /// All that was decided is durable when it returns, and the store is free. A second close returns the same report; one that comes
-  /// from another thread meanwhile may interrupt what the first is waiting for.
+  /// All that was decided is durable when it returns, and the store is free - but for a store that fails or hangs, which is not waited for. A second
+  /// close returns the same report; one that comes from another thread meanwhile may interrupt what the first is waiting for.
   CloseReport close(std::optional<Duration> grace, bool interrupt);
   bool closed() const;
 
@@ -261,24 +303,11 @@ class Engine {
   /// What programs are given as their environment from now on, those of Labors too that run already. Any thread; it waits for nothing.
   void set_environment(std::shared_ptr<const std::vector<std::string>> variables);
 
-  /// With `begin_later`: attempts may begin from now on. Idempotent.
-  void begin();
-  /// R4: looks again at the Labors that waited for a Cog. To be called when one was registered.
-  void recheck_waiting();
-  /// R1: goes on with a Labor that `recover_later` left. Empty, also where it runs here already; or why it still waits (R4). Reads the store. Throws
-  /// SignalNotAllowed where it has ended, or this engine leaves it, NotFound.
-  std::string take_up(const Id& labor);
-
   /// Where Python's workers get their calls. They outlive the engine for as long as somebody holds them.
   std::shared_ptr<PullQueue> jobs();
   std::shared_ptr<PullQueue> checks();
   std::shared_ptr<PullQueue> async_calls();
   std::shared_ptr<Storage> store();
-  const EngineOptions& options() const;
-
- private:
-  class Impl;
-  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace cogwork

@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <iterator>
 
 #include "cogwork/base/thread.h"
 
@@ -14,53 +18,66 @@ constexpr Duration kLongestWait = std::chrono::minutes(10);
 
 void Loop::start(Core& core) {
   core_ = &core;
-  thread_ = start_thread("the engine's scheduler", [this] {
-    auto work = boost::asio::make_work_guard(io_);
-    io_.run();
-  });
+  thread_ = start_thread("the engine's scheduler", [this] { run(); });
+}
+
+void Loop::run() {
+  try {
+    const auto work = boost::asio::make_work_guard(asio_->io);
+    asio_->io.run();
+  } catch (const std::exception& error) {
+    // In the middle of a step: what is in memory is half of it, and must not become durable. What is stored is whole, and the next engine
+    // goes on from there, as after a kill.
+    std::fprintf(stderr, "cogwork: the engine's scheduler failed, and ends the process before anything wrong is stored: %s\n",
+                 error.what());
+    std::abort();
+  }
 }
 
 void Loop::stop() {
   if (!thread_.joinable()) return;
-  boost::asio::post(io_, [this] {
+  boost::asio::post(asio_->io, [this] {
     turn();
-    io_.stop();
+    asio_->io.stop();
   });
   thread_.join();
+  std::shared_ptr<Asio> gone;  // outside the lock: what waits in it may hold anything
+  const std::lock_guard lock(mutex_);
+  gone.swap(asio_);
 }
 
-void Loop::wake_locked(std::unique_lock<std::mutex>& lock) {
-  const bool wake = !std::exchange(woken_, true);
-  lock.unlock();
-  if (wake) boost::asio::post(io_, [this] { turn(); });
+template <typename Put>
+void Loop::put(Put what) {
+  std::shared_ptr<Asio> wake;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!asio_) return;
+    what(inbox_);
+    if (!std::exchange(woken_, true)) wake = asio_;
+  }
+  if (wake) boost::asio::post(wake->io, [this] { turn(); });
 }
 
 void Loop::post(std::function<void(Core&)> call) {
-  std::unique_lock lock(mutex_);
-  inbox_.calls.push_back(std::move(call));
-  wake_locked(lock);
+  put([&](Inbox& inbox) { inbox.calls.push_back(std::move(call)); });
 }
 
 void Loop::committed(std::vector<CommitResult> results) {
-  std::unique_lock lock(mutex_);
-  if (inbox_.committed.empty()) {
-    inbox_.committed = std::move(results);
-  } else {
-    for (auto& result : results) inbox_.committed.push_back(std::move(result));
-  }
-  wake_locked(lock);
+  put([&](Inbox& inbox) {
+    if (inbox.committed.empty()) {
+      inbox.committed = std::move(results);
+    } else {
+      std::move(results.begin(), results.end(), std::back_inserter(inbox.committed));
+    }
+  });
 }
 
 void Loop::ended(AttemptKey key, Outcome outcome) {
-  std::unique_lock lock(mutex_);
-  inbox_.outcomes.emplace_back(key, std::move(outcome));
-  wake_locked(lock);
+  put([&](Inbox& inbox) { inbox.outcomes.emplace_back(key, std::move(outcome)); });
 }
 
 void Loop::progressed(AttemptKey key, double fraction, Text message) {
-  std::unique_lock lock(mutex_);
-  inbox_.reports.push_back({key, fraction, std::move(message)});
-  wake_locked(lock);
+  put([&](Inbox& inbox) { inbox.reports.push_back({key, fraction, std::move(message)}); });
 }
 
 void Loop::turn() {
@@ -88,8 +105,8 @@ void Loop::rearm(std::optional<Time> next) {
   // a call or three. It then goes off once for nothing.
   if (!next || (armed_ && *armed_ <= *next)) return;
   armed_ = next;
-  timer_.expires_after(std::clamp(*next - clock_.now(), Duration(0), kLongestWait));
-  timer_.async_wait([this](const boost::system::error_code& error) {
+  asio_->timer.expires_after(std::clamp(*next - clock_.now(), Duration(0), kLongestWait));
+  asio_->timer.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
     armed_.reset();
     turn();

@@ -3,6 +3,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -18,17 +19,18 @@ namespace cogwork {
 /// it tells the core, lets it settle, and sleeps until the next event or the core's next deadline. Nothing polls.
 class Loop final : public OutcomeSink {
  public:
-  explicit Loop(Clock& clock) : clock_(clock), timer_(io_) {}
+  explicit Loop(Clock& clock) : clock_(clock), asio_(std::make_shared<Asio>()) {}
   ~Loop() override { stop(); }
 
-  /// Starts the thread; `core` is touched by it alone from now on.
+  /// Starts the thread; `core` is touched by it alone from now on. Throws ResourceError where there is none to be had.
   void start(Core& core);
-  /// Ends the thread after what was posted so far. Idempotent; not from the thread itself.
+  /// Ends the thread after what was posted so far, and lets go of its descriptors. What comes later is dropped. Idempotent; not from the thread
+  /// itself, and when nothing uses io() any more.
   void stop();
 
   void post(std::function<void(Core&)> call);
-  /// For sockets that are to be served on the thread, between its turns.
-  boost::asio::io_context& io() { return io_; }
+  /// For sockets that are to be served on the thread, between its turns. Until stop().
+  boost::asio::io_context& io() { return asio_->io; }
   void committed(std::vector<CommitResult> results);
 
   // OutcomeSink
@@ -47,21 +49,26 @@ class Loop final : public OutcomeSink {
     std::vector<std::function<void(Core&)>> calls;
     std::vector<Report> reports;
   };
-  void wake_locked(std::unique_lock<std::mutex>& lock);
+  struct Asio {
+    boost::asio::io_context io{1};
+    boost::asio::steady_timer timer{io};
+  };
+  template <typename Put>
+  void put(Put what);
+  void run();
   void turn();
   void rearm(std::optional<Time> next);
 
   Clock& clock_;
-  boost::asio::io_context io_{1};
-  boost::asio::steady_timer timer_;
   std::optional<Time> armed_;
   Core* core_ = nullptr;
   std::thread thread_;
 
   std::mutex mutex_;
-  Inbox inbox_;         // guarded by mutex_
-  bool woken_ = false;  // guarded by mutex_: a turn is on its way
-  Inbox taken_;         // the thread's own; swapped, so that both keep their capacity
+  std::shared_ptr<Asio> asio_;  // guarded by mutex_, but for the thread itself; null after stop()
+  Inbox inbox_;                 // guarded by mutex_
+  bool woken_ = false;          // guarded by mutex_: a turn is on its way
+  Inbox taken_;                 // the thread's own; swapped, so that both keep their capacity
 };
 
 }  // namespace cogwork

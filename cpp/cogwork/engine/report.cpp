@@ -1,5 +1,7 @@
 #include "cogwork/engine/report.h"
 
+#include <new>
+
 #include "cogwork/base/error.h"
 #include "cogwork/model/wire_writer.h"
 
@@ -162,7 +164,7 @@ std::string write_progress(const Progress& p) {
 
 std::string write_stats(const Stats& s) {
   WireWriter w;
-  w.map(26);
+  w.map(27);
   write_one(w, "labors", s.labors);
   write_one(w, "tasks", s.tasks);
   write_one(w, "sequences", s.sequences);
@@ -176,6 +178,7 @@ std::string write_stats(const Stats& s) {
       .boolean("degraded", s.store.degraded)
       .text("degraded_reason", s.store.reason)
       .micros("degraded_since", s.store.since)
+      .micros("writing_since", s.store.writing_since)
       .count("failed_writes", s.store.failed_writes)
       .count("commits", s.commits.commits)
       .count("commit_units", s.commits.units)
@@ -261,6 +264,10 @@ std::string write_error(const std::exception_ptr& error) {
     return write_error("StoreInUse", e.what());
   } catch (const ResourceError& e) {
     return write_error("ResourceError", e.what());
+  } catch (const ProtocolError& e) {
+    return write_error("ProtocolError", e.what());
+  } catch (const std::bad_alloc&) {
+    return write_error("ResourceError", "the engine's process has no memory left for the answer");
   } catch (const std::exception& e) {
     return write_error("CogworkError", e.what());
   }

@@ -4,10 +4,17 @@
 #include <string>
 #include <string_view>
 
+#include "cogwork/base/error.h"
 #include "cogwork/cogs/labor_log.h"
 #include "cogwork/engine/engine.h"
 
 namespace cogwork {
+
+/// A client does not keep the control protocol. It goes over the socket by that name, and is seen nowhere else.
+class ProtocolError : public Error {
+ public:
+  using Error::Error;
+};
 
 // What an engine says of itself, as msgpack maps: for Python, which makes its Progress, Stats, LogLine and EngineInfo of them (_progress.py, _logs.py),
 // and for the control socket. Times are microseconds since 1970, or nil.

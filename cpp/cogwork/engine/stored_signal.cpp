@@ -117,7 +117,7 @@ bool store_signal(Storage& store, const StoredSignal& signal, Owner owner, Clock
                                  "; it has ended: submit a new one (as_new() makes a copy)",
                              -1, static_cast<int>(labor.state));
     }
-    append(store, id, refused_change(order, state, clock.now()));
+    append(store, id, refused(order, state, clock.now()));
     if (order.object.ordinal() == 0) {
       throw SignalNotAllowed(refusal(order.signal, state, nullptr), static_cast<int>(order.signal), static_cast<int>(state));
     }
@@ -133,7 +133,7 @@ void store_decision(Storage& store, const StoredSignal& decision, Owner owner, C
   const auto order = decision_order(decision);
   const auto job = store.read_job(order.job, false);
   if (!awaits_decision(job)) {
-    append(store, order.job.labor(), refused_decision(order, job.state, clock.now()));
+    append(store, order.job.labor(), refused(order, job.state, clock.now()));
     throw SignalNotAllowed(decision_refusal(store.read_labor(order.job.labor(), true), job, order.decision), -1,
                            static_cast<int>(job.state));
   }
@@ -144,7 +144,7 @@ DecisionOrder decision_order(const StoredSignal& decision) {
   return {decision.order.object, decision.decision, decision.order.by, decision.order.note};
 }
 
-Change refused_decision(const DecisionOrder& order, State state, Time at) {
+Change refused(const DecisionOrder& order, State state, Time at) {
   Change change;
   change.kind = Change::Kind::DECISION;
   change.at = at;
@@ -157,7 +157,7 @@ Change refused_decision(const DecisionOrder& order, State state, Time at) {
   return change;
 }
 
-Change refused_change(const SignalOrder& order, State state, Time at) {
+Change refused(const SignalOrder& order, State state, Time at) {
   Change change;
   change.kind = Change::Kind::SIGNAL;
   change.at = at;

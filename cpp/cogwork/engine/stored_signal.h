@@ -32,10 +32,10 @@ bool store_signal(Storage& store, const StoredSignal& signal, Owner owner, Clock
 void store_decision(Storage& store, const StoredSignal& decision, Owner owner, Clock& clock);
 
 /// A decision that was refused, as a change of the history.
-Change refused_decision(const DecisionOrder& order, State state, Time at);
+Change refused(const DecisionOrder& order, State state, Time at);
 DecisionOrder decision_order(const StoredSignal& decision);
 
 /// A signal to an object that has ended, or cannot take it, as a change of the history (G9).
-Change refused_change(const SignalOrder& order, State state, Time at);
+Change refused(const SignalOrder& order, State state, Time at);
 
 }  // namespace cogwork

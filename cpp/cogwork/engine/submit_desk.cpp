@@ -1,5 +1,6 @@
 #include "cogwork/engine/submit_desk.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace cogwork {
@@ -16,13 +17,32 @@ bool SubmitDesk::put(Call call, Reply reply) {
   return true;
 }
 
-std::optional<SubmitDesk::Call> SubmitDesk::take() {
+/// The first whose client has none that is looked at.
+std::deque<SubmitDesk::Call>::iterator SubmitDesk::next() {
+  return std::ranges::find_if(calls_, [this](const Call& call) {
+    return std::ranges::none_of(looking_, [&](const auto& one) { return one.second == call.client; });
+  });
+}
+
+std::optional<SubmitDesk::Taken> SubmitDesk::take() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return closed_ || !calls_.empty(); });
+  ++waiting_;
+  changed_.wait(lock, [this] { return closed_ || next() != calls_.end(); });
+  --waiting_;
   if (closed_) return std::nullopt;
-  auto call = std::move(calls_.front());
-  calls_.pop_front();
-  return call;
+  const auto found = next();
+  Taken taken{std::move(*found), waiting_ == 0};
+  calls_.erase(found);
+  looking_.emplace(taken.call.token, taken.call.client);
+  return taken;
+}
+
+void SubmitDesk::looked_at(std::uint64_t token) {
+  {
+    const std::lock_guard lock(mutex_);
+    looking_.erase(token);
+  }
+  changed_.notify_one();
 }
 
 void SubmitDesk::answer(std::uint64_t token, bool ok, std::string value) {
@@ -32,7 +52,9 @@ void SubmitDesk::answer(std::uint64_t token, bool ok, std::string value) {
     auto node = replies_.extract(token);
     if (node.empty()) return;
     reply = std::move(node.mapped());
+    looking_.erase(token);
   }
+  changed_.notify_one();
   reply(ok, std::move(value));
 }
 

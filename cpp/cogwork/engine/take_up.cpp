@@ -46,9 +46,9 @@ void refuse(Core& core, Storage& store, const StoredSignal& signal) {
     const auto labor = store.read_labor(id, false);
     if (signal.decision != Decision::NONE) {
       const auto state = store.read_job(signal.order.object, false).state;
-      core.record_refused(id, refused_decision(decision_order(signal), state, never), store.last_link(id));
+      core.record_refused(id, refused(decision_order(signal), state, never), store.last_link(id));
     } else if (!signal.start)
-      core.record_refused(id, refused_change(signal.order, labor.state, never), store.last_link(id));
+      core.record_refused(id, refused(signal.order, labor.state, never), store.last_link(id));
   } catch (const NotFound&) {
   }
   core.drop_stored(signal);

@@ -125,7 +125,8 @@ class StorageWork {
     if (!writing_) return health;
     health.writing_since = writing_->since;
     const auto time = std::chrono::steady_clock::now() - writing_->began;
-    if (time < writing_->patience || health.degraded) return health;
+    health.hangs = time >= writing_->patience;
+    if (!health.hangs) return health;
     health.degraded = true;
     health.since = writing_->since;
     health.reason = "a write has been under way for " +

@@ -30,10 +30,10 @@ struct CommitResult {
 /// Whether writing works, and why not (D6).
 struct StoreHealth {
   bool degraded = false;
-  std::string reason;  ///< The last error, in words.
-  Time since = never;  ///< When the trouble began.
-  Time writing_since =
-      never;  ///< A write is under way, and began then. One that takes far too long is trouble, too: the store hangs.
+  bool hangs = false;               ///< A write takes far too long.
+  std::string reason;               ///< The last error, in words.
+  Time since = never;               ///< When the trouble began.
+  Time writing_since = never;       ///< A write is under way, and began then.
   std::uint64_t failed_writes = 0;  ///< Since the engine opened.
   std::vector<Id> stuck;            ///< Labors whose own writes fail for good while others go on.
 };

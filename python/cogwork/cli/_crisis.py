@@ -52,10 +52,14 @@ def pause(
         raise Refused("say what is to be held: --tag, --name, --cog, or --all for every Labor")
     open_existing(db).close()
     with connect(db) as client:
-        pending = client._begin_crisis(wanted, by, note)
-        if not wait_for(pending.completion, _PATIENCE) and not _until_stored(client, pending, timeout):
+        id, recorded = client._begin_crisis(wanted, by, note)
+        if not wait_for(recorded.completion, _PATIENCE) and not _until_stored(client, recorded, timeout):
             raise typer.Exit(Status.UNFINISHED)
-        latch = _find(client, pending.result(), lifted=True)
+        if recorded.closed:
+            raise Refused(
+                "the engine closed before the latch was stored; set it again: it is stored for the next engine"
+            )
+        latch = _find(client, id, lifted=True)
         attended = client.engine is not None
         if not json:
             _tell_set(latch, attended, db)

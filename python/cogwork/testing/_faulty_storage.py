@@ -33,7 +33,7 @@ class FaultyStorage(Storage):
     """Any store, with faults at the n-th write. A write is a commit: what an engine records in one piece.
 
     store: a path (SQLite), "memory:", "name:where" of a registered store, or a Storage. Writes are counted from 1, from when this was made;
-    `at=None` is the next one. Faults add up; `mend` takes them all away. Reads are the inner store's. Any thread.
+    `at=None` is the next one. Faults add up; `mend` takes them all away. Any thread.
 
     >>> from cogwork.testing import FaultyStorage
     >>> store = FaultyStorage("memory:")
@@ -49,6 +49,8 @@ class FaultyStorage(Storage):
         self._lock = threading.Lock()
         self._flows = threading.Event()
         self._flows.set()
+        self._readable = threading.Event()
+        self._readable.set()
         self._faults: list[_Fault] = []
         self._writes = 0
         self._failed = 0
@@ -98,13 +100,16 @@ class FaultyStorage(Storage):
         self._add(at, 1, **{"after" if after else "before": die})
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Inside, writes wait, and go on when it is left."""
+    def held(self, *, reads: bool = False) -> Iterator[None]:
+        """Inside, writes hang, and go on when it is left. reads: what is read hangs, too, as below a disk that does not answer."""
         self._flows.clear()
+        if reads:
+            self._readable.clear()
         try:
             yield
         finally:
             self._flows.set()
+            self._readable.set()
 
     def mend(self) -> None:
         """From now on all is well."""
@@ -157,35 +162,40 @@ class FaultyStorage(Storage):
     def write_job(self, job: Job) -> None:
         self._write(WriteKind.JOB, job)
 
+    @property
+    def _read(self) -> Storage:
+        self._readable.wait()
+        return self.inner
+
     def read_labor(self, id: str, full: bool = True) -> Labor:
-        return self.inner.read_labor(id, full)
+        return self._read.read_labor(id, full)
 
     def read_task(self, id: str) -> Task:
-        return self.inner.read_task(id)
+        return self._read.read_task(id)
 
     def read_sequence(self, id: str) -> Sequence:
-        return self.inner.read_sequence(id)
+        return self._read.read_sequence(id)
 
     def read_job(self, id: str, full: bool = True) -> Job:
-        return self.inner.read_job(id, full)
+        return self._read.read_job(id, full)
 
     def labors(self, filter: LaborFilter) -> Iterator[Labor]:
-        return iter(self.inner.labors(filter))
+        return iter(self._read.labors(filter))
 
     def history(self, labor_id: str | None = None, since: int = 0) -> Iterator[HistoryRow]:
-        return self.inner.history(labor_id, since)
+        return self._read.history(labor_id, since)
 
     def records(self, kind: RecordKind) -> dict[str, bytes]:
-        return self.inner.records(kind)
+        return self._read.records(kind)
 
     def lock(self, owner: Owner) -> Releasable:
         return self.inner.lock(owner)
 
     def last_change(self) -> int:
-        return self.inner.last_change()
+        return self._read.last_change()
 
     def last_link(self, labor_id: str) -> bytes:
-        return self.inner.last_link(labor_id)
+        return self._read.last_link(labor_id)
 
     def name(self) -> str:
         return self.inner.name()

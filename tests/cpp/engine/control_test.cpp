@@ -1,50 +1,21 @@
 // The control socket (docs/internals/control-protocol.md): requests of every kind, clients of every kind, and signals that are stored.
 #include <gtest/gtest.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <cstdlib>
 #include <thread>
 
-#include "cogwork/base/frame.h"
 #include "cogwork/engine/control_path.h"
 #include "cogwork/engine/control_session.h"
 #include "cogwork/engine/stored_signal.h"
-#include "cogwork/model/wire.h"
 #include "cogwork/model/wire_writer.h"
-#include "support/engine_world.h"
+#include "support/control_client.h"
 
 namespace cogwork::test {
 namespace {
 
 using namespace std::chrono_literals;
 using S = State;
-
-std::string request(std::int64_t id, std::string_view op, const std::function<void(WireWriter&)>& fields = {},
-                    std::size_t count = 0) {
-  WireWriter w;
-  w.map(2 + count).integer("id", id).text("op", op);
-  if (fields) fields(w);
-  return w.take();
-}
-std::string hello() {
-  return request(
-      1, "hello", [](WireWriter& w) { w.integer("protocol", 1); }, 1);
-}
-std::string about(std::int64_t id, std::string_view op, const Id& object) {
-  return request(
-      id, op, [&](WireWriter& w) { w.id("object", object); }, 1);
-}
-std::string signal_of(std::int64_t id, const Id& object, Signal signal, bool interrupt = false) {
-  return request(
-      id, "signal",
-      [&](WireWriter& w) {
-        w.id("object", object).integer("signal", static_cast<int>(signal)).boolean("interrupt", interrupt).text("by", "ann");
-      },
-      4);
-}
 
 // ---- requests as bytes ----
 
@@ -81,11 +52,6 @@ TEST(ControlRequest, AnythingElseIsRefusedInWords) {
       {[](WireWriter& w) { w.map(1).integer(1).integer(2); }, "no request"},
       {[](WireWriter& w) { w.map(2).integer("id", -4).text("op", "x"); }, "\"id\""},
       {[](WireWriter& w) { w.map(2).integer("id", 1).integer("op", 2); }, "\"op\""},
-      {[](WireWriter& w) { w.map(3).integer("id", 1).text("op", "x").text("object", "nobody"); }, "\"object\""},
-      {[](WireWriter& w) { w.map(3).integer("id", 1).text("op", "x").integer("signal", 7); }, "\"signal\""},
-      {[](WireWriter& w) { w.map(3).integer("id", 1).text("op", "x").text("document", "text"); }, "\"document\""},
-      {[](WireWriter& w) { w.map(3).integer("id", 1).text("op", "x").text("start", "yes"); }, "\"start\""},
-      {[](WireWriter& w) { w.map(3).integer("id", 1).text("op", "x").integer("since", -1); }, "\"since\""},
       {[](WireWriter& w) { w.raw("\xc1"); }, "msgpack"},
       {[](WireWriter& w) { w.map(1).integer("id", 1).nil(); }, "msgpack"},
   };
@@ -96,6 +62,60 @@ TEST(ControlRequest, AnythingElseIsRefusedInWords) {
     EXPECT_FALSE(read_request(w.take(), problem)) << words;
     EXPECT_NE(problem.find(words), problem.npos) << problem;
   }
+}
+
+TEST(ControlRequest, AWrongValueIsDescribedByItself) {
+  const std::vector<std::pair<std::function<void(WireWriter&)>, std::string>> cases = {
+      {[](WireWriter& w) { w.text("object", "nobody"); }, "\"object\" must be an id, got the text 'nobody'"},
+      {[](WireWriter& w) { w.text("object").array(2).text("a").text("b"); }, "\"object\" must be an id, got a list"},
+      {[](WireWriter& w) { w.integer("signal", 7); }, "\"signal\" must be the number of a signal, 0 to 6, got the number 7"},
+      {[](WireWriter& w) { w.text("document", "text"); }, "\"document\" must be binary: a Labor, got the text 'text'"},
+      {[](WireWriter& w) { w.text("start", "yes"); }, "\"start\" must be true or false, got the text 'yes'"},
+      {[](WireWriter& w) { w.integer("since", -1); }, "\"since\" must be a number, 0 or above, got the number -1"},
+      {[](WireWriter& w) { w.text("tags", "edge"); }, "\"tags\" must be a list of texts, got the text 'edge'"},
+      {[](WireWriter& w) { w.text("tags").array(1).integer(5); }, "\"tags\" must be a list of texts, got a list"},
+      {[](WireWriter& w) { w.text("decision", "maybe"); },
+       "\"decision\" must be 'rerun', 'completed' or 'failed', got the text 'maybe'"},
+      {[](WireWriter& w) { w.text("faults", "all"); }, "\"faults\" must be a list of faults"},
+      {[](WireWriter& w) { w.text("faults").array(1).array(2).integer(0).text("why"); }, "\"faults\" must be a list of faults"},
+      {[](WireWriter& w) { w.text("faults").array(1).array(5).integer(0).integer(0).integer(0).integer(0).integer(0); },
+       "\"faults\" must be a list of faults"},
+      {[](WireWriter& w) { w.text("expected").map(1).text("cog").text("origin"); }, "\"expected\" must be a map"},
+      {[](WireWriter& w) { w.text("by").bin("ann"); }, "\"by\" must be text, got bytes"},
+      {[](WireWriter& w) { w.number("of", 1.5); }, "\"of\" must be the number of a request, got the number 1.5"},
+  };
+  for (const auto& [write, words] : cases) {
+    WireWriter w;
+    w.map(4);
+    write(w);  // what comes behind it is read all the same, and is not what is described
+    w.integer("id", 3).text("op", "x").text("note", "behind");
+    std::string problem;
+    const auto found = read_request(w.take(), problem);
+    ASSERT_TRUE(found) << words;
+    EXPECT_EQ(found->id, 3);
+    EXPECT_EQ(found->note, "behind");
+    EXPECT_NE(found->problem.find(words), std::string::npos) << found->problem;
+  }
+}
+
+TEST(ControlRequest, FaultsAreFiveThingsEach) {
+  WireWriter w;
+  w.map(3)
+      .integer("id", 1)
+      .text("op", "submit")
+      .text("faults")
+      .array(1)
+      .array(5)
+      .integer(2)
+      .integer(0)
+      .integer(1)
+      .integer(2)
+      .text("no");
+  std::string problem;
+  const auto found = read_request(w.take(), problem);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->problem, "");
+  EXPECT_FALSE(found->faults.empty());
 }
 
 TEST(ControlRequest, AnyBytesAreReadToTheirEnd) {
@@ -165,58 +185,6 @@ TEST(StoredSignal, ARecordOfAnythingElseIsNone) {
 
 // ---- over a socket ----
 
-class Client {
- public:
-  explicit Client(const std::string& path) : fd_(socket(AF_UNIX, SOCK_STREAM, 0)) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    path.copy(address.sun_path, sizeof address.sun_path - 1);
-    connected_ = connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
-    const timeval limit{60, 0};
-    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-  }
-  ~Client() { close(fd_); }
-  Client(const Client&) = delete;
-
-  bool connected() const { return connected_; }
-  void send_bytes(std::string_view bytes) const {
-    [[maybe_unused]] const auto n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-  }
-  void send(const std::string& body) const { send_bytes(make_frame(body)); }
-  /// Nothing: the engine hung up.
-  std::optional<std::string> receive() {
-    while (true) {
-      if (auto body = frames_.next()) return body;
-      char bytes[4096];
-      const auto size = recv(fd_, bytes, sizeof bytes, 0);
-      if (size <= 0) return std::nullopt;
-      frames_.feed({bytes, static_cast<std::size_t>(size)});
-    }
-  }
-  /// The next message for `id`: the name of its key and the bytes of its value. What is for others is dropped.
-  std::pair<std::string, std::string> next(std::int64_t id) {
-    while (auto body = receive()) {
-      WireReader reader(*body);
-      reader.map();
-      reader.text();
-      const auto of = reader.integer();
-      std::string key(reader.text().value_or(""));
-      if (of == id) return {key, std::string(reader.value())};
-    }
-    return {"hung up", ""};
-  }
-
- private:
-  int fd_;
-  bool connected_ = false;
-  FrameReader frames_{std::size_t{1} << 20};
-};
-
-class Control : public StoreTest {
- protected:
-  Control() { setenv("COGWORK_RUNTIME_DIR", (path() + "-run").c_str(), 1); }
-  ~Control() override { unsetenv("COGWORK_RUNTIME_DIR"); }
-};
 INSTANTIATE_TEST_SUITE_P(OnAFile, Control, testing::Values("sqlite"), [](const auto& of) { return of.param; });
 
 TEST_P(Control, G1ASignalIsTakenThenDone) {
@@ -273,6 +241,43 @@ TEST_P(Control, AFeedSendsOnePieceForEachMore) {
         n, "more", [](WireWriter& out) { out.integer("of", 2); }, 1));
     last = client.next(2).first;
     ASSERT_TRUE(last == "changes" || last == "over") << last;
+  }
+}
+
+TEST_P(Control, AWrongValueIsAnErrorAndNotTheEnd) {
+  EngineWorld w(reopened(), {}, {});
+  Client client(w.engine->control().addresses.front().name);
+  client.send(hello());
+  client.send(request(
+      2, "state", [](WireWriter& out) { out.text("object", "nobody"); }, 1));
+  EXPECT_EQ(client.error_of(2), "ProtocolError: the request's \"object\" must be an id, got the text 'nobody'");
+  client.send(request(3, "fly"));
+  EXPECT_EQ(client.next(3).first, "error");
+  client.send(request(4, "stats"));
+  EXPECT_EQ(client.next(4).first, "ok");
+}
+
+TEST_P(Control, AFeedThatIsAskedForMuchGivesOnePieceAtATime) {
+  Gate gate;
+  EngineWorld w(reopened(), {}, {{"block", [&](const Call&) { return gate.enter(), Outcome{}; }}});
+  const auto id = w.submit(tree_of(1, "block"));
+  gate.wait_for(1);
+  Client client(w.engine->control().addresses.front().name);
+  client.send(hello());
+  client.send(about(2, "changes", id));
+  ASSERT_EQ(client.next(2).first, "ok");
+  for (int n = 0; n < 20'000; ++n) {
+    client.send(request(
+        1000 + n, "more", [](WireWriter& out) { out.integer("of", 2); }, 1));
+  }
+  client.send(request(3, "stats"));
+  ASSERT_EQ(client.next(3).first, "ok") << "all of them have been heard";
+  w.signal(id, Signal::PAUSE);
+  EXPECT_EQ(client.next(2).first, "changes");
+  gate.open();
+  client.send(request(4, "stats"));
+  for (int n = 0; n < 100 && client.next_of_any().first != 4; ++n) {
+    EXPECT_LT(n, 2) << "what was asked for again and again is not sent again and again";
   }
 }
 

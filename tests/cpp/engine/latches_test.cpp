@@ -355,24 +355,25 @@ TEST_P(LatchEngine, D6ADegradedStoreDoesNotHoldUpThePausing) {
   const auto id = w.submit(tree_of(4, "block", 2));
   gate.wait_for(2);
   store->fail(store->applies() + 1, 1'000'000, true, "the disk is full");
-  std::atomic<bool> answered = false;
-  Completion done;
-  w.engine->crisis_pause_async(latch_of(), [&](Id, const std::exception_ptr& error) {
-    answered = !error;
-    done.set();
+  Completion taken;
+  LatchSet set;
+  w.engine->crisis_pause_async(latch_of(), [&](LatchSet in_force, const std::exception_ptr&) {
+    set = std::move(in_force);
+    taken.set();
   });
-  while (w.engine->state(id) != S::PAUSING) std::this_thread::yield();
+  taken.wait();
+  EXPECT_EQ(w.engine->state(id), S::PAUSING);
   const auto status = w.engine->crises().at(0);
   EXPECT_FALSE(status.durable);
   gate.open();
   while (w.engine->state(id) != S::CRISIS_PAUSED) std::this_thread::yield();
   while (!w.engine->stats().store.degraded) std::this_thread::yield();
-  EXPECT_FALSE(answered) << "the call waits";
+  EXPECT_FALSE(set.recorded->done()) << "it is in force, and not durable";
   EXPECT_FALSE(w.engine->latch_settled(status.latch.id)->done());
   EXPECT_EQ(gate.entered(), 2) << "nothing new began";
   store->mend();
-  done.wait();
-  EXPECT_TRUE(answered);
+  set.recorded->completion().wait();
+  EXPECT_TRUE(set.recorded->applied());
   w.engine->latch_settled(status.latch.id)->completion().wait();
   EXPECT_EQ(store->read_labor(id, false).state, S::CRISIS_PAUSED);
   w.engine->crisis_resume(status.latch.id, "carl", "");

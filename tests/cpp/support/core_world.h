@@ -195,7 +195,17 @@ class CoreWorld {
   }
   std::shared_ptr<Submitted> crisis_pause(Latch latch) {
     auto answer = std::make_shared<Submitted>();
-    core.crisis_pause(std::move(latch), [answer](Id id, std::exception_ptr error) { *answer = {true, id, std::move(error)}; });
+    core.crisis_pause(std::move(latch), [answer](const LatchSet& set, std::exception_ptr error) {
+      if (error) {
+        *answer = {true, {}, std::move(error)};
+        return;
+      }
+      answer->id = set.id;  // in force already
+      set.recorded->completion().on_done([answer, closed = set.recorded.get()] {
+        answer->answered = true;
+        if (closed->closed()) answer->error = closed_error();
+      });
+    });
     turn();
     return answer;
   }

@@ -202,7 +202,10 @@ class StoreTest : public testing::TestWithParam<std::string> {
         std::filesystem::temp_directory_path() / ("cogwork-engine-test-" + std::to_string(getpid()) + "-" + std::to_string(next++));
     std::filesystem::create_directories(folder_);
   }
-  ~StoreTest() override { std::filesystem::remove_all(folder_); }
+  ~StoreTest() override {
+    std::error_code ignored;  // of a store that somebody still lets go of
+    std::filesystem::remove_all(folder_, ignored);
+  }
 
   std::shared_ptr<Storage> reopened() {
     if (memory_) return memory_;

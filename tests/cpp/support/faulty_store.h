@@ -21,7 +21,8 @@ namespace cogwork {
 /// - `poison`: each apply that touches the Labor fails for good, until `heal`.
 /// - `die_at`: at the n-th apply the process "dies": that call and all after it throw, and what a process would find later is
 ///   in `inner()` - with or without the commit that was under way, which a real one cannot know either.
-/// - `hold` and `release`: applies wait, so that a test decides what queues up meanwhile.
+/// - `hold` and `release`: applies wait, so that a test decides what queues up meanwhile, or as in a store that hangs. `hold_reads`: reads of
+///   objects do.
 /// Any thread.
 class FaultyStore final : public Storage {
  public:
@@ -60,10 +61,19 @@ class FaultyStore final : public Storage {
     const std::lock_guard lock(mutex_);
     held_ = true;
   }
+  void hold_reads() {
+    const std::lock_guard lock(mutex_);
+    reads_held_ = true;
+  }
   void release() {
     const std::lock_guard lock(mutex_);
-    held_ = false;
+    held_ = reads_held_ = false;
     moved_.notify_all();
+  }
+  /// Waits until so many reads have come to a `hold_reads`.
+  void wait_for_held_reads(int count) {
+    std::unique_lock lock(mutex_);
+    moved_.wait(lock, [&] { return waiting_reads_ >= count; });
   }
   /// Waits until an apply has come to a `hold`.
   void wait_for_held() {
@@ -119,10 +129,10 @@ class FaultyStore final : public Storage {
     stored_.push_back(labors_of(batch));
   }
 
-  Labor read_labor(const Id& id, bool full) override { return inner_->read_labor(id, full); }
-  Task read_task(const Id& id) override { return inner_->read_task(id); }
-  Sequence read_sequence(const Id& id) override { return inner_->read_sequence(id); }
-  Job read_job(const Id& id, bool full) override { return inner_->read_job(id, full); }
+  Labor read_labor(const Id& id, bool full) override { return read().read_labor(id, full); }
+  Task read_task(const Id& id) override { return read().read_task(id); }
+  Sequence read_sequence(const Id& id) override { return read().read_sequence(id); }
+  Job read_job(const Id& id, bool full) override { return read().read_job(id, full); }
   std::unique_ptr<LaborStream> labors(const LaborFilter& filter) override { return inner_->labors(filter); }
   void history(const Id& labor, std::uint64_t since, const std::function<bool(const HistoryRow&)>& row) override {
     inner_->history(labor, since, row);
@@ -132,6 +142,7 @@ class FaultyStore final : public Storage {
   std::vector<Record> records(RecordKind kind) override { return inner_->records(kind); }
   std::unique_ptr<StoreLock> lock(const Owner& owner) override { return inner_->lock(owner); }
   std::string name() const override { return inner_->name(); }
+  std::string identity() const override { return inner_->identity(); }
 
   /// The Labors that a batch writes to, one for each write and history row.
   static std::vector<Id> labors_of(const Batch& batch) {
@@ -154,6 +165,17 @@ class FaultyStore final : public Storage {
     std::function<void()> raise;
   };
 
+  Storage& read() {
+    std::unique_lock lock(mutex_);
+    if (reads_held_) {
+      ++waiting_reads_;
+      moved_.notify_all();
+      moved_.wait(lock, [this] { return !reads_held_; });
+      --waiting_reads_;
+    }
+    return *inner_;
+  }
+
   const std::shared_ptr<Storage> inner_;
   mutable std::mutex mutex_;
   std::condition_variable moved_;
@@ -162,8 +184,8 @@ class FaultyStore final : public Storage {
   std::uint64_t death_ = 0;
   LastCommit last_commit_ = LastCommit::LOST;
   bool dead_ = false;
-  bool held_ = false;
-  int waiting_ = 0;
+  bool held_ = false, reads_held_ = false;
+  int waiting_ = 0, waiting_reads_ = 0;
   std::uint64_t applies_ = 0;
   std::vector<std::vector<Id>> stored_;
 };

@@ -1,0 +1,44 @@
+"""What the system may have none of at the moment: threads and descriptors. That is an error of its own, and nothing is half done."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ._errors import ResourceError
+
+_SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+
+
+def start_thread(name: str, target: Callable[..., object], *args: Any) -> threading.Thread:
+    """Starts a daemon thread. Raises ResourceError where there is none to be had."""
+    thread = threading.Thread(target=target, args=args, name=name, daemon=True)
+    try:
+        thread.start()
+    except (RuntimeError, MemoryError) as error:
+        raise no_thread(name, error) from None
+    return thread
+
+
+def no_thread(name: str, error: BaseException) -> ResourceError:
+    return ResourceError(
+        f"no thread could be started for {name} ({error}); this process or its user has as many as the limits on processes allow "
+        "(ulimit -u, pids cgroup)"
+    )
+
+
+@contextlib.contextmanager
+def descriptors(what: str) -> Iterator[None]:
+    """Inside, that the system has no descriptor left is a ResourceError; what: who needs it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _SHORT:
+            raise
+        raise ResourceError(
+            f"the system gives no more to {what} now ({error.strerror}); this process has as many files and sockets open as its "
+            "limit allows (ulimit -n): close some, or raise it"
+        ) from error
