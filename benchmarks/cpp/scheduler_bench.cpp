@@ -125,7 +125,7 @@ Measured run_machine(const Options& options) {
     now += Duration(1);
     ++m.steps;
     effects.clear();
-    machine.step(input, now, effects);
+    machine.step(input, {now, SteadyTime(now.time_since_epoch())}, effects);
     for (const auto& r : effects.ready) ready.push_back(r.job);
   };
   const auto start = SteadyClock::now();

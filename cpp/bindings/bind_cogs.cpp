@@ -27,6 +27,30 @@ void add_cog(CogRegistry& registry, const std::string& name, const std::string& 
   registry.add(std::move(info));
 }
 
+void set_args_check(CogRegistry& registry, const py::function& check) {
+  // Let go of with the GIL, and never at the end of the interpreter.
+  const auto held = std::shared_ptr<py::function>(new py::function(check), [](py::function* f) {
+    if (!Py_IsInitialized()) return;
+    const py::gil_scoped_acquire gil;
+    delete f;
+  });
+  registry.set_args_check([held](const std::string& cog, const std::vector<std::string_view>& args) {
+    const py::gil_scoped_acquire gil;
+    py::list packed(args.size());
+    for (std::size_t i = 0; i < args.size(); ++i) packed[i] = py::bytes(args[i].data(), args[i].size());
+    std::vector<CogRegistry::Misfit> found;
+    try {
+      for (const auto& item : (*held)(cog, packed)) {
+        auto [place, why] = item.cast<std::pair<std::size_t, std::string>>();
+        found.push_back({place, std::move(why)});
+      }
+    } catch (py::error_already_set& error) {  // whoever cannot look says nothing: the calls will
+      error.discard_as_unraisable("looking at the args of stored Jobs");
+    }
+    return found;
+  });
+}
+
 /// What a worker needs of a call that it took: (call, cog name, args, grow); None: it is to end.
 py::object next_call(PullQueue& queue) {
   auto taken = queue.try_take();  // with the GIL: giving it up and taking it again costs more than most short Cogs
@@ -90,12 +114,15 @@ void bind_cogs(py::module_& m) {
           py::arg("cog_path"), py::arg("program"), py::arg("cog"), py::arg("processes"), py::arg("concurrency"),
           py::arg("idempotent"), py::arg("timeout"), py::arg("retries"), py::arg("retry_delay"), py::arg("retry_backoff"),
           py::arg("retry_max_delay"), py::arg("on_interrupt"))
+      .def("set_args_check", &set_args_check, py::arg("check"),
+           "check(cog, [args as msgpack]) -> [(place, why)]: those that do not fit.")
       .def("names", &CogRegistry::names)
       .def("suggestion", &CogRegistry::suggestion, py::arg("name"))
       .def("crashes", &CogRegistry::crashes, py::arg("name"))
       .def("reset", &CogRegistry::reset, py::arg("name"));
 
   py::class_<Call, std::shared_ptr<Call>>(m, "Call", "One call of a Cog that a worker took.")
+      .def("begun", &Call::begun, "The Cog is called now: its time-out counts from here.")
       .def_property_readonly("key", [](const Call& c) { return c.request().key; })
       .def_property_readonly("cog", [](const Call& c) { return c.request().cog->name; })
       .def_property_readonly("job_id", [](const Call& c) { return c.request().job.text(); })

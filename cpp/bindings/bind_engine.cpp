@@ -25,7 +25,8 @@ py::dict to_python(const CloseReport& r) {
                          "sequences"_a = l.sequences, "sequences_ended"_a = l.sequences_ended, "interrupted"_a = l.interrupted));
   }
   return py::dict("left"_a = left, "all_durable"_a = r.all_durable, "store_hangs"_a = r.store_hangs,
-                  "store_trouble"_a = to_str(r.store_trouble));
+                  "store_trouble"_a = to_str(r.store_trouble), "clock_jumps"_a = r.clock.count,
+                  "clock_jumped"_a = r.clock.last.count());
 }
 
 /// Runs `f` without the GIL; it returns a document.
@@ -330,7 +331,7 @@ void bind_engine(py::module_& m) {
         StoredSignal stored;
         stored.order = {to_id(id), static_cast<Signal>(signal.value_or(0)), interrupt, by.text, note.text};
         stored.start = !signal;
-        stored.at = clock->now();
+        stored.at = clock->wall();
         return store_signal(store, stored, this_process(user.text, program.text, stored.at), *clock);
       },
       py::arg("store"), py::arg("id"), py::arg("signal"), py::arg("interrupt"), py::arg("by"), py::arg("note"), py::arg("user"),
@@ -340,7 +341,7 @@ void bind_engine(py::module_& m) {
       [](Storage& store, const std::vector<AnyText>& tags, const AnyText& name_prefix, const std::vector<AnyText>& cogs,
          const AnyText& by, const AnyText& note, const AnyText& user, const AnyText& program) {
         const auto clock = make_system_clock();
-        const auto owner = this_process(user.text, program.text, clock->now());
+        const auto owner = this_process(user.text, program.text, clock->wall());
         return store_latch(store, to_latch(tags, name_prefix, cogs, by, note), owner, *clock).id.text();
       },
       py::arg("store"), py::arg("tags"), py::arg("name_prefix"), py::arg("cogs"), py::arg("by"), py::arg("note"), py::arg("user"),
@@ -350,7 +351,7 @@ void bind_engine(py::module_& m) {
       [](Storage& store, const std::string& id, const AnyText& by, const AnyText& note, const AnyText& user,
          const AnyText& program) {
         const auto clock = make_system_clock();
-        lift_stored(store, to_id(id), by.text, note.text, this_process(user.text, program.text, clock->now()), *clock);
+        lift_stored(store, to_id(id), by.text, note.text, this_process(user.text, program.text, clock->wall()), *clock);
       },
       py::arg("store"), py::arg("id"), py::arg("by"), py::arg("note"), py::arg("user"), py::arg("program"), Released(),
       "G8, R1: lifts a crisis latch where no engine runs.");
@@ -366,7 +367,7 @@ void bind_engine(py::module_& m) {
         StoredSignal stored;
         stored.order = {to_id(id), Signal::RESUME, false, by.text, note.text};
         stored.decision = decision_of(decision.text);
-        stored.at = clock->now();
+        stored.at = clock->wall();
         store_decision(store, stored, this_process(user.text, program.text, stored.at), *clock);
       },
       py::arg("store"), py::arg("id"), py::arg("decision"), py::arg("by"), py::arg("note"), py::arg("user"), py::arg("program"),

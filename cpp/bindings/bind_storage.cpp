@@ -151,7 +151,9 @@ void bind_storage(py::module_& m) {
           "lock",
           [](Storage& s, std::int64_t pid, const std::string& host, const std::string& user, const std::string& program,
              std::int64_t since, bool brief) {
-            return s.lock(Owner{pid, host, user, program, from_micros(since), brief});
+            Owner owner{pid, host, user, program, from_micros(since)};
+            owner.brief = brief;
+            return s.lock(owner);
           },
           py::arg("pid"), py::arg("host"), py::arg("user"), py::arg("program"), py::arg("since"), py::arg("brief"), Released());
 

@@ -23,7 +23,6 @@ from ._durations import seconds_of
 from ._errors import CogworkError, CogworkWarning, EngineClosed
 from ._model import Duration, Labor, LaborFilter, State
 from ._outlet import settle_all
-from ._progress import Stats
 from ._steering import Steering
 from ._submit import prepare, twice
 from ._waiting import Origin, forked, in_thread, wait_for
@@ -169,7 +168,8 @@ class Engine(Steering):
                 log.warning("Labor %r (%s) is not taken up: %s", waiting.name, waiting.labor_id, waiting.why)
         db = self._store.name() if self._store.identity() else ""
         taken_up = _notices.taken_up(self.taken_up, self._progress, self._store.name())
-        warn(*_notices.held(stats, db), *taken_up, *unreachable)
+        ahead = _notices.records_ahead(stats, self._store.name())
+        warn(*_notices.held(stats, db), *taken_up, *unreachable, *ahead)
 
     @property
     def taken_up(self) -> list[str]:

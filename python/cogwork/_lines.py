@@ -9,7 +9,7 @@ from datetime import datetime
 from ._errors import CogworkError
 from ._model import Change, ChangeKind, Job, Labor, Reason, State
 from ._summary import counts, place
-from ._text import first_line, shown
+from ._text import clock, first_line, shown
 
 _EACH = 20
 """Of a Task with no more Sequences than that, the end of each is a line."""
@@ -55,6 +55,8 @@ def what(change: Change) -> str:
         text = change.signal.name + (" --now" if change.interrupt else "")
     elif change.kind == ChangeKind.DECISION and change.decision is not None:
         text = f"DECIDED {change.decision.value}"
+    elif change.kind == ChangeKind.ENGINE and change.event is not None:
+        text = f"ENGINE {change.event.value.lower()}"
     else:
         text = change.to_state.name
     if change.reason != Reason.NO_FAILURE:
@@ -62,7 +64,9 @@ def what(change: Change) -> str:
     if change.by:
         text += f" by {shown(change.by)}"
     if change.note:
-        text += f' "{shown(change.note)}"'
+        text += f" ({shown(change.note)})" if change.kind == ChangeKind.ENGINE else f' "{shown(change.note)}"'
+    if change.sent is not None:
+        text += f" (sent at {clock(change.sent)})"
     return text + (" (refused)" if change.refused else "")
 
 
@@ -82,7 +86,7 @@ class Lines:
 
     def line(self, change: Change) -> str | None:
         names, id = self.names, change.object_id
-        if change.kind in (ChangeKind.SIGNAL, ChangeKind.DECISION):
+        if change.kind != ChangeKind.STATE:
             return f"{names.of(id)}: {what(change)}"
         if id in names.sequences:
             return self._sequence(change)

@@ -160,6 +160,19 @@ class ChangeKind(IntEnum):
     """A signal was sent."""
     DECISION = 2
     """Somebody decided about a held Job (R2)."""
+    ENGINE = 3
+    """An engine that the Labor concerned opened, closed, or was found dead."""
+
+
+class EngineEvent(str, Enum):
+    """What became of an engine that ran a Labor (D7)."""
+
+    OPENED = "OPENED"
+    """It took the Labor up."""
+    CLOSED = "CLOSED"
+    """It closed in order, and left the Labor."""
+    DIED = "DIED"
+    """It did not close: the next engine found it dead."""
 
 
 class Hold(msgspec.Struct, omit_defaults=True):
@@ -540,7 +553,8 @@ class Labor(_Object, omit_defaults=True):
 
 
 class Change(msgspec.Struct, omit_defaults=True, frozen=True):
-    """One entry of the history (D7, G9): a change of state, a signal that was sent, or a decision about a held Job (R2)."""
+    """One entry of the history (D7, G9): a change of state, a signal that was sent, a decision about a held Job (R2), or what became of an
+    engine."""
 
     number: int
     """Its place in the store's history."""
@@ -551,9 +565,9 @@ class Change(msgspec.Struct, omit_defaults=True, frozen=True):
     object_id: str
     """Which object: the Labor itself, a Task, a Sequence or a Job."""
     kind: ChangeKind
-    """A change of state, a signal, or a decision."""
+    """A change of state, a signal, a decision, or an engine."""
     from_state: State
-    """The state before; of a signal or a decision, the state that it came in."""
+    """The state before; of what is no change of state, the state that it came in."""
     to_state: State
     """The state after."""
     reason: Reason = Reason.NO_FAILURE
@@ -562,6 +576,10 @@ class Change(msgspec.Struct, omit_defaults=True, frozen=True):
     """Of a signal."""
     decision: Decision | None = None
     """Of a decision."""
+    event: EngineEvent | None = None
+    """Of an engine."""
+    sent: datetime | None = None
+    """Of a signal, a start or a decision that was stored while no engine ran the Labor (R1): when it was sent. `at` is when it was applied."""
     refused: bool = False
     """Of a signal: not allowed, or ignored (G2). Of a decision: the Job was not held."""
     interrupt: bool = False
@@ -569,9 +587,9 @@ class Change(msgspec.Struct, omit_defaults=True, frozen=True):
     rounds: int = 0
     """Of a check: how many rounds it has passed."""
     by: str = ""
-    """Who sent the signal, or decided, or caused the change by a signal."""
+    """Who sent the signal, or decided, or caused the change by a signal; of an engine its user."""
     note: str = ""
-    """Why, if that was said."""
+    """Why, if that was said; of an engine its version, program, process and host."""
 
 
 class LaborFilter(msgspec.Struct, omit_defaults=True):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from . import _advice
 from ._errors import CogworkError
 from ._model import Rank, State
-from ._progress import Progress, Stats
+from ._progress import Progress, Stats, clock_was_set
 
 _SHOWN = 10
 """Labors, or Jobs, that a notice names."""
@@ -52,6 +53,16 @@ def held(stats: Stats, db: str) -> list[str]:
     return [_notice(head, lines, count, "engine.stats().held", *foot)]
 
 
+def records_ahead(stats: Stats, store: str) -> list[str]:
+    """That the clock was put back since what is stored was."""
+    if stats.records_ahead <= timedelta(seconds=1):
+        return []
+    return [
+        f"the system's clock is {stats.records_ahead} behind what {store} has recorded of Labors that go on; their records go on from there "
+        "until the clock has caught up, and no wait takes longer for it. Is the clock right?"
+    ]
+
+
 def left(report: dict[str, Any], store: str) -> list[str]:
     """What closing leaves. report: as the core gives it."""
     notices = []
@@ -62,6 +73,8 @@ def left(report: dict[str, Any], store: str) -> list[str]:
         if report["store_hangs"]:
             text += "; no other engine can open it until that write returns, or this process ends"
         notices.append(text)
+    if report["clock_jumps"]:
+        notices.append(clock_was_set(report["clock_jumps"], timedelta(microseconds=report["clock_jumped"])))
     if labors := report["left"]:
         lines = []
         for labor in labors[:_SHOWN]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -330,11 +330,26 @@ class Stats(msgspec.Struct, frozen=True):
     """Programs of process Cogs whose file cannot be used as it is (C3)."""
     writing_since: datetime | None = None
     """A write to the store is under way, and began then; one that has not returned for many seconds degrades it: it hangs."""
+    clock_jumps: int = 0
+    """How often the system's clock was set meanwhile, by more than a second. Waits and time-outs do not go by it."""
+    clock_jumped: timedelta = timedelta(0)
+    """By how much the last time; below zero: backwards."""
+    clock_jumped_at: datetime | None = None
+    """What the clock said right after it."""
+    records_ahead: timedelta = timedelta(0)
+    """How far what a Labor had recorded was ahead of the clock when this engine took it up. Its records go on from there."""
 
     @property
     def abandoned(self) -> int:
         """Calls that still go on after their attempt was closed (X8a)."""
         return self.workers.abandoned + self.check_workers.abandoned + self.async_calls.abandoned
+
+
+def clock_was_set(jumps: int, by: timedelta) -> str:
+    """In words: that somebody, or something, set the system's clock while the engine ran."""
+    ahead = f"{abs(by)} {'back' if by < timedelta(0) else 'ahead'}"
+    times = "was set" if jumps == 1 else f"was set {jumps} times, the last time"
+    return f"the system's clock {times} {ahead} while the engine ran; times in records before and after it do not compare"
 
 
 def _losses_from(raw: list[dict[str, Any]]) -> list[Loss]:
@@ -387,6 +402,9 @@ def stats_from(raw: dict[str, Any]) -> Stats:
             **{kind: Workers(**raw[kind]) for kind in ("workers", "check_workers", "async_calls")},
             "degraded_since": from_micros(raw["degraded_since"]),
             "writing_since": from_micros(raw.get("writing_since")),
+            "clock_jumped": timedelta(microseconds=raw.get("clock_jumped", 0)),
+            "clock_jumped_at": from_micros(raw.get("clock_jumped_at")),
+            "records_ahead": timedelta(microseconds=raw.get("records_ahead", 0)),
             "waiting": [Waiting(**w) for w in raw["waiting"]],
             "outdated": [OutdatedProgram(**{**o, "since": from_micros(o["since"])}) for o in raw.get("outdated", [])],
             "held": _held_from(raw),

@@ -12,7 +12,7 @@ import msgspec
 
 from . import _mistakes
 from ._codec import DEEPEST, encoder, sorted_encoder, too_deep
-from ._cog import _Cog, find_cog, lost_cog, raise_from_handler
+from ._cog import _Cog, find_cog, lost_cog, raise_from_handler, registry
 from ._mistakes import is_list
 from ._model import Job, Labor, Sequence, Task
 from ._plain import TEXT_TYPES
@@ -160,6 +160,18 @@ def _jobs(labor: Labor) -> Iterator[tuple[Place, Job]]:
         for s, sequence in enumerate(_items(task.sequences)):
             for j, job in enumerate(_items(sequence.jobs)):
                 yield (JOB, t, s, j), job
+
+
+def _misfits(name: str, packed: list[bytes]) -> list[tuple[int, str]]:
+    """R4: which args of stored Jobs their Cog does not take any more, and why."""
+    cog = find_cog(name)
+    if cog is None:
+        return []
+    check = cog.check_packed
+    return [(place, problem) for place, args in enumerate(packed) if (problem := check(args))]
+
+
+registry.set_args_check(_misfits)
 
 
 # ---- S3: what the user wrote, in one form ----

@@ -10,16 +10,18 @@ import select
 import threading
 
 from . import _core
-from ._calling import CANCELLED, NO_RETRIES, Answer, Caller
+from ._calling import NO_RETRIES, Answer, Caller
 from ._cog import find_cog
 from ._context import CallLog, Running
 from ._errors import CogworkError, ResourceError
 from ._loops import Calls, CallTask, Loops
+from ._model import AttemptStatus
 from ._resources import start_thread
 
 _thread_numbers = itertools.count(1)
 # A call may log from any of its threads, and so may what is collected as garbage meanwhile.
 _logging = threading.RLock()
+_WITHDRAWN = int(AttemptStatus.WITHDRAWN)
 
 
 class _Pulled(Running):
@@ -44,6 +46,10 @@ class _Pulled(Running):
             self._log.add(line)
         self._queue.log(self._call, line)  # and to those who watch
 
+    def begun(self) -> None:
+        """The Cog is called now: its time-out counts from here."""
+        self._call.begun()
+
     @property
     def cancelled(self) -> bool:
         return self._call.cancelled
@@ -63,9 +69,9 @@ class _Pulled(Running):
         self._queue.finish(self._call, status, output, error, log, marks)
 
     def ended(self, task: CallTask) -> None:
-        """Its task has: one that was cancelled before it began has said nothing."""
+        """Its task has. One that was cancelled before its first step has not called the Cog."""
         if task.cancelled():
-            self.finish(CANCELLED)
+            self._queue.finish(self._call, _WITHDRAWN, None, "", "", 0)
 
 
 class Runner(Caller):
@@ -208,5 +214,6 @@ class AsyncRunner:
                 self._loops.cancel(key)
 
     async def _call(self, running: _Pulled, name: str, args: bytes) -> None:
+        running.begun()
         cog = find_cog(name)
         running.finish(_unknown(name) if cog is None else await self._runner.call_async(cog, running, args))

@@ -1,5 +1,6 @@
 #include "cogwork/cogs/child_process.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -116,6 +117,11 @@ ChildProcess::ChildProcess(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) 
 ChildProcess::~ChildProcess() = default;
 int ChildProcess::pid() const { return impl_->pid; }
 void ChildProcess::end(Duration grace) { impl_->end(grace); }
+bool ChildProcess::has_exited() const {
+  if (impl_->leader_gone || !impl_->exit.is_open()) return true;
+  pollfd exit{impl_->exit.native_handle(), POLLIN, 0};
+  return poll(&exit, 1, 0) == 1 && (exit.revents & POLLIN) != 0;
+}
 
 void ChildProcess::Impl::feed() {
   asio::async_write(input, asio::buffer(input_bytes), [owner = self.lock()](const boost::system::error_code&, std::size_t) {

@@ -40,6 +40,8 @@ class ChildProcess : public std::enable_shared_from_this<ChildProcess> {
   ChildProcess(const ChildProcess&) = delete;
 
   int pid() const;
+  /// Whether it has exited, also if that was not told of yet.
+  bool has_exited() const;
   /// Asks all of its tree to end: TERM now, KILL when `grace` is over. Again with a shorter grace: the shorter one counts.
   void end(Duration grace);
 

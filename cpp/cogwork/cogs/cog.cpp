@@ -25,6 +25,29 @@ std::string CogRegistry::args_problem(std::string_view, std::string_view args, s
   return real_user.empty() ? problem : why_not_as(std::string(real_user));
 }
 
+void CogRegistry::set_args_check(ArgsCheck check) {
+  const std::lock_guard lock(mutex_);
+  args_check_ = std::move(check);
+}
+
+std::vector<CogRegistry::Misfit> CogRegistry::misfits(const std::string& cog, const std::vector<std::string_view>& args) const {
+  const auto info = find(cog);
+  if (!info || info->kind == CogKind::PROCESS) return {};
+  if (info->kind == CogKind::COMMAND) {
+    std::vector<Misfit> found;
+    for (std::size_t place = 0; place < args.size(); ++place) {
+      if (auto why = args_problem(cog, args[place], {}); !why.empty()) found.push_back({place, std::move(why)});
+    }
+    return found;
+  }
+  ArgsCheck check;
+  {
+    const std::lock_guard lock(mutex_);
+    check = args_check_;
+  }
+  return check ? check(cog, args) : std::vector<Misfit>();
+}
+
 void CogRegistry::add(CogInfo info) {
   auto fresh = std::make_shared<const CogInfo>(std::move(info));
   const std::lock_guard lock(mutex_);

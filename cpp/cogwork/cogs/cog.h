@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -56,6 +57,18 @@ class CogRegistry : public CogLookup {
   bool checks_args(std::string_view cog_path) const override;
   std::string args_problem(std::string_view cog_path, std::string_view args, std::string_view real_user) const override;
 
+  /// Looks at the args of several calls of one Cog of this process: those that do not fit, by their place, and why.
+  struct Misfit {
+    std::size_t place = 0;
+    std::string why;
+  };
+  using ArgsCheck = std::function<std::vector<Misfit>(const std::string& cog, const std::vector<std::string_view>& args)>;
+  /// Who can do that, as the code behind the Cogs is elsewhere. Until it is said, all args fit.
+  void set_args_check(ArgsCheck check);
+  /// The same of any Cog, as submitting would look at them (R4); process Cogs, which would have to be started for it, look at their args
+  /// when they are called. Waits for whoever looks.
+  std::vector<Misfit> misfits(const std::string& cog, const std::vector<std::string_view>& args) const;
+
   /// How a process Cog is to be used, and under which name.
   void set_program_options(const std::string& cog_path, ProgramOptions options);
   ProgramOptions program_options(std::string_view cog_path) const;
@@ -80,6 +93,7 @@ class CogRegistry : public CogLookup {
     int crashes = 0;
   };
   mutable std::mutex mutex_;
+  ArgsCheck args_check_;
   std::map<std::string, Entry, std::less<>> entries_;
   std::map<std::string, ProgramOptions, std::less<>> programs_;  // by cog_path
   std::map<std::string, ProgramOptions, std::less<>> pools_;     // by program
@@ -139,14 +153,18 @@ struct AttemptRequest {
   }
 };
 
-/// Carries out attempts. One of the engine's seams. All three are called on the scheduler thread and return at once;
-/// whatever they start reports to the sink that the executor was made with, from any thread.
+/// Carries out attempts. One of the engine's seams. All of it is called on the scheduler thread and returns at once;
+/// whatever it starts reports to the sink that the executor was made with, from any thread.
 class Executor {
  public:
   virtual ~Executor() = default;
   /// Begins the call at once: the engine counts free places itself (X13).
   virtual void start(AttemptRequest request) = 0;
-  /// Asks the call to end (a time-out, an interrupting stop, a close). It reports as ever when it has.
+  /// When the Cog was called. Nothing: it has not been yet - the call waits for a worker, or a process - or it has ended. The time-out
+  /// counts from here; it is asked for only when that may be over (X8).
+  virtual std::optional<SteadyTime> called(AttemptKey key) const = 0;
+  /// Asks the call to end (a time-out, an interrupting stop, a close). It reports as ever when it has; an answer that was there before
+  /// is reported as `unasked`.
   virtual void interrupt(AttemptKey key) = 0;
   /// How long it may take to, with this grace, before its attempt is closed without it (X8a).
   virtual Duration patience(Duration grace) const { return grace; }

@@ -106,9 +106,25 @@ std::int64_t CogProcess::execute(std::string_view cog, std::shared_ptr<const Att
   return id;
 }
 
-void CogProcess::cancel(std::int64_t id, std::function<void(std::string log)> deaf) {
+/// How many bytes of it wait to be read.
+std::size_t CogProcess::unread() {
+  boost::system::error_code error;
+  const auto size = socket_.is_open() ? socket_.available(error) : 0;
+  return error ? 0 : size;
+}
+
+void CogProcess::cancel(std::int64_t id, Deaf deaf) {
+  if (const auto waits = unread(); waits > 0) {
+    cancels_.push_back({id, std::move(deaf), bytes_read_ + waits});
+  } else {
+    send_cancel(id, std::move(deaf));
+  }
+}
+
+void CogProcess::send_cancel(std::int64_t id, Deaf deaf) {
   const auto found = flights_.find(id);
-  if (found == flights_.end()) return;
+  if (found == flights_.end()) return;                // it was answered
+  if (child_ && child_->has_exited()) return;         // its end is about to be told
   found->second.cancelled = true;
   send(write_cancel(id));
   // One timer for each cancel: they are few, and each has its own grace.
@@ -181,6 +197,7 @@ void CogProcess::read() {
           if (!self->ending_) self->broken("its end of the socket was closed");
           return;
         }
+        self->bytes_read_ += size;
         self->frames_.feed({self->buffer_.data(), size});
         while (const auto body = self->frames_.next()) {
           self->received(*body);
@@ -190,7 +207,12 @@ void CogProcess::read() {
           return self->broken("it sent a frame of " + std::to_string(self->frames_.refused_length()) +
                               " bytes; frames hold 1 byte to 64 MiB of msgpack (does something print to its socket?)");
         }
-        self->read();
+        while (!self->cancels_.empty() && self->cancels_.front().after <= self->bytes_read_) {
+          auto cancel = std::move(self->cancels_.front());
+          self->cancels_.pop_front();
+          self->send_cancel(cancel.id, std::move(cancel.deaf));
+        }
+        if (!self->gone_ && self->socket_.is_open()) self->read();
       });
 }
 
@@ -230,6 +252,7 @@ void CogProcess::finish(std::int64_t id, End end) {
   if (flights_.size() == 1) finish_lines();  // what is printed later is not its own
   auto node = flights_.extract(id);
   close_log(node.mapped());
+  end.unasked = !node.mapped().cancelled;
   node.mapped().ended(std::move(end));
   if (gone_) return;
   if (deaf_ && !flights_.empty()) end_if_all_are_cancelled();
@@ -318,6 +341,7 @@ void CogProcess::exited(const ExitStatus& status) {
     End end;
     end.gone = why;
     end.caused = caused_ && flight.cancelled;
+    end.unasked = !flight.cancelled;
     end.left = status.left;
     end.log = flight.log.text();
     flight.ended(std::move(end));

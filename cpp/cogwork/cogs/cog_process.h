@@ -4,6 +4,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -30,6 +31,7 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
     std::string gone;     ///< Without an answer: why the process ended.
     bool caused = false;  ///< Without an answer: the engine ended it, which is no crash (G3a).
     bool left = false;    ///< Processes of its group could not be ended.
+    bool unasked = true;  ///< It was there before the request was cancelled.
     std::string log;      ///< What it wrote for this request, and printed meanwhile.
   };
   struct Events {
@@ -52,9 +54,11 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
 
   std::int64_t validate(std::string_view cog, std::string_view args, Ended ended);
   std::int64_t execute(std::string_view cog, std::shared_ptr<const AttemptRequest> request, Progress progress, Ended ended);
-  /// Asks the call to end. Ignored for the grace, it costs the process: now, if nothing else runs in it that is to go on; else as
-  /// soon as that has ended, and `deaf` is called.
-  void cancel(std::int64_t id, std::function<void(std::string log)> deaf);
+  /// Asks the call to end; what the process has sent until now is read first, for it may be the answer. Ignored for the grace, it
+  /// costs the process: now, if nothing else runs in it that is to go on; else as soon as that has ended, and `deaf` is called with what
+  /// the call has said.
+  using Deaf = std::function<void(std::string log)>;
+  void cancel(std::int64_t id, Deaf deaf);
   /// Takes nothing new; ends when what runs has ended.
   void retire();
   /// Ends it now: TERM, and KILL after the grace.
@@ -89,6 +93,8 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
   void send(std::string_view body);
   void write();
   void read();
+  std::size_t unread();
+  void send_cancel(std::int64_t id, Deaf deaf);
   void received(const std::string& body);
   void finish(std::int64_t id, End end);
   void broken(const std::string& why);
@@ -110,6 +116,13 @@ class CogProcess : public std::enable_shared_from_this<CogProcess> {
   std::map<std::int64_t, Flight> flights_;
   Kept printed_{4096};  // before anything is in flight: what it says when it cannot start
   LineSplitter output_, errors_;
+  struct Cancel {
+    std::int64_t id = 0;
+    Deaf deaf;
+    std::uint64_t after = 0;  // so many bytes were read
+  };
+  std::deque<Cancel> cancels_;
+  std::uint64_t bytes_read_ = 0;
   std::int64_t last_id_ = 0;
   std::string why_;  // it is being ended
   bool caused_ = false;

@@ -14,12 +14,14 @@ struct CommandExecutor::Run {
   const AttemptRequest request;
   // Whoever sets `decided` first - a try to start it, or its withdrawal - has it. A try that must wait for room gives it back.
   std::atomic<bool> decided{false};
-  std::atomic<bool> interrupted{false};
+  std::atomic<bool> to_end{false};  // as soon as it is started
+  std::atomic<SteadyTime> called{kNeverDue};
   // The thread that starts it, then the loop.
   std::optional<Command> command;
   std::optional<Kept> output, errors;
   // The loop.
   std::shared_ptr<ChildProcess> process;
+  bool interrupted = false;  // it was asked to end before it had exited
   LineSplitter lines;  // of the error output, for those who watch
 
   void say(std::string_view line, std::size_t left_out) const {
@@ -43,8 +45,9 @@ void CommandExecutor::start(AttemptRequest request) {
   events.started = [this, run](Launched& launched) { attend(run, launched); };
   events.failed = [this, run](const Error& error) { ended(run, not_started(error)); };
   events.postponed = [this, run] {
+    run->called = kNeverDue;
     run->decided = false;
-    if (run->interrupted) withdraw(run);
+    if (run->to_end) withdraw(run);
   };
   loop_.start([this, run] { return prepare(*run); }, std::move(events));
 }
@@ -58,6 +61,7 @@ std::optional<Launch> CommandExecutor::prepare(Run& run) {
     if (!run.command) throw Unstartable(problem);  // looked at when it was submitted, and stored since
     for (auto* kept : {&run.output, &run.errors}) kept->emplace(static_cast<std::size_t>(run.command->output_limit));
   }
+  run.called = BootClock::now();
   return launch_of(*run.command, run.request, *loop_.environment());
 }
 
@@ -71,10 +75,19 @@ void CommandExecutor::attend(const std::shared_ptr<Run>& run, Launched& launched
     run->lines.finish([&](std::string_view line, std::size_t left_out) { run->say(line, left_out); });
     if (run->request.log) run->request.log->end(run->request);
     run->process.reset();
-    ended(run, outcome_of(*run->command, status, run->interrupted, *run->output, *run->errors));
+    auto outcome = outcome_of(*run->command, status, run->interrupted, *run->output, *run->errors);
+    outcome.unasked = !run->interrupted;
+    ended(run, std::move(outcome));
   };
   run->process = ChildProcess::attend(loop_, launched, run->command->input, std::move(events));
-  if (run->interrupted) run->process->end(grace_);
+  if (run->to_end) ask_to_end(*run);
+}
+
+/// On the loop. One that has exited has answered, although nobody has looked at it yet.
+void CommandExecutor::ask_to_end(Run& run) const {
+  if (!run.interrupted && run.process->has_exited()) return;
+  run.interrupted = true;
+  run.process->end(grace_);
 }
 
 /// Any thread.
@@ -95,7 +108,13 @@ bool CommandExecutor::withdraw(const std::shared_ptr<Run>& run) {
   return true;
 }
 
-std::shared_ptr<CommandExecutor::Run> CommandExecutor::find(AttemptKey key) {
+std::optional<SteadyTime> CommandExecutor::called(AttemptKey key) const {
+  const auto run = find(key);
+  const auto called = run ? run->called.load(std::memory_order_relaxed) : kNeverDue;
+  return called == kNeverDue ? std::nullopt : std::optional(called);
+}
+
+std::shared_ptr<CommandExecutor::Run> CommandExecutor::find(AttemptKey key) const {
   const std::lock_guard lock(mutex_);
   const auto found = runs_.find(key);
   return found == runs_.end() ? nullptr : found->second;
@@ -104,8 +123,8 @@ std::shared_ptr<CommandExecutor::Run> CommandExecutor::find(AttemptKey key) {
 void CommandExecutor::interrupt(AttemptKey key) {
   loop_.post([this, run = find(key)] {
     if (!run) return;
-    run->interrupted = true;
-    if (!withdraw(run) && run->process) run->process->end(grace_);
+    run->to_end = true;
+    if (!withdraw(run) && run->process) ask_to_end(*run);
   });
 }
 

@@ -21,13 +21,14 @@ class CommandExecutor final : public Executor {
 
   // Executor, scheduler thread.
   void start(AttemptRequest request) override;
+  std::optional<SteadyTime> called(AttemptKey key) const override;
   void interrupt(AttemptKey key) override;
   /// KILL comes at the end of the grace; what is left to do is to see them gone.
   Duration patience(Duration grace) const override { return grace + std::chrono::milliseconds(1500); }
   void abandon(AttemptKey key) override;
 
   /// How many commands run now, or are about to be started. Any thread.
-  int running() {
+  int running() const {
     const std::lock_guard lock(mutex_);
     return static_cast<int>(runs_.size());
   }
@@ -36,14 +37,15 @@ class CommandExecutor final : public Executor {
   struct Run;
   std::optional<Launch> prepare(Run& run);
   void attend(const std::shared_ptr<Run>& run, Launched& launched);
+  void ask_to_end(Run& run) const;
   void ended(const std::shared_ptr<Run>& run, Outcome outcome);
   bool withdraw(const std::shared_ptr<Run>& run);
-  std::shared_ptr<Run> find(AttemptKey key);
+  std::shared_ptr<Run> find(AttemptKey key) const;
 
   OutcomeSink& sink_;
   ProcessLoop& loop_;
   const Duration grace_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::unordered_map<AttemptKey, std::shared_ptr<Run>> runs_;  // guarded by mutex_; without those that were abandoned
 };
 

@@ -16,7 +16,7 @@ std::size_t weight(const LogLine& line) { return line.text.size() + sizeof(LogLi
 
 }  // namespace
 
-LogRoom::LogRoom() : now([clock = std::shared_ptr<Clock>(make_system_clock())] { return clock->now(); }) {}
+LogRoom::LogRoom() : now([clock = std::shared_ptr<Clock>(make_system_clock())] { return clock->wall(); }) {}
 
 LaborLog::LaborLog(std::shared_ptr<LogRoom> room)
     : room_(std::move(room)), base_(static_cast<std::uint64_t>(std::max<std::int64_t>(to_micros(room_->now()), 0))) {}

@@ -164,7 +164,7 @@ void ProcessExecutor::place(AttemptKey key, const std::shared_ptr<const AttemptR
 
 /// Its Cog was not called.
 void ProcessExecutor::lose(AttemptKey key, const Error& why) {
-  if (flights_.erase(key)) sink_.ended(key, not_started(why));
+  if (land(key)) sink_.ended(key, not_started(why));
 }
 
 void ProcessExecutor::call(AttemptKey key, const std::shared_ptr<const AttemptRequest>& request, const std::string& cog,
@@ -177,6 +177,10 @@ void ProcessExecutor::call(AttemptKey key, const std::shared_ptr<const AttemptRe
   flight.called = true;
   flight.process = process;
   calls_.fetch_add(1, std::memory_order_relaxed);
+  {
+    const std::lock_guard lock(mutex_);
+    called_[key] = BootClock::now();
+  }
   flight.id = process->execute(
       offered->name, request, [this, key](double fraction, std::string message) { sink_.progressed(key, fraction, Text(message)); },
       [this, key, weak = std::weak_ptr(process)](CogProcess::End end) {
@@ -185,9 +189,24 @@ void ProcessExecutor::call(AttemptKey key, const std::shared_ptr<const AttemptRe
       });
 }
 
-void ProcessExecutor::report(AttemptKey key, const std::shared_ptr<CogProcess>& process, CogProcess::End end) {
+std::optional<SteadyTime> ProcessExecutor::called(AttemptKey key) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = called_.find(key);
+  return found == called_.end() ? std::nullopt : std::optional(found->second);
+}
+
+/// Takes a flight off the lists. Nothing: it is not on them any more.
+std::optional<ProcessExecutor::Flight> ProcessExecutor::land(AttemptKey key) {
   auto node = flights_.extract(key);
-  if (node.empty()) return;  // closed without it
+  if (node.empty()) return std::nullopt;
+  const std::lock_guard lock(mutex_);
+  called_.erase(key);
+  return std::move(node.mapped());
+}
+
+void ProcessExecutor::report(AttemptKey key, const std::shared_ptr<CogProcess>& process, CogProcess::End end) {
+  const auto flight = land(key);
+  if (!flight) return;  // closed without it
   Outcome outcome;
   if (end.answer) {
     outcome = end.answer->result ? outcome_of(*end.answer, max_output_)
@@ -204,8 +223,9 @@ void ProcessExecutor::report(AttemptKey key, const std::shared_ptr<CogProcess>& 
     outcome.error = Text(outcome.error.str() + "\nprocesses of its session could not be ended, and may still run");
     outcome.marks |= Attempt::STILL_RUNNING;  // X8a: another attempt would run beside it
   }
-  const auto& note = node.mapped().note;
+  const auto& note = flight->note;
   outcome.log = Text(note.empty() ? end.log : end.log.empty() ? note : note + "\n" + end.log);
+  outcome.unasked = end.unasked;
   if (process) outcome.version = Text(process->shown_version());
   sink_.ended(key, std::move(outcome));
 }
@@ -216,14 +236,14 @@ void ProcessExecutor::interrupt(AttemptKey key) {
     if (found == flights_.end()) return;
     if (!found->second.called) {
       found->second.pool->withdraw(key);
-      flights_.erase(found);
+      land(key);
       Outcome withdrawn;
       withdrawn.status = AttemptStatus::WITHDRAWN;
       return sink_.ended(key, std::move(withdrawn));
     }
     if (const auto process = found->second.process.lock()) {
       process->cancel(found->second.id, [this, key](std::string log) {
-        if (!flights_.erase(key)) return;
+        if (!land(key)) return;
         Outcome still;
         still.status = AttemptStatus::FAILURE;
         still.marks = Attempt::STILL_RUNNING;
@@ -235,7 +255,7 @@ void ProcessExecutor::interrupt(AttemptKey key) {
 }
 
 void ProcessExecutor::abandon(AttemptKey key) {
-  loop_.post([this, key] { flights_.erase(key); });
+  loop_.post([this, key] { land(key); });
 }
 
 // ---- questions ----

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <unordered_map>
@@ -27,6 +28,7 @@ class ProcessExecutor final : public Executor {
 
   // Executor, scheduler thread.
   void start(AttemptRequest request) override;
+  std::optional<SteadyTime> called(AttemptKey key) const override;
   void interrupt(AttemptKey key) override;
   void abandon(AttemptKey key) override;
   /// A deaf call's process is ended after one grace, by TERM, and after another by KILL.
@@ -67,6 +69,7 @@ class ProcessExecutor final : public Executor {
   void lose(AttemptKey key, const Error& why);
   void report(AttemptKey key, const std::shared_ptr<CogProcess>& process, CogProcess::End end);
   void look_for_outdated();
+  std::optional<Flight> land(AttemptKey key);
 
   OutcomeSink& sink_;
   ProcessLoop& loop_;
@@ -83,7 +86,8 @@ class ProcessExecutor final : public Executor {
   std::function<void()> all_gone_;
   bool closing_ = false;
   mutable std::mutex mutex_;
-  std::vector<OutdatedProgram> outdated_;  // guarded by mutex_
+  std::vector<OutdatedProgram> outdated_;              // guarded by mutex_
+  std::unordered_map<AttemptKey, SteadyTime> called_;  // guarded by mutex_
 };
 
 }  // namespace cogwork

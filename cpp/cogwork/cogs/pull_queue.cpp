@@ -68,6 +68,14 @@ void PullQueue::start(AttemptRequest request) {
   signal(event);
 }
 
+std::optional<SteadyTime> PullQueue::called(AttemptKey key) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = running_.find(key);
+  if (found == running_.end()) return std::nullopt;
+  const auto called = found->second->called_.load(std::memory_order_relaxed);
+  return called == kNeverDue ? std::nullopt : std::optional(called);
+}
+
 void PullQueue::interrupt(AttemptKey key) {
   std::shared_ptr<Call> unbegun;
   Event event;
@@ -354,6 +362,7 @@ void PullQueue::finish(const std::shared_ptr<Call>& call, Outcome outcome) {
       --abandoned_;
       return;
     }
+    outcome.unasked = !call->cancelled();
     if (const auto it = running_.find(call->request_.key); it != running_.end()) {
       ours = std::move(it->second);
       running_.erase(it);

@@ -25,9 +25,12 @@ class Call {
   const AttemptRequest& request() const { return request_; }
   /// Whether the engine asked the call to end.
   bool cancelled() const { return cancelled_.load(std::memory_order_acquire); }
-  /// A worker that had to wait between the take and the call - for the GIL - says when the Cog is called, so that what is
-  /// measured is the Cog. Need not be called.
-  void begun() { taken_.store(std::chrono::steady_clock::now(), std::memory_order_relaxed); }
+  /// The worker says that it calls the Cog now. The call's time-out counts from here, and what is measured is the Cog, not a wait for the
+  /// GIL between the take and the call.
+  void begun() {
+    taken_.store(std::chrono::steady_clock::now(), std::memory_order_relaxed);
+    called_.store(BootClock::now(), std::memory_order_relaxed);
+  }
 
  private:
   friend class PullQueue;
@@ -37,6 +40,7 @@ class Call {
   AttemptRequest request_;
   std::atomic<bool> cancelled_{false};
   std::atomic<Moment> taken_{Moment{}};
+  std::atomic<SteadyTime> called_{kNeverDue};
   mutable std::atomic<bool> spoke_{false};
   // The rest belongs to the queue, under its mutex.
   Moment queued_;
@@ -68,6 +72,7 @@ class PullQueue final : public Executor {
 
   // Executor, scheduler thread.
   void start(AttemptRequest request) override;
+  std::optional<SteadyTime> called(AttemptKey key) const override;
   /// A call that nobody has taken yet is never handed out: it is reported as WITHDRAWN, from here.
   void interrupt(AttemptKey key) override;
   void abandon(AttemptKey key) override;

@@ -59,7 +59,7 @@ void Core::submit(std::shared_ptr<Labor> labor, std::string fingerprint, bool st
   }
 
   labor->id = Id::make(seams_.random);
-  labor->submitted = seams_.clock->now();
+  labor->submitted = seams_.clock->wall();
   labor->state = start ? State::NOT_STARTED : State::ADMIN_NOT_STARTED;
   CommitUnit unit;
   unit.labor = labor->id;
@@ -100,7 +100,8 @@ void Core::submitted(std::uint64_t token, const std::optional<std::string>& erro
   }
   // The store is done with the tree, which may be large: the machine takes it over where nobody else has it.
   auto& labor = pending.labor;
-  auto run = labor.use_count() == 1 ? make_run(std::move(*labor)) : make_run(*labor);
+  const auto latest = labor->submitted;
+  auto run = labor.use_count() == 1 ? make_run(std::move(*labor), latest) : make_run(*labor, latest);
   labor.reset();
   runs_.emplace(id, run);
   for (auto& reply : replies) reply(id, nullptr);
@@ -155,8 +156,9 @@ bool Core::keep(StoredSignal signal, Done reply) {
   const bool waits = std::any_of(waiting_.begin(), waiting_.end(), [&](const auto& one) { return one.labor == labor; });
   if (closing_) return reply(closed_error()), true;
   if (!waits) return false;
-  signal.at = seams_.clock->now();
-  auto record = to_record(signal, seams_.random);
+  signal.at = seams_.clock->wall();
+  const auto& before = stored_[labor];
+  auto record = to_record(signal, seams_.random, before.empty() ? std::string_view() : before.back().key.view());
   signal.key = record.key;
   CommitUnit unit;
   unit.labor = labor;
@@ -169,11 +171,9 @@ bool Core::keep(StoredSignal signal, Done reply) {
   return true;
 }
 
-bool Core::stop_waiting_labor(Labor labor, const std::array<std::uint8_t, 16>& link, const SignalOrder& order, AckReply reply) {
+bool Core::stop_waiting_labor(Labor labor, const ChainEnd& end, const SignalOrder& order, AckReply reply) {
   if (!stop_waiting(labor.id)) return false;
-  const auto run = add_run(std::move(labor), link);
-  if (run->machine.labor().state != State::NOT_STARTED) step(run, input::Recovered{});  // S6: else it never starts
-  apply_stored(run);
+  recover(add_run(std::move(labor), end), true);
   signal(order, std::move(reply));
   return true;
 }
@@ -193,11 +193,11 @@ void Core::signal(const SignalOrder& order, AckReply reply) {
   step(run, input::Signalled{*object, order.signal, order.interrupt, ticket, Text(order.by), Text(order.note)});
 }
 
-void Core::record_refused(const Id& labor, Change change, const std::array<std::uint8_t, 16>& link) {
+void Core::record_refused(const Id& labor, Change change, const ChainEnd& end) {
   if (closing_ || runs_.contains(labor)) return;
-  change.at = seams_.clock->now();
-  // `link` may be that of a row before the one that is on its way: once there has been one, the chain's end is known here.
-  auto& refused = refused_.try_emplace(labor, Refused{link, {}, false, {}}).first->second;
+  // `end` may be that of a row before the one that is on its way: once there has been one, the chain's end is known here.
+  auto& refused = refused_.try_emplace(labor, Refused{end.link, {}, end.at, false, {}}).first->second;
+  change.at = refused.at = is_set(refused.at) ? std::max(refused.at, seams_.clock->wall()) : seams_.clock->wall();
   refused.changes.push_back(std::move(change));
   write_refused(labor, refused);
 }
@@ -259,7 +259,7 @@ void Core::progressed(AttemptKey key, double fraction, Text message) {
 }
 
 void Core::tick() {
-  const Time now = seams_.clock->now();
+  const auto now = seams_.clock->now().steady;
   while (!graces_.empty() && graces_.begin()->first <= now) {
     const auto key = graces_.begin()->second;
     graces_.erase(graces_.begin());
@@ -278,12 +278,21 @@ void Core::tick() {
   while (!wakes_.empty() && wakes_.begin()->first <= now) {
     const auto run = runs_.at(wakes_.begin()->second);
     wakes_.erase(wakes_.begin());
-    run->wake = never;
-    step(run, input::Tick{});
+    run->wake = kNeverDue;
+    step(run, tick_of(*run, now));
   }
 }
 
-std::optional<Time> Core::settle() {
+input::Tick Core::tick_of(const LaborRun& run, SteadyTime now) {
+  input::Tick tick;
+  for (const auto job : run.machine.calls_due(now)) {
+    const auto& attempt = run.attempts.at(job);
+    tick.calls.push_back({job, attempt.cog ? executor_of(*attempt.cog, attempt.check).called(attempt.key) : std::nullopt});
+  }
+  return tick;
+}
+
+std::optional<SteadyTime> Core::settle() {
   dispatch();
   for (const auto& run : dirty_) outbox_.push_back(make_unit(run));
   dirty_.clear();
@@ -291,7 +300,7 @@ std::optional<Time> Core::settle() {
     seams_.committer->commit(std::move(outbox_));
     outbox_.clear();
   }
-  std::optional<Time> next;
+  std::optional<SteadyTime> next;
   if (!wakes_.empty()) next = wakes_.begin()->first;
   if (!graces_.empty() && (!next || graces_.begin()->first < *next)) next = graces_.begin()->first;
   return next;
@@ -302,7 +311,7 @@ std::optional<Time> Core::settle() {
 void Core::step(const std::shared_ptr<LaborRun>& run, const Input& input) {
   ++steps_;
   effects_.clear();
-  run->machine.step(input, seams_.clock->now(), effects_);
+  run->machine.step(input, run->time.stamp(seams_.clock->now()), effects_);
   carry_out(run);
   rearm(*run);
 }
@@ -311,10 +320,7 @@ void Core::step(const std::shared_ptr<LaborRun>& run, const Input& input) {
 /// commit; D1-D4 follow.
 void Core::carry_out(const std::shared_ptr<LaborRun>& run) {
   auto& e = effects_;
-  if (!run->dirty && (!e.writes.empty() || !e.changes.empty() || !e.opened.empty() || !e.acks.empty() || e.labor_ended)) {
-    run->dirty = true;
-    dirty_.push_back(run);
-  }
+  if (!e.writes.empty() || !e.changes.empty() || !e.opened.empty() || !e.acks.empty() || e.labor_ended) mark_dirty(run);
   run->writes.insert(run->writes.end(), e.writes.begin(), e.writes.end());
   for (auto& change : e.changes) run->changes.push_back(std::move(change));
 
@@ -365,7 +371,7 @@ void Core::after_commit(const std::shared_ptr<LaborRun>& run, const AfterCommit&
 /// its chain.
 void Core::forget_if_done(const std::shared_ptr<LaborRun>& run) {
   if (run->dirty || run->flying > 0 || !run->machine.ended() || !run->end->completion_.done()) return;
-  if (is_set(run->wake)) wakes_.erase({run->wake, run->id});
+  if (run->wake != kNeverDue) wakes_.erase({run->wake, run->id});
   if (run->log && run->log->last() > run->log->base()) {
     ended_logs_.emplace_back(run->id, run->log);
     if (ended_logs_.size() > kMostEndedLogs) ended_logs_.pop_front();
@@ -374,10 +380,10 @@ void Core::forget_if_done(const std::shared_ptr<LaborRun>& run) {
 }
 
 void Core::rearm(LaborRun& run) {
-  const Time wake = run.machine.next_wake().value_or(never);
+  const auto wake = run.machine.next_wake().value_or(kNeverDue);
   if (wake == run.wake) return;
-  if (is_set(run.wake)) wakes_.erase({run.wake, run.id});
-  if (is_set(wake)) wakes_.insert({wake, run.id});
+  if (run.wake != kNeverDue) wakes_.erase({run.wake, run.id});
+  if (wake != kNeverDue) wakes_.insert({wake, run.id});
   run.wake = wake;
 }
 
@@ -509,7 +515,7 @@ void Core::interrupt(const std::shared_ptr<LaborRun>& run, std::uint32_t job) {
   const auto& attempt = run->attempts.at(job);
   if (!attempt.cog) return;  // it is answered already
   auto& executor = executor_of(*attempt.cog, attempt.check);
-  graces_.emplace(seams_.clock->now() + executor.patience(options_.grace), attempt.key);
+  graces_.emplace(later(seams_.clock->now().steady, executor.patience(options_.grace)), attempt.key);
   executor.interrupt(attempt.key);
 }
 
@@ -635,26 +641,48 @@ void Core::count(const Counts& counts) {
 
 // ---- opening and closing ----
 
-void Core::take_up(Labor labor, const std::array<std::uint8_t, 16>& link) {
-  const auto run = add_run(std::move(labor), link);
-  if (!stops_before_it_starts(*run)) step(run, input::Recovered{});
-  apply_stored(run);
+void Core::take_up(Labor labor, const ChainEnd& end) {
+  recover(add_run(std::move(labor), end), false);
 }
 
-/// S6: where a STOP of the Labor was stored before it ever ran, nothing of it does.
-bool Core::stops_before_it_starts(const LaborRun& run) const {
-  if (run.machine.labor().state != State::NOT_STARTED) return false;
-  const auto stored = stored_.find(run.id);
-  return stored != stored_.end() && std::any_of(stored->second.begin(), stored->second.end(), [&](const StoredSignal& signal) {
-           return !signal.start && signal.decision == Decision::NONE && signal.order.signal == Signal::STOP &&
-                  signal.order.object.ordinal() == 0;
-         });
+/// R1: what was stored is applied before anything begins. To a Labor under way, signals come before undecided Jobs are asked about; what needs
+/// those - a decision, and the ADMIN_RESUME that follows it - comes after.
+void Core::recover(const std::shared_ptr<LaborRun>& run, bool stops) {
+  if (seams_.died) note_engine(run, EngineEvent::DIED, *seams_.died);
+  note_engine(run, EngineEvent::OPENED, seams_.who);
+  auto node = stored_.extract(run->id);
+  const auto stored = node.empty() ? std::vector<StoredSignal>() : std::move(node.mapped());
+  const State state = run->machine.labor().state;
+  input::Recovered recovered;
+  std::vector<const StoredSignal*> rest;
+  bool decided = false;
+  for (const auto& one : stored) {
+    run->records.push_back({RecordKind::SIGNAL, one.key, std::nullopt});
+    const bool is_labor = one.order.object.ordinal() == 0;
+    decided |= one.decision != Decision::NONE;
+    stops |= one.is_signal() && is_labor && one.order.signal == Signal::STOP;
+    const bool after = !one.is_signal() || (decided && is_labor && one.order.signal == Signal::ADMIN_RESUME);
+    if (after || !is_under_way(state)) {
+      rest.push_back(&one);
+    } else if (auto signal = signalled(*run, one)) {
+      recovered.signals.push_back(std::move(*signal));
+    }
+  }
+  // S6: where it is stopped before it ever ran, nothing of it does.
+  if (state != State::NOT_STARTED || !stops) step(run, recovered);
+  for (const auto* one : rest) apply_stored(run, *one);
 }
 
-std::shared_ptr<LaborRun> Core::add_run(Labor labor, const std::array<std::uint8_t, 16>& link) {
-  auto run = make_run(std::move(labor));
-  run->link = link;
-  if (auto refused = refused_.extract(run->id)) {
+std::shared_ptr<LaborRun> Core::add_run(Labor labor, const ChainEnd& end) {
+  const auto refused = refused_.extract(labor.id);
+  Time latest = latest_time(labor);
+  for (const auto at : {end.at, refused ? refused.mapped().at : never}) {
+    if (is_set(at)) latest = is_set(latest) ? std::max(latest, at) : at;
+  }
+  if (is_set(latest)) records_ahead_ = std::max(records_ahead_, latest - seams_.clock->wall());
+  auto run = make_run(std::move(labor), latest);
+  run->link = end.link;
+  if (refused) {
     run->link = refused.mapped().flying ? refused.mapped().next : refused.mapped().link;
     run->changes = std::move(refused.mapped().changes);
   }
@@ -669,24 +697,40 @@ std::shared_ptr<LaborRun> Core::add_run(Labor labor, const std::array<std::uint8
   return run;
 }
 
-void Core::apply_stored(const std::shared_ptr<LaborRun>& run) {
-  auto node = stored_.extract(run->id);
-  if (node.empty()) return;
-  if (!run->dirty) {
-    run->dirty = true;
-    dirty_.push_back(run);
+/// Nobody waits for what comes of it: that is in the history. Nothing where there is no such object.
+std::optional<input::Signalled> Core::signalled(const LaborRun& run, const StoredSignal& stored) {
+  const auto& order = stored.order;
+  const auto object = find_ordinal(run.machine.labor(), order.object.ordinal());
+  if (!object) return std::nullopt;
+  return input::Signalled{*object, order.signal, order.interrupt, next_ticket_++, Text(order.by), Text(order.note), stored.at};
+}
+
+void Core::apply_stored(const std::shared_ptr<LaborRun>& run, const StoredSignal& stored) {
+  const auto& order = stored.order;
+  if (stored.start) return step(run, input::Start{next_ticket_++, Text(order.by), Text(order.note), stored.at});
+  if (stored.is_signal()) {
+    if (const auto signal = signalled(*run, stored)) step(run, *signal);
+    return;
   }
-  const auto ignore = [](const std::shared_ptr<Ack>&, const std::exception_ptr&) {};  // what came of it is in the history
-  for (auto& stored : node.mapped()) {
-    run->records.push_back({RecordKind::SIGNAL, stored.key, std::nullopt});
-    if (stored.start) {
-      start(run->id, Text(stored.order.by), Text(stored.order.note), ignore);
-    } else if (stored.decision != Decision::NONE) {
-      decide(decision_order(stored), ignore);
-    } else {
-      signal(stored.order, ignore);
-    }
+  const auto object = find_ordinal(run->machine.labor(), order.object.ordinal());
+  if (!object || object->kind != ObjectKind::JOB) return;
+  step(run, input::Decided{object->index, stored.decision, next_ticket_++, Text(order.by), Text(order.note), stored.at});
+}
+
+void Core::note_engine(const std::shared_ptr<LaborRun>& run, EngineEvent event, const EngineWho& who) {
+  run->changes.push_back(engine_change(event, who, run->machine.labor().state, run->time.stamp(seams_.clock->now()).wall));
+  mark_dirty(run);
+}
+
+void Core::note_closed() {
+  for (const auto& [id, run] : runs_) {
+    if (!run->machine.ended()) note_engine(run, EngineEvent::CLOSED, seams_.who);
   }
+}
+
+void Core::mark_dirty(const std::shared_ptr<LaborRun>& run) {
+  if (std::exchange(run->dirty, true)) return;
+  dirty_.push_back(run);
 }
 
 void Core::forget_stored(const Id& labor, const Text& key) {
@@ -745,6 +789,7 @@ void Core::check_quiet() {
 CloseReport Core::finish() {
   finished_ = true;
   CloseReport report;
+  report.clock = seams_.clock->jumps();
   for (const auto& [id, run] : runs_) {
     const auto& labor = run->machine.labor();
     if (!run->machine.ended()) {

@@ -14,6 +14,7 @@
 #include "cogwork/base/random.h"
 #include "cogwork/cogs/cog.h"
 #include "cogwork/engine/engine.h"
+#include "cogwork/engine/engine_event.h"
 #include "cogwork/engine/feed.h"
 #include "cogwork/engine/labor_run.h"
 #include "cogwork/engine/latches.h"
@@ -38,6 +39,8 @@ struct CoreSeams {
   Executor* processes = nullptr;    ///< calls of programs that stay up, of both
   std::shared_ptr<FeedHub> feeds;
   std::shared_ptr<LogRoom> logs = nullptr;  ///< Null: the core makes one.
+  EngineWho who{};                          ///< This engine.
+  std::optional<EngineWho> died{};          ///< The one before it, if that did not close.
   Random random{0};
 };
 
@@ -65,9 +68,9 @@ class Core {
   /// not wait (any more), and nothing is done.
   bool keep(StoredSignal signal, Done reply);
   /// R4: STOP to a Labor that waits. It is taken up, and ends before anything of it begins, so its Cogs need not be known. False as above.
-  bool stop_waiting_labor(Labor labor, const std::array<std::uint8_t, 16>& link, const SignalOrder& order, AckReply reply);
-  /// G9: a signal that met an object which has ended. `link`: of its Labor's last row.
-  void record_refused(const Id& labor, Change change, const std::array<std::uint8_t, 16>& link);
+  bool stop_waiting_labor(Labor labor, const ChainEnd& end, const SignalOrder& order, AckReply reply);
+  /// G9: a signal that met an object which has ended. `end`: of its Labor's history.
+  void record_refused(const Id& labor, Change change, const ChainEnd& end);
 
   // ---- crisis (G8): core_latches.cpp ----
   /// As it was stored. Before Labors are taken up.
@@ -89,13 +92,13 @@ class Core {
   void committed(std::vector<CommitResult> results);
   void tick();
   /// Returns when the next tick is due.
-  std::optional<Time> settle();
+  std::optional<SteadyTime> settle();
 
   // ---- opening and closing ----
   /// With EngineOptions::begin_later: attempts may begin from now on.
   void begin() { begun_ = true; }
   /// R1: a Labor as it was stored.
-  void take_up(Labor labor, const std::array<std::uint8_t, 16>& link);
+  void take_up(Labor labor, const ChainEnd& end);
   /// R1: a signal that was stored while no engine ran its Labor. Before the Labor is taken up: nothing of it begins in between.
   void add_stored(StoredSignal signal) { stored_[signal.order.object.labor()].push_back(std::move(signal)); }
   /// The record of a stored signal that has no Labor any more, or whose Labor has ended.
@@ -112,6 +115,8 @@ class Core {
   /// Asks every call that still goes on to end. From now on only answers that are final count (R2: the rest is INTERRUPTED at
   /// the next opening).
   void interrupt_all();
+  /// D7: enters the end of this engine into the history of each Labor that has not ended. When nothing executes any more.
+  void note_closed();
   /// The last act: everybody who waits is told; reports what is left. Nothing that comes later has an effect.
   CloseReport finish();
 
@@ -166,6 +171,7 @@ class Core {
   struct Refused {
     std::array<std::uint8_t, 16> link{};
     std::array<std::uint8_t, 16> next{};  // of the row on its way
+    Time at = never;                      // of the last change
     bool flying = false;
     std::vector<Change> changes;  // wait for that row
   };
@@ -193,10 +199,16 @@ class Core {
   void count(const Counts& counts);
   void check_quiet();
   void forget_if_done(const std::shared_ptr<LaborRun>& run);
-  std::shared_ptr<LaborRun> add_run(Labor labor, const std::array<std::uint8_t, 16>& link);
-  bool stops_before_it_starts(const LaborRun& run) const;
-  void apply_stored(const std::shared_ptr<LaborRun>& run);
-  std::shared_ptr<LaborRun> make_run(Labor labor);
+  std::shared_ptr<LaborRun> add_run(Labor labor, const ChainEnd& end);
+  /// stops: a STOP of the Labor follows.
+  void recover(const std::shared_ptr<LaborRun>& run, bool stops);
+  void apply_stored(const std::shared_ptr<LaborRun>& run, const StoredSignal& stored);
+  std::optional<input::Signalled> signalled(const LaborRun& run, const StoredSignal& stored);
+  void note_engine(const std::shared_ptr<LaborRun>& run, EngineEvent event, const EngineWho& who);
+  void mark_dirty(const std::shared_ptr<LaborRun>& run);
+  /// latest: the latest time that is recorded in it.
+  std::shared_ptr<LaborRun> make_run(Labor labor, Time latest);
+  input::Tick tick_of(const LaborRun& run, SteadyTime now);
   void weigh(const std::shared_ptr<LaborRun>& run, Weight weight, const std::shared_ptr<Muster>& muster);
   void release(const Latch& lifted, const std::shared_ptr<Muster>& muster);
   void write_latch(std::vector<Record> records, std::function<void(bool closed)> done);
@@ -224,12 +236,13 @@ class Core {
 
   Lane jobs_, checks_, unlimited_;
   std::map<std::string, Lane, std::less<>> programs_;  // of process Cogs
-  std::set<std::pair<Time, Id>> wakes_;
-  std::multimap<Time, AttemptKey> graces_;  // calls that were asked to end: until when they may take
+  std::set<std::pair<SteadyTime, Id>> wakes_;
+  std::multimap<SteadyTime, AttemptKey> graces_;  // calls that were asked to end: until when they may take
 
   Effects effects_;
   Stats::Counter counters_[4];
   std::uint64_t steps_ = 0;
+  Duration records_ahead_{};
   std::uint64_t next_change_;
   std::uint64_t next_token_ = 1;
   AttemptKey next_key_ = 1;

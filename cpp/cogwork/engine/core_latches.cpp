@@ -11,7 +11,7 @@ constexpr std::size_t kMostShown = 100;
 
 }  // namespace
 
-std::shared_ptr<LaborRun> Core::make_run(Labor labor) {
+std::shared_ptr<LaborRun> Core::make_run(Labor labor, Time latest) {
   auto found = latches_.matching(labor);
   Weight weight;
   if (!found.empty()) {
@@ -20,7 +20,7 @@ std::shared_ptr<LaborRun> Core::make_run(Labor labor) {
     // Should it go on now, that latch was lifted while no engine ran it.
     if (const auto* lifted = latches_.last_lifted(labor)) weight = weight_of(*lifted);
   }
-  auto run = std::make_shared<LaborRun>(std::move(labor), std::move(weight));
+  auto run = std::make_shared<LaborRun>(std::move(labor), std::move(weight), RecordTime(latest, seams_.clock->now()));
   run->latches = std::move(found);
   return run;
 }
@@ -59,7 +59,7 @@ void Core::crisis_pause(Latch latch, const LatchReply& reply) {
     return reply({}, std::current_exception());
   }
   latch.id = Id::make(seams_.random);
-  latch.since = seams_.clock->now();
+  latch.since = seams_.clock->wall();
   auto& entry = latches_.add(std::move(latch));
   entry.durable = false;
   const auto set = entry.latch;
@@ -101,7 +101,7 @@ void Core::crisis_resume(const Id& id, const std::string& by, const std::string&
     return reply(nullptr, std::current_exception());
   }
   Latch lifted = *entry->latch;
-  lifted.lifted = seams_.clock->now();
+  lifted.lifted = seams_.clock->wall();
   lifted.lifted_by = by;
   lifted.lifted_note = note;
   const auto outdated = latches_.take_outdated();

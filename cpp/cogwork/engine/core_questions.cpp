@@ -64,10 +64,16 @@ std::optional<Id> Core::find_named(const Id& id, const std::string& name, std::s
 
 namespace {
 
+/// What the wall clock will say then, if nobody sets it.
+Time wall_of(SteadyTime moment, Now now) {
+  const auto wait = moment - now.steady;
+  return wait < kLatest - now.wall ? now.wall + wait : kLatest;
+}
+
 /// Which Jobs wait for their retry, and which Sequences are under way and execute nothing.
-void list_runs(const LaborRun& run, Progress& p) {
+void list_runs(const LaborRun& run, Now now, Progress& p) {
   const auto& labor = run.machine.labor();
-  std::vector<std::pair<Time, std::uint32_t>> delayed;
+  std::vector<std::pair<SteadyTime, std::uint32_t>> delayed;
   std::vector<std::uint32_t> resting;
   for (const auto& r : run.machine.runs()) {
     const auto& job = labor.jobs[r.job];
@@ -87,7 +93,7 @@ void list_runs(const LaborRun& run, Progress& p) {
     retry.cog = job.cog_path;
     retry.job_name = job.name;
     retry.attempt = last.number + 1;
-    retry.due = due;
+    retry.due = wall_of(due, now);
     retry.error = Text(error_line(last.error));
     p.retries.push_back(std::move(retry));
   }
@@ -133,7 +139,7 @@ std::optional<Progress> Core::progress(const Id& id) const {
   if (!has_ended(labor.state)) {
     for (const auto& latch : run.latches) p.latches.push_back(*latch);
   }
-  const Time now = seams_.clock->now();
+  const auto now = seams_.clock->now();
   for (std::uint32_t i = 0; i < p.tasks.size(); ++i) {
     auto& t = p.tasks[i];
     t.completed = run.counts[i].completed;
@@ -141,12 +147,12 @@ std::optional<Progress> Core::progress(const Id& id) const {
     t.stopped = run.counts[i].stopped;
     if (machine.current_task() == i) {
       t.sequences_under_way = machine.sequences_under_way();
-      t.next_round = machine.next_round();
-      t.waiting = machine.waiting_for(now);
+      if (machine.next_round() != kNeverDue) t.next_round = wall_of(machine.next_round(), now);
+      t.waiting = machine.waiting_for(now.steady);
       if (const auto busy = waits_for_worker(run); !busy.empty()) t.waiting += (t.waiting.empty() ? "" : "; ") + busy;
     }
   }
-  list_runs(run, p);
+  list_runs(run, now, p);
   p.in_flight_count = run.attempts.size();
   // The oldest of them: what hangs is among these.
   std::vector<std::pair<Time, std::uint32_t>> oldest;
@@ -185,6 +191,8 @@ void Core::fill(Stats& stats) const {
   for (const auto& [id, run] : runs_) add_held(run->machine, stats.held, stats.held_count);
   std::sort(stats.held.begin(), stats.held.end(), [](const HeldJob& a, const HeldJob& b) { return a.job < b.job; });
   stats.steps = steps_;
+  stats.clock = seams_.clock->jumps();
+  stats.records_ahead = records_ahead_;
   stats.closing = closing_;
 }
 

@@ -25,6 +25,12 @@ std::shared_ptr<const Variables> environment_of(const EngineOptions& options) {
   return options.environment ? options.environment : std::make_shared<const Variables>(process_environment());
 }
 
+Owner this_engine(const EngineOptions& options, Time now) {
+  auto owner = this_process(options.user, options.program, now);
+  owner.version = COGWORK_VERSION;
+  return owner;
+}
+
 /// An owner as long as nobody can reach it.
 Owner opening(Owner owner) {
   owner.silent = "it is opening";
@@ -43,10 +49,9 @@ EngineParts::EngineParts(std::shared_ptr<Storage> store_in, std::shared_ptr<CogR
       store(std::move(store_in)),
       cogs(std::move(cogs_in)),
       clock(make_system_clock()),
-      owner(this_process(options.user, options.program, clock->now())),
+      owner(this_engine(options, clock->wall())),
       lock(store->lock(opening(owner))),
       feeds(std::make_shared<FeedHub>(store, store->last_change())),
-      loop(*clock),
       jobs(loop, options.workers),
       checks(loop, options.workers),
       async_calls(loop, options.workers),
@@ -74,6 +79,8 @@ CoreSeams EngineParts::seams() {
   s.processes = &processes->programs;
   s.feeds = feeds;
   s.random = Random::from_system();
+  s.who = who_of(owner);
+  if (const auto died = lock->died()) s.died = who_of(*died);
   return s;
 }
 
@@ -156,7 +163,7 @@ void EngineParts::add_trouble(Progress& progress, const StoreHealth& health) con
   if (health.degraded && !others) {
     progress.failing = health.reason;
     progress.failing_since = health.since;
-  } else if (is_set(health.writing_since) && clock->now() - health.writing_since > kLongWrite) {
+  } else if (is_set(health.writing_since) && clock->wall() - health.writing_since > kLongWrite) {
     progress.failing = "a write has not returned";
     progress.failing_since = health.writing_since;
   }
@@ -194,6 +201,7 @@ bool EngineParts::flush() {
 CloseReport EngineParts::finish_close() {
   const std::lock_guard once(finishing);
   if (finished) return report;
+  if (!committer->health().degraded) ask([](Core& c) { c.note_closed(); });
   // Twice: what the first flush made durable may have been the last word on something. Whoever asks meanwhile is answered.
   bool durable = true;
   for (int i = 0; i < 2 && durable; ++i) {

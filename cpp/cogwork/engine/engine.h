@@ -158,6 +158,8 @@ struct Stats {
   std::uint64_t held_count = 0;
   std::uint64_t steps = 0;  ///< Inputs that machines have taken.
   bool closing = false;     ///< Nothing begins any more.
+  ClockJumps clock;          ///< How the wall clock was set meanwhile.
+  Duration records_ahead{};  ///< How far the latest record of a Labor that was taken up was ahead of the wall clock.
 };
 
 /// A latch, and what it holds at this moment of what the engine runs (G8). For people in a crisis.
@@ -195,6 +197,7 @@ struct CloseReport {
     std::uint64_t interrupted = 0;  ///< Attempts that were executing when it closed.
   };
   std::vector<Left> left;
+  ClockJumps clock;           ///< How the wall clock was set while it lived.
   bool all_durable = true;    ///< False: the store was degraded, and what had just happened could not be recorded.
   bool store_hangs = false;   ///< A write had not returned. Until it does the store stays locked.
   std::string store_trouble;  ///< Why not all is durable, in words.
@@ -255,8 +258,6 @@ class EngineHandle {
   /// here it is over at once. Throws NotFound.
   std::unique_ptr<LogFeed> logs(const Id& labor, std::optional<std::uint64_t> since);
   Stats stats();
-  /// With `begin_later`: attempts may begin from now on. Idempotent.
-  void begin();
   /// R4: looks again at the Labors that waited for a Cog. To be called when one was registered.
   void recheck_waiting();
   /// R1: goes on with a Labor that `recover_later` left. Empty, also where it runs here already; or why it still waits (R4). Reads the store. Throws
@@ -289,6 +290,8 @@ class Engine : public EngineHandle {
   CloseReport close(std::optional<Duration> grace, bool interrupt);
   bool closed() const;
 
+  /// With `begin_later`: attempts may begin from now on. Idempotent.
+  void begin();
   /// close() in three steps, for a caller that must be able to change its mind while it waits: begin; wait for the completion, which is
   /// set when nothing executes any more; perhaps interrupt; finish, once it is set.
   std::shared_ptr<Completion> begin_close();

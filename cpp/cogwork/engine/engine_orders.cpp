@@ -63,17 +63,17 @@ bool keep(EngineParts& parts, StoredSignal signal, const Done& done) {
 
 template <typename Order>
 void record_refusal(EngineParts& parts, const Id& labor, const Order& order, State state) {
-  auto change = refused(order, state, parts.clock->now());
-  const auto link = parts.store->last_link(labor);
-  parts.ask([&](Core& core) { core.record_refused(labor, std::move(change), link); });
+  auto change = refused(order, state, parts.clock->wall());
+  const auto end = end_of_chain(*parts.store, labor);
+  parts.ask([&](Core& core) { core.record_refused(labor, std::move(change), end); });
 }
 
 /// STOP to a Labor that waits ends it (R4). Null: it does not wait (any more).
 std::shared_ptr<Ack> stop_waiting(EngineParts& parts, const SignalOrder& order) {
   auto labor = parts.store->read_labor(order.object, true);
-  const auto link = parts.store->last_link(order.object);
+  const auto end = end_of_chain(*parts.store, order.object);
   return ask_ack(parts, [&](Core& core, const AckReply& reply) {
-    if (!core.stop_waiting_labor(std::move(labor), link, order, reply)) reply(nullptr, nullptr);
+    if (!core.stop_waiting_labor(std::move(labor), end, order, reply)) reply(nullptr, nullptr);
   });
 }
 

@@ -150,7 +150,7 @@ void EngineHandle::recheck_waiting() {
     auto labor = parts_->store->read_labor(w.labor, true);
     auto why = why_waiting(labor, *parts_->cogs, parts_->options.python);
     if (why.empty()) {
-      ready.push_back({std::move(labor), parts_->store->last_link(w.labor)});
+      ready.push_back({std::move(labor), end_of_chain(*parts_->store, w.labor)});
     } else {
       why_now.emplace(w.labor, std::move(why));
     }
@@ -158,7 +158,7 @@ void EngineHandle::recheck_waiting() {
   parts_->ask([&](Core& core) {
     for (auto& found : ready) {
       // Another thread may have been here first, and the Labor may have ended since.
-      if (core.stop_waiting(found.labor.id)) core.take_up(std::move(found.labor), found.link);
+      if (core.stop_waiting(found.labor.id)) core.take_up(std::move(found.labor), found.end);
     }
     auto still = core.waiting();
     for (auto& w : still) {
@@ -178,11 +178,11 @@ std::string EngineHandle::take_up(const Id& labor) {
                            static_cast<int>(found.labor.state));
   }
   auto whole = parts_->store->read_labor(labor, true);
-  const auto link = parts_->store->last_link(labor);
+  const auto end = end_of_chain(*parts_->store, labor);
   auto why = why_waiting(whole, *parts_->cogs, parts_->options.python);
   const bool here = parts_->ask([&](Core& core) {
     if (!why.empty()) return core.still_waits(labor, why);
-    if (core.stop_waiting(labor)) core.take_up(std::move(whole), link);
+    if (core.stop_waiting(labor)) core.take_up(std::move(whole), end);
     return core.knows(labor);
   });
   // It may have been taken up, and have ended, meanwhile.

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <unordered_map>
 #include <vector>
 
+#include "cogwork/base/clock.h"
 #include "cogwork/cogs/cog.h"
 #include "cogwork/cogs/labor_log.h"
 #include "cogwork/engine/engine.h"
@@ -32,13 +34,20 @@ struct AfterCommit {
   bool labor_ended = false;
 };
 
+/// The end of a Labor's history: the link of its last row, and when that was made.
+struct ChainEnd {
+  std::array<std::uint8_t, 16> link{};
+  Time at = never;
+};
+
 /// One Labor in a running engine: its machine, and what the driver keeps beside it. Scheduler thread only.
 struct LaborRun {
-  explicit LaborRun(Labor labor, Weight weight = {})
-      : id(labor.id), machine(std::move(labor), std::move(weight)), counts(machine.labor().tasks.size()) {}
+  LaborRun(Labor labor, Weight weight, RecordTime times)
+      : id(labor.id), machine(std::move(labor), std::move(weight)), time(times), counts(machine.labor().tasks.size()) {}
 
   const Id id;
   LaborMachine machine;
+  RecordTime time;
 
   // What the steps since the last flush want to be stored, and what waits for it.
   std::vector<ObjectRef> writes;
@@ -51,7 +60,7 @@ struct LaborRun {
 
   std::vector<std::shared_ptr<const Latch>> latches;                            // that match it, the one that was set first first
   std::array<std::uint8_t, 16> link{};                                          // of its last row of history
-  Time wake = never;                                                            // its place in the engine's timers
+  SteadyTime wake = kNeverDue;                                                  // its place in the engine's timers
   std::unordered_map<std::uint32_t, AttemptRun> attempts;                       // by Job
   std::unordered_map<std::uint32_t, std::shared_ptr<SequenceOutputs>> outputs;  // by Sequence, of more than one Job and under way
   std::shared_ptr<LaborEnd> end = std::make_shared<LaborEnd>();

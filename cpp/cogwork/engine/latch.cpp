@@ -190,7 +190,7 @@ Latch store_latch(Storage& store, Latch latch, Owner owner, Clock& clock) {
       static_cast<std::size_t>(std::count_if(latches.begin(), latches.end(), [](const Latch& l) { return !is_set(l.lifted); })));
   auto random = Random::from_system();
   latch.id = Id::make(random);
-  latch.since = clock.now();
+  latch.since = clock.wall();
   Batch batch;
   batch.records.push_back(to_record(latch));
   store.apply(batch);
@@ -208,7 +208,7 @@ void lift_stored(Storage& store, const Id& id, const std::string& by, const std:
   for (const auto& other : latches) {
     if (is_set(other.lifted)) known.lifted(other);
   }
-  latch.lifted = clock.now();
+  latch.lifted = clock.wall();
   latch.lifted_by = by;
   latch.lifted_note = note;
   Batch batch;

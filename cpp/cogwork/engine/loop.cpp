@@ -1,6 +1,5 @@
 #include "cogwork/engine/loop.h"
 
-#include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <cstdio>
@@ -12,9 +11,11 @@
 
 namespace cogwork {
 
-// A deadline may be further away than the timer can count, and wall time may jump ahead of the monotonic time that it counts in (a
-// laptop that slept): it goes off for nothing now and then, and looks again.
-constexpr Duration kLongestWait = std::chrono::minutes(10);
+Loop::Loop()
+    : asio_(std::make_shared<Asio>([this] {
+        armed_.reset();
+        turn();
+      })) {}
 
 void Loop::start(Core& core) {
   core_ = &core;
@@ -100,17 +101,12 @@ void Loop::turn() {
   rearm(core_->settle());
 }
 
-void Loop::rearm(std::optional<Time> next) {
-  // One that is armed for earlier stays: most deadlines are time-outs that are never reached, and each new one would cost the kernel's timer
-  // a call or three. It then goes off once for nothing.
+void Loop::rearm(std::optional<SteadyTime> next) {
+  // One that is armed for earlier stays: most deadlines are time-outs that are never reached, and each new one would cost a call of the
+  // kernel. It then goes off once for nothing.
   if (!next || (armed_ && *armed_ <= *next)) return;
   armed_ = next;
-  asio_->timer.expires_after(std::clamp(*next - clock_.now(), Duration(0), kLongestWait));
-  asio_->timer.async_wait([this](const boost::system::error_code& error) {
-    if (error) return;
-    armed_.reset();
-    turn();
-  });
+  asio_->timer.set(*next);
 }
 
 }  // namespace cogwork

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -10,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "cogwork/base/clock.h"
+#include "cogwork/engine/boot_timer.h"
 #include "cogwork/engine/core.h"
 
 namespace cogwork {
@@ -19,7 +18,7 @@ namespace cogwork {
 /// it tells the core, lets it settle, and sleeps until the next event or the core's next deadline. Nothing polls.
 class Loop final : public OutcomeSink {
  public:
-  explicit Loop(Clock& clock) : clock_(clock), asio_(std::make_shared<Asio>()) {}
+  Loop();
   ~Loop() override { stop(); }
 
   /// Starts the thread; `core` is touched by it alone from now on. Throws ResourceError where there is none to be had.
@@ -50,17 +49,17 @@ class Loop final : public OutcomeSink {
     std::vector<Report> reports;
   };
   struct Asio {
+    explicit Asio(std::function<void()> gone_off) : timer(io, std::move(gone_off)) {}
     boost::asio::io_context io{1};
-    boost::asio::steady_timer timer{io};
+    BootTimer timer;
   };
   template <typename Put>
   void put(Put what);
   void run();
   void turn();
-  void rearm(std::optional<Time> next);
+  void rearm(std::optional<SteadyTime> next);
 
-  Clock& clock_;
-  std::optional<Time> armed_;
+  std::optional<SteadyTime> armed_;
   Core* core_ = nullptr;
   std::thread thread_;
 

@@ -164,7 +164,7 @@ std::string write_progress(const Progress& p) {
 
 std::string write_stats(const Stats& s) {
   WireWriter w;
-  w.map(27);
+  w.map(31);
   write_one(w, "labors", s.labors);
   write_one(w, "tasks", s.tasks);
   write_one(w, "sequences", s.sequences);
@@ -185,7 +185,11 @@ std::string write_stats(const Stats& s) {
       .count("commit_queue", s.commits.queued)
       .count("held_count", s.held_count)
       .count("steps", s.steps)
-      .boolean("closing", s.closing);
+      .boolean("closing", s.closing)
+      .count("clock_jumps", s.clock.count)
+      .integer("clock_jumped", s.clock.last.count())
+      .micros("clock_jumped_at", s.clock.at)
+      .integer("records_ahead", s.records_ahead.count());
   w.text("stuck").array(s.store.stuck.size());
   for (const auto& id : s.store.stuck) w.text(id.text());
   write_all(w, "waiting", s.waiting);

@@ -1,5 +1,8 @@
 #include "cogwork/engine/stored_signal.h"
 
+#include <algorithm>
+#include <charconv>
+
 #include "cogwork/base/error.h"
 #include "cogwork/machine/held.h"
 #include "cogwork/machine/signal_rules.h"
@@ -40,14 +43,15 @@ void append(Storage& store, const Id& labor, Change change) {
 
 void put(Storage& store, const StoredSignal& signal) {
   auto random = Random::from_system();
+  const auto before = store.records(RecordKind::SIGNAL);
   Batch batch;
-  batch.records.push_back(to_record(signal, random));
+  batch.records.push_back(to_record(signal, random, before.empty() ? std::string_view() : before.back().key.view()));
   store.apply(batch);
 }
 
 }  // namespace
 
-Record to_record(const StoredSignal& signal, Random& random) {
+Record to_record(const StoredSignal& signal, Random& random, std::string_view after) {
   const auto& order = signal.order;
   WireWriter w;
   w.map(8)
@@ -59,7 +63,9 @@ Record to_record(const StoredSignal& signal, Random& random) {
       .text("by", order.by)
       .text("note", order.note)
       .integer("at", to_micros(signal.at));
-  auto digits = std::to_string(to_micros(signal.at));
+  std::int64_t last = 0;
+  std::from_chars(after.data(), after.data() + after.size(), last);
+  auto digits = std::to_string(std::max(to_micros(signal.at), last + 1));
   digits.insert(0, digits.size() < 20 ? 20 - digits.size() : 0, '0');
   return {RecordKind::SIGNAL, Text(digits + "-" + std::to_string(random.next())), Text(w.take())};
 }
@@ -117,7 +123,7 @@ bool store_signal(Storage& store, const StoredSignal& signal, Owner owner, Clock
                                  "; it has ended: submit a new one (as_new() makes a copy)",
                              -1, static_cast<int>(labor.state));
     }
-    append(store, id, refused(order, state, clock.now()));
+    append(store, id, refused(order, state, clock.wall()));
     if (order.object.ordinal() == 0) {
       throw SignalNotAllowed(refusal(order.signal, state, nullptr), static_cast<int>(order.signal), static_cast<int>(state));
     }
@@ -133,7 +139,7 @@ void store_decision(Storage& store, const StoredSignal& decision, Owner owner, C
   const auto order = decision_order(decision);
   const auto job = store.read_job(order.job, false);
   if (!awaits_decision(job)) {
-    append(store, order.job.labor(), refused(order, job.state, clock.now()));
+    append(store, order.job.labor(), refused(order, job.state, clock.wall()));
     throw SignalNotAllowed(decision_refusal(store.read_labor(order.job.labor(), true), job, order.decision), -1,
                            static_cast<int>(job.state));
   }

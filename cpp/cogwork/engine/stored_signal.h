@@ -15,10 +15,13 @@ struct StoredSignal {
   Decision decision = Decision::NONE;  ///< R2; NONE: it is none.
   Time at = never;                     ///< When it was sent.
   Text key;                            ///< Of its record. Keys are in the order of sending.
+
+  bool is_signal() const { return !start && decision == Decision::NONE; }
 };
 
-/// The record of a signal that is sent now; its key is made here.
-Record to_record(const StoredSignal& signal, Random& random);
+/// The record of a signal that is sent now; its key is made here. after: the key of the one that was sent before it, if there is one: the
+/// clock may have been set back since.
+Record to_record(const StoredSignal& signal, Random& random, std::string_view after = {});
 /// Nothing where the record is none that this version understands.
 std::optional<StoredSignal> from_record(const Record& record);
 

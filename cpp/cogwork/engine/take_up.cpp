@@ -5,6 +5,7 @@
 #include <set>
 
 #include "cogwork/base/error.h"
+#include "cogwork/machine/held.h"
 
 namespace cogwork {
 namespace {
@@ -46,9 +47,9 @@ void refuse(Core& core, Storage& store, const StoredSignal& signal) {
     const auto labor = store.read_labor(id, false);
     if (signal.decision != Decision::NONE) {
       const auto state = store.read_job(signal.order.object, false).state;
-      core.record_refused(id, refused(decision_order(signal), state, never), store.last_link(id));
+      core.record_refused(id, refused(decision_order(signal), state, never), end_of_chain(store, id));
     } else if (!signal.start)
-      core.record_refused(id, refused(signal.order, labor.state, never), store.last_link(id));
+      core.record_refused(id, refused(signal.order, labor.state, never), end_of_chain(store, id));
   } catch (const NotFound&) {
   }
   core.drop_stored(signal);
@@ -72,6 +73,34 @@ std::string know_program(const Text& name, const Text& origin, CogRegistry& cogs
   info.places = options.processes * (options.concurrency > 0 ? options.concurrency : kUsualConcurrency);
 
   cogs.add_program(std::move(info));
+  return {};
+}
+
+bool may_still_run(const Labor& labor, const Job& job) {
+  if (has_ended(labor.tasks[job.task].state)) return false;
+  return job.is_check() || (!has_ended(job.state) && !has_ended(labor.sequences[job.sequence].state));
+}
+
+/// R4: the args of what may still run, looked at again as submitting did. Empty where all fit; else which do not, and why.
+std::string why_args_do_not_fit(const Labor& labor, const CogRegistry& cogs) {
+  std::map<std::string, std::vector<const Job*>, std::less<>> calls;
+  for (const auto& job : labor.jobs) {
+    if (!may_still_run(labor, job)) continue;
+    auto found = calls.find(job.cog_path.view());
+    if (found == calls.end()) found = calls.emplace(job.cog_path.str(), std::vector<const Job*>()).first;
+    found->second.push_back(&job);
+  }
+  for (const auto& [cog, jobs] : calls) {
+    std::vector<std::string_view> args;
+    args.reserve(jobs.size());
+    for (const auto* job : jobs) args.push_back(job->args.view());
+    const auto misfits = cogs.misfits(cog, args);
+    if (misfits.empty()) continue;
+    const auto count = misfits.size();
+    return "its cog '" + cog + "' does not take the args any more of " + (count == 1 ? "a Job" : std::to_string(count) + " Jobs") +
+           ": '" + full_name(labor, *jobs[misfits[0].place]) + "': " + misfits[0].why +
+           "; register a version of the cog that takes them, or stop the Labor";
+  }
   return {};
 }
 
@@ -110,7 +139,7 @@ std::string why_waiting(const Labor& labor, CogRegistry& cogs, const std::string
     }
     return text + "; import the module that defines " + (unknown.size() == 1 ? "it" : "them");
   }
-  return {};
+  return why_args_do_not_fit(labor, cogs);
 }
 
 Unfinished leave_unfinished(Storage& store) {
@@ -124,6 +153,8 @@ Unfinished leave_unfinished(Storage& store) {
   return found;
 }
 
+ChainEnd end_of_chain(Storage& store, const Id& labor) { return {store.last_link(labor), store.last_time(labor)}; }
+
 Unfinished read_unfinished(Storage& store, CogRegistry& cogs, const std::string& python) {
   Unfinished found;
   LaborFilter filter;
@@ -135,7 +166,7 @@ Unfinished read_unfinished(Storage& store, CogRegistry& cogs, const std::string&
     if (auto why = why_waiting(labor, cogs, python); !why.empty()) {
       found.waiting.push_back({id, labor.name, std::move(why)});
     } else {
-      found.ready.push_back({std::move(labor), store.last_link(id)});
+      found.ready.push_back({std::move(labor), end_of_chain(store, id)});
     }
   }
   return found;
@@ -155,7 +186,7 @@ std::vector<Id> open_core(Core& core, Storage& store, CogRegistry& cogs, const E
   std::vector<StoredSignal> late = hand_out(core, store.records(RecordKind::SIGNAL), unfinished);
   for (auto& found : unfinished.ready) {
     taken_up.push_back(found.labor.id);
-    core.take_up(std::move(found.labor), found.link);
+    core.take_up(std::move(found.labor), found.end);
   }
   core.set_waiting(std::move(unfinished.waiting));
   for (const auto& signal : late) refuse(core, store, signal);

@@ -14,11 +14,13 @@ namespace cogwork {
 struct Unfinished {
   struct Found {
     Labor labor;
-    std::array<std::uint8_t, 16> link{};
+    ChainEnd end;
   };
   std::vector<Found> ready;
   std::vector<Stats::Waiting> waiting;
 };
+
+ChainEnd end_of_chain(Storage& store, const Id& labor);
 
 /// Reads every Labor that has not ended, earliest first.
 Unfinished read_unfinished(Storage& store, CogRegistry& cogs, const std::string& python);

@@ -107,6 +107,7 @@ class Replay {
           case Change::Kind::DECISION:
             if (!change.refused && object.kind == ObjectKind::JOB) ++decisions_[object.index];
             break;
+          case Change::Kind::ENGINE: break;  // what follows from it is entered as what it is
         }
       }
     }
@@ -175,7 +176,7 @@ class Replay {
   void enter(Task& task, std::uint32_t index, Time at) {
     if (index > 0 && labor_.tasks[index - 1].pass_failures) task.failures = labor_.tasks[index - 1].failures;
     if (task.pause_on_entry && !find_hold(task.holds, Rank::ADMIN)) {
-      add_hold(task.holds, {Rank::ADMIN, at, "pause_on_entry", {}});
+      set_hold(task.holds, {Rank::ADMIN, at, "pause_on_entry", {}});
     }
   }
 
@@ -197,7 +198,7 @@ class Replay {
                   : object.kind == ObjectKind::TASK ? labor_.tasks[object.index].holds
                                                     : labor_.sequences[object.index].holds;
     if (is_pause(change.signal)) {
-      add_hold(holds, {rank, change.at, change.by, change.note});
+      set_hold(holds, {rank, change.at, change.by, change.note});
     } else {
       std::erase_if(holds, [rank](const Hold& hold) { return hold.rank == rank; });
     }
@@ -272,7 +273,7 @@ class Replay {
   const std::size_t most_;
   std::vector<ObjectRef> objects_;                              // by ordinal
   std::unordered_map<std::uint32_t, std::uint32_t> decisions_;  // by Job
-  Time now_ = never;                                            // of the latest change that was taken
+  Time now_ = Time::min();                                      // of the latest change that was taken
 };
 
 /// Says where two trees of one Labor differ in what a history tells.

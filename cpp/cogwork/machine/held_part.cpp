@@ -51,6 +51,7 @@ void LaborMachine::decided(const input::Decided& in) {
   record.refused = !job.held || in.decision == Decision::NONE;
   record.by = in.by;
   record.note = in.note;
+  record.sent = in.sent;
   out_->changes.push_back(record);
   const auto place = out_->changes.size() - 1;
   if (record.refused) {
@@ -89,8 +90,8 @@ void LaborMachine::hold_undecided() {
   if (held_.empty() || find_hold(labor_.holds, Rank::ADMIN)) return;
   const auto who = held_.size() == 1 ? "an attempt was executing when the engine ended"
                                      : std::to_string(held_.size()) + " attempts were executing when the engine ended";
-  const Hold own{Rank::ADMIN, now_, "the engine", Text(who + ": " + held_names(false) + "; cogwork decide")};
-  add_hold(labor_.holds, own);
+  const Hold own{Rank::ADMIN, now_, Text(kEngine), Text(who + ": " + held_names(false) + "; cogwork decide")};
+  set_hold(labor_.holds, own);
   write({});
   Change record;  // as of any pause: the history alone says what holds a Labor (D7)
   record.kind = Change::Kind::SIGNAL;

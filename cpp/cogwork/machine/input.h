@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <variant>
+#include <vector>
 
 #include "cogwork/base/text.h"
 #include "cogwork/model/labor.h"
@@ -27,6 +29,7 @@ struct Start {
   Ticket ticket = 0;
   Text by;
   Text note;
+  Time sent = never;  ///< As of Signalled.
 };
 
 /// Section 4: somebody sent a signal to the Labor, a Task or a Sequence.
@@ -37,6 +40,7 @@ struct Signalled {
   Ticket ticket = 0;
   Text by;
   Text note;
+  Time sent = never;  ///< Where it was stored until the Labor was taken up (R1): when it was sent.
 };
 
 /// R2: a person says what is to become of a held Job.
@@ -46,6 +50,7 @@ struct Decided {
   Ticket ticket = 0;
   Text by;
   Text note;
+  Time sent = never;  ///< As of Signalled.
 };
 
 /// X13: a worker is free for a Job that was `ready`. Where the Job may begin (still), its attempt is opened; where not, nothing
@@ -67,8 +72,15 @@ struct Ended {
   bool still_running = false;
 };
 
-/// The moment that next_wake() named has come.
-struct Tick {};
+/// The moment that next_wake() named has come. `calls`: of the Jobs that calls_due() named, when the Cog was called: the time-out counts
+/// from then (X8). Nothing: it was not called yet, or it has answered and that answer is on its way.
+struct Tick {
+  struct Call {
+    std::uint32_t job = 0;
+    std::optional<SteadyTime> called;
+  };
+  std::vector<Call> calls;
+};
 
 /// The engine closes: nothing begins any more; attempts that were not handed over yet are withdrawn.
 struct Closing {};
@@ -80,8 +92,12 @@ struct Weighed {
   Ticket ticket = 0;
 };
 
-/// Section 6: the machine was built from what was stored, after the end of the engine that ran it. The first input then.
-struct Recovered {};
+/// The machine was built from what was stored, after the end of the engine that ran it (R2, R3). The first input then. `signals`: those to
+/// a Labor under way that were stored meanwhile, in the order of sending: they are applied before undecided Jobs are asked about, and
+/// judged as if the engine did not hold the Labor because of such Jobs (R1).
+struct Recovered {
+  std::vector<Signalled> signals;
+};
 
 }  // namespace input
 

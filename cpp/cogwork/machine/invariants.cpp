@@ -194,7 +194,7 @@ class Checker {
         started < t.sequence_count && under_way < static_cast<std::uint64_t>(t.concurrency.number)) {
       const bool waits_for_strict =
           t.strict && t.tolerated_failures.number >= 0 && std::int64_t{t.failures} + under_way > t.tolerated_failures.number;
-      expect(waits_for_strict, "X3", ref, "has room for a Sequence, and starts none");
+      expect(waits_for_strict || m_->waits_for_fresh_round(), "X3", ref, "has room for a Sequence, and starts none");
     }
     expect(!m_->runs().empty() || m_->next_wake(), "X1", ref, "is stuck");
   }
@@ -278,7 +278,7 @@ class Checker {
       const bool called = run.phase == RunPhase::OPENING || run.phase == RunPhase::HANDED;
       expect(called == executes(j), "X13", ref, "has an attempt that does not fit where it stands");
       expect((run.phase != RunPhase::DELAY && !(run.phase == RunPhase::HANDED && run.ending == LaborMachine::Ending::NO)) ||
-                 (is_set(run.due) && wake && *wake <= run.due),
+                 (run.due != kNeverDue && wake && *wake <= run.due),
              "X8", ref, "has no timer for its retry or its time-out");
       const State above = j.is_check() ? l_.tasks[j.task].state : l_.sequences[j.sequence].state;
       if (run.phase == RunPhase::OPENING) expect(above == State::RUNNING, "G3", ref, "is about to begin below what is held");

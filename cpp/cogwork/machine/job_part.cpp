@@ -96,15 +96,14 @@ void LaborMachine::recorded(const input::Recorded& in) {
   if (!run || run->phase != RunPhase::OPENING || run->serial != in.serial) return;  // withdrawn meanwhile
   run->phase = RunPhase::HANDED;
   out_->handed.push_back(in.job);
-  set_timer(*run, now_ + labor_.jobs[in.job].options.timeout);
+  set_timer(*run, later(steady_now_, labor_.jobs[in.job].options.timeout));
 }
 
 void LaborMachine::ended(const input::Ended& in) {
   auto* run = find_run(in.job);
   if (!run || run->phase != RunPhase::HANDED) return;  // X9: the answer of a closed attempt is dropped
   clear_timer(*run);
-  if (in.outcome.status == AttemptStatus::WITHDRAWN &&
-      run->ending != Ending::TIMED_OUT) {  // G3: its Cog was never called after all
+  if (in.outcome.status == AttemptStatus::WITHDRAWN) {  // G3: its Cog was never called after all
     const bool stopped = run->ending == Ending::STOPPED;
     withdraw(*run);
     const auto& job = labor_.jobs[in.job];
@@ -123,8 +122,9 @@ void LaborMachine::ended(const input::Ended& in) {
   auto status = in.outcome.status;
   if (!is_answer(status)) status = AttemptStatus::FAILURE_NO_RETRIES;  // X8: a broken Cog, or executor; never an attempt left open
   const auto ending = run->ending;
-  if (ending == Ending::TIMED_OUT) {
-    // Whatever it answered (X8a). What it had said by then is kept, as that of a failure is: it tells what it was waiting for.
+  if (ending == Ending::TIMED_OUT && !in.outcome.unasked) {
+    // Whatever it answered once it was asked to end (X8a). What it had said by then is kept, as that of a failure is: it tells what it was
+    // waiting for.
     status = AttemptStatus::TIMED_OUT;
     const std::string words = in.still_running ? "timed out, still running" : "timed out";
     attempt.error = Text(attempt.error.empty() ? words : words + "\n" + attempt.error.str());
@@ -146,8 +146,11 @@ void LaborMachine::ended(const input::Ended& in) {
   settle_attempt(*run, status, in.still_running);
 }
 
-void LaborMachine::time_out(Run& run) {
+void LaborMachine::time_out(Run& run, std::optional<SteadyTime> called) {
   if (run.phase != RunPhase::HANDED || run.ending != Ending::NO) return;
+  // X8: from the moment that the Cog is called, which is not before now where it has not been.
+  const auto due = later(called.value_or(steady_now_), labor_.jobs[run.job].options.timeout);
+  if (due > steady_now_) return set_timer(run, due);
   run.ending = Ending::TIMED_OUT;
   out_->interrupted.push_back(run.job);
 }
@@ -202,7 +205,7 @@ void LaborMachine::retry_later(Run& run) {
   const Duration delay = retry_delay(job, run.tries);
   if (delay.count() > 0) {
     run.phase = RunPhase::DELAY;
-    set_timer(run, now_ + delay);
+    set_timer(run, later(steady_now_, delay));
   } else {
     run.phase = RunPhase::WAITING;
     pump(run);
@@ -212,6 +215,7 @@ void LaborMachine::retry_later(Run& run) {
 
 Duration LaborMachine::retry_delay(const Job& job, std::uint32_t tries) const {
   const auto& options = job.options;
+  if (options.retry_delay.count() == 0) return Duration(0);  // however often it doubles: 0 times infinity would be no number
   const double factor = std::pow(options.retry_backoff, static_cast<double>(tries > 0 ? tries - 1 : 0));
   double us = static_cast<double>(options.retry_delay.count()) * factor;
   if (options.retry_max_delay.count() != kNotGiven) us = std::min(us, static_cast<double>(options.retry_max_delay.count()));
@@ -286,15 +290,16 @@ void LaborMachine::cut_all(bool interrupt) {
   }
 }
 
-void LaborMachine::set_timer(Run& run, Time at) {
+void LaborMachine::set_timer(Run& run, SteadyTime at) {
   run.due = at;
+  if (at == kNeverDue) return;
   timers_.insert({at, Timer::JOB, run.job});
 }
 
 void LaborMachine::clear_timer(Run& run) {
-  if (!is_set(run.due)) return;
+  if (run.due == kNeverDue) return;
   timers_.erase({run.due, Timer::JOB, run.job});
-  run.due = never;
+  run.due = kNeverDue;
 }
 
 }  // namespace cogwork

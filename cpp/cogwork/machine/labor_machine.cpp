@@ -1,5 +1,7 @@
 #include "cogwork/machine/labor_machine.h"
 
+#include <algorithm>
+
 #include "cogwork/machine/end_rules.h"
 #include "cogwork/machine/signal_rules.h"
 
@@ -16,8 +18,9 @@ struct Overload : F... {
 LaborMachine::LaborMachine(Labor labor, Weight weight)
     : labor_(std::move(labor)), weight_(std::move(weight)), slot_(labor_.jobs.size(), UINT32_MAX) {}
 
-void LaborMachine::step(const Input& input, Time now, Effects& out) {
-  now_ = now;
+void LaborMachine::step(const Input& input, Now now, Effects& out) {
+  now_ = now.wall;
+  steady_now_ = now.steady;
   out_ = &out;
   std::visit(Overload{
                  [this](const input::Start& in) { start(in); },
@@ -26,10 +29,10 @@ void LaborMachine::step(const Input& input, Time now, Effects& out) {
                  [this](const input::Begin& in) { begin(in); },
                  [this](const input::Recorded& in) { recorded(in); },
                  [this](const input::Ended& in) { ended(in); },
-                 [this](const input::Tick&) { tick(); },
+                 [this](const input::Tick& in) { tick(in); },
                  [this](const input::Closing&) { close(); },
                  [this](const input::Weighed& in) { weighed(in); },
-                 [this](const input::Recovered&) { recover(); },
+                 [this](const input::Recovered& in) { recover(in); },
              },
              input);
   advance();
@@ -37,9 +40,18 @@ void LaborMachine::step(const Input& input, Time now, Effects& out) {
   out_ = nullptr;
 }
 
-std::optional<Time> LaborMachine::next_wake() const {
+std::optional<SteadyTime> LaborMachine::next_wake() const {
   if (timers_.empty()) return std::nullopt;
   return timers_.begin()->at;
+}
+
+std::vector<std::uint32_t> LaborMachine::calls_due(SteadyTime now) const {
+  std::vector<std::uint32_t> due;
+  for (const auto& timer : timers_) {
+    if (timer.at > now) break;
+    if (timer.kind == Timer::JOB && run_of(timer.index)->phase == RunPhase::HANDED) due.push_back(timer.index);
+  }
+  return due;
 }
 
 Job LaborMachine::job_row(std::uint32_t index) {
@@ -69,6 +81,7 @@ void LaborMachine::start(const input::Start& in) {
     return;
   }
   labor_.started = now_;
+  const auto place = out_->changes.size();
   ++out_->counts.executing[static_cast<int>(ObjectKind::LABOR)];
   if (latched()) {  // G8: paused instead of running
     auto note = why(weight_.hold).str();
@@ -77,22 +90,24 @@ void LaborMachine::start(const input::Start& in) {
   } else {
     set_state({}, State::RUNNING, in.by, in.note);
   }
+  out_->changes[place].sent = in.sent;
   out_->taken.push_back(in.ticket);
   out_->acks.push_back({in.ticket, labor_.state, true});
 }
 
-void LaborMachine::tick() {
-  while (!timers_.empty() && timers_.begin()->at <= now_) {
+void LaborMachine::tick(const input::Tick& in) {
+  while (!timers_.empty() && timers_.begin()->at <= steady_now_) {
     const auto timer = *timers_.begin();
     timers_.erase(timers_.begin());
     if (timer.kind == Timer::TASK) continue;  // advance() compares the times themselves
     auto& run = runs_[slot_[timer.index]];
-    run.due = never;
+    run.due = kNeverDue;
     if (run.phase == RunPhase::DELAY) {
       run.phase = RunPhase::WAITING;
       pump(run);
     } else {
-      time_out(run);
+      const auto call = std::find_if(in.calls.begin(), in.calls.end(), [&](const auto& c) { return c.job == run.job; });
+      time_out(run, call == in.calls.end() ? std::nullopt : call->called);
     }
   }
 }

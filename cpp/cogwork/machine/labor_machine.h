@@ -39,12 +39,15 @@ class LaborMachine {
   /// `weight`: what weighs on it from the first moment (G8); a recovered one is then what the latches say, whatever was stored.
   explicit LaborMachine(Labor labor, Weight weight = {});
 
-  /// Takes one input at a time that never goes back; appends to `out`. An input that has been overtaken - Begin for a Job that
-  /// was stopped, Ended for an attempt that is closed - changes nothing.
-  void step(const Input& input, Time now, Effects& out);
+  /// Applies one input; appends to `out`. Neither of `now`'s times may be earlier than in the call before. `now.wall` is what is recorded;
+  /// all waits go by `now.steady`. An input that has been overtaken - Begin for a Job that was stopped, Ended for an attempt that is
+  /// closed - changes nothing.
+  void step(const Input& input, Now now, Effects& out);
 
   /// When a Tick is due; nothing: only another input can change anything.
-  std::optional<Time> next_wake() const;
+  std::optional<SteadyTime> next_wake() const;
+  /// The Jobs whose time-outs a Tick at `now` would find due: it must say when their Cogs were called (X8).
+  std::vector<std::uint32_t> calls_due(SteadyTime now) const;
 
   const Labor& labor() const { return labor_; }
   bool ended() const { return has_ended(labor_.state); }
@@ -72,7 +75,7 @@ class LaborMachine {
     std::uint32_t tries = 0;   ///< Attempts that counted (in this round).
     RunPhase phase = RunPhase::WAITING;
     Ending ending = Ending::NO;  ///< Its call was asked to end.
-    Time due = never;            ///< Its timer: of the retry, or of the time-out.
+    SteadyTime due = kNeverDue;  ///< Its timer: of the retry, or of the time-out.
   };
   const std::vector<Run>& runs() const { return runs_; }
   const Run* run_of(std::uint32_t job) const;
@@ -81,7 +84,10 @@ class LaborMachine {
   std::uint32_t sequences_under_way() const { return running_; }
   std::uint32_t executing() const { return executing_; }
   bool round_under_way() const { return round_open_ > 0; }
-  Time next_round() const { return round_at_; }
+  /// G4c: no Sequence starts before a round of checks that has not passed yet.
+  bool waits_for_fresh_round() const { return passed_round_ < fresh_round_; }
+  /// kNeverDue: no further one is planned yet.
+  SteadyTime next_round() const { return round_at_; }
   /// R2: the Jobs of which a person must decide what became of them, in the order of the tree.
   const std::set<std::uint32_t>& held() const { return held_; }
   std::size_t pending_acks() const { return pending_.size(); }
@@ -92,12 +98,12 @@ class LaborMachine {
   bool latched() const { return weight_.hold.rank != Rank::NONE; }
   const Weight& weight() const { return weight_; }
   /// Why nothing (more) starts in the current Task, in words; empty where all goes on.
-  std::string waiting_for(Time now) const;
+  std::string waiting_for(SteadyTime now) const;
 
  private:
   // ---- labor_machine.cpp ----
   void start(const input::Start& in);
-  void tick();
+  void tick(const input::Tick& in);
   void close();
   /// Does whatever is due, until nothing is.
   void advance();
@@ -118,6 +124,8 @@ class LaborMachine {
   bool advance_rolling();
   bool advance_closing();
   bool may_start_sequence() const;
+  void task_shows(State before, State now);
+  void require_fresh_round(Duration unwatched);
   void start_sequence(std::uint32_t sequence);
   void end_sequence(std::uint32_t sequence, State state);
   void begin_round(bool entry);
@@ -141,7 +149,7 @@ class LaborMachine {
   void begin(const input::Begin& in);
   void recorded(const input::Recorded& in);
   void ended(const input::Ended& in);
-  void time_out(Run& run);
+  void time_out(Run& run, std::optional<SteadyTime> called);
   void withdraw(Run& run);
   void close_attempt(Run& run, AttemptStatus status);
   void settle_attempt(Run& run, AttemptStatus counted, bool still_running);
@@ -150,7 +158,7 @@ class LaborMachine {
   /// Under a STOP or a failed check (G3): what does not execute ends; `interrupt` asks what executes to end too.
   void cut_run(std::uint32_t job, bool interrupt);
   void cut_all(bool interrupt);
-  void set_timer(Run& run, Time at);
+  void set_timer(Run& run, SteadyTime at);
   void clear_timer(Run& run);
   Duration retry_delay(const Job& job, std::uint32_t tries) const;
   bool job_is_stopping(const Job& job) const;
@@ -165,6 +173,9 @@ class LaborMachine {
   void stop(const input::Signalled& in);
   Holds& holds_of(ObjectRef object);
   const Hold* hold_in_force(ObjectRef object) const;
+  /// The same of the holds that a signal is judged by: while stored ones are applied, without the engine's own (R1).
+  const Hold* hold_to_judge_by(ObjectRef object, Signal signal) const;
+  const Hold* highest_hold(ObjectRef object, const Hold* but) const;
   /// Why that hold holds, for the history: of a latch, with its id.
   Text why(const Hold& hold) const;
   /// Lets states show the ranks in force and what executes (G4, G5a).
@@ -192,31 +203,45 @@ class LaborMachine {
 
   // ---- waiting_part.cpp ----
   /// Why no Job under way executes: retries that wait, Sequences that are held. Empty where one does, or only wants a worker or the store.
-  std::string idle_for(Time now) const;
+  std::string idle_for(SteadyTime now) const;
   std::string in_words(const Hold& hold) const;
 
   // ---- recovery_part.cpp ----
-  void recover();
-  void recover_task();
-  /// The runs of the round that was under way; adds the checks that fail by their on_interrupt.
-  void recover_round(std::vector<std::uint32_t>& failing);
+  void recover(const input::Recovered& in);
+  void recover_task(Time last_sign);
+  /// G4c: since when nobody has looked at the Task. last_sign: the latest time that is stored; until then the engine lived.
+  void recover_watch(Time last_sign);
+  /// The runs of the round that was under way; adds the checks that fail by their on_interrupt. sequences_ended: when the last one did that
+  /// has ended.
+  void recover_round(std::optional<Time> sequences_ended, std::vector<std::uint32_t>& failing);
   /// Closes an attempt that was executing. True: by its on_interrupt the Job fails.
   bool recover_run(std::uint32_t job);
 
+  /// When a wait of that length is over that began then, by what is stored. R3: the time that the engine was down counts; but no wait is
+  /// longer than its own length, whatever the wall clock says by now.
+  SteadyTime goes_on_until(Time begun, Duration length) const;
+  /// How long ago that was, by what is stored: at least nothing, at most `most`.
+  Duration since(Time begun, Duration most) const;
+
   struct Timer {
-    Time at;
+    SteadyTime at;
     enum Kind : std::uint8_t { JOB, TASK } kind;
     std::uint32_t index;
     friend auto operator<=>(const Timer&, const Timer&) = default;
   };
-  void set_task_timer(Time at);
-  void clear_task_timer(Time at);
+  void set_task_timer(SteadyTime at);
+  void clear_task_timer(SteadyTime at);
 
   struct PendingAck {
     Ticket ticket;
     ObjectRef object;
     Signal signal;
-    bool latch = false;  // it waits for the latch that holds the Labor, not for a hold of the Labor's own
+    enum WaitsFor : std::uint8_t {
+      STATES,   // that follow from the signal
+      LATCH,    // those that follow from the latch that holds the Labor, not from a hold of its own
+      KEPT,     // the step's end: it holds the object once that is entered (X2a)
+      IGNORED,  // the step's end, which may change the object all the same
+    } waits_for = STATES;
   };
 
   Labor labor_;
@@ -226,19 +251,24 @@ class LaborMachine {
   // The Task under way.
   std::optional<std::uint32_t> current_;
   Phase phase_ = Phase::NONE;
-  Time entry_at_ = never;            // when its entry begins, holds aside
+  SteadyTime entry_at_ = kNeverDue;  // when its entry begins, holds aside
   std::uint32_t next_sequence_ = 0;  // index in the Labor's table of the first that has not started
   std::uint32_t running_ = 0;        // Sequences started and not ended
   bool any_cut_ = false;             // some Sequence of it ended STOPPED
-  Time sequences_ended_ = never;
+  SteadyTime baked_at_ = kNeverDue;  // when the last round is due (X6a)
   std::uint32_t executing_ = 0;   // open attempts, checks included
   std::uint32_t round_open_ = 0;  // checks of the round under way that have not ended
   std::uint32_t round_ = 0;       // number of the round under way, or of the last
   bool check_failed_ = false;
   bool round_is_last_ = false;
   bool last_round_passed_ = false;
-  Time round_at_ = never;          // when the next round is due
+  SteadyTime round_at_ = kNeverDue;  // when the next round is due
   std::vector<bool> check_noted_;  // by check: its state is in the history
+  // G4c: since when no round may begin, as the Task is held, or nobody runs it; the round that must have passed before a Sequence
+  // starts, and the last one that has.
+  SteadyTime unwatched_since_ = kNeverDue;
+  std::uint32_t fresh_round_ = 0;
+  std::uint32_t passed_round_ = 0;
 
   std::vector<Run> runs_;
   std::vector<std::uint32_t> slot_;  // by Job: its place in runs_, or kNoSlot
@@ -247,11 +277,13 @@ class LaborMachine {
   std::set<std::uint32_t> held_;
   std::uint32_t next_serial_ = 1;
   bool closing_ = false;
+  bool applying_stored_ = false;         // within a recovery: signals that were stored meanwhile (R1)
   Stop stop_;                            // of the Labor, or the Task under way
   std::map<std::uint32_t, Stop> stops_;  // of Sequences that were stopped by themselves, until they end
 
   // Only within a step.
   Time now_ = never;
+  SteadyTime steady_now_{};
   Effects* out_ = nullptr;
 };
 

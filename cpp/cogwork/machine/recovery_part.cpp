@@ -11,7 +11,7 @@ OnInterrupt on_interrupt(const Job& job) { return static_cast<OnInterrupt>(job.o
 
 }  // namespace
 
-void LaborMachine::recover() {
+void LaborMachine::recover(const input::Recovered& in) {
   if (has_ended(labor_.state)) return;
   if (labor_.state == State::NOT_STARTED) return start({});  // R1
   if (labor_.state == State::ADMIN_NOT_STARTED) return;
@@ -20,7 +20,7 @@ void LaborMachine::recover() {
   for (std::uint32_t i = 0; i < labor_.tasks.size(); ++i) {
     if (!is_under_way(labor_.tasks[i].state)) continue;
     current_ = i;
-    recover_task();
+    recover_task(latest_time(labor_));
     break;
   }
   // PAUSING becomes its pause: nothing executes now. STOPPING becomes its end in advance().
@@ -28,25 +28,33 @@ void LaborMachine::recover() {
   lifting_ = !latched();
   show_below({});
   lifting_ = false;
+  applying_stored_ = true;
+  for (const auto& signal : in.signals) signalled(signal);
+  applying_stored_ = false;
+  if (current_) {
+    hold_undecided();  // only now: what is being stopped is not asked about
+    task_shows(task().state, task().state);
+  }
   pump_all();
 }
 
-void LaborMachine::recover_task() {
+void LaborMachine::recover_task(Time last_sign) {
   auto& t = task();
   ++out_->counts.executing[static_cast<int>(ObjectKind::TASK)];
-  entry_at_ = t.started + t.entry_delay;
+  entry_at_ = goes_on_until(t.started, t.entry_delay);
   check_noted_.assign(t.check_count(), true);
   running_ = 0;
   const std::uint32_t end = t.first_sequence + t.sequence_count;
   next_sequence_ = t.first_sequence;
   std::vector<std::uint32_t> under_way;
+  std::optional<Time> sequences_ended;  // when the last one did that has ended
   for (std::uint32_t s = t.first_sequence; s < end; ++s) {
     const auto& sequence = labor_.sequences[s];
     if (sequence.state == State::NOT_STARTED) break;  // they start in order
     next_sequence_ = s + 1;
     if (sequence.state == State::STOPPED) any_cut_ = true;
     if (has_ended(sequence.state)) {
-      sequences_ended_ = std::max(sequences_ended_, sequence.ended);
+      sequences_ended = std::max(sequences_ended.value_or(sequence.ended), sequence.ended);
     } else {
       under_way.push_back(s);
     }
@@ -67,11 +75,13 @@ void LaborMachine::recover_task() {
   }
   if (!entry_begun) {
     phase_ = Phase::ENTERED;
+    recover_watch(last_sign);
     return;
   }
   phase_ = entry_over ? Phase::ROLLING : Phase::CHECKING;
   std::vector<std::uint32_t> failing;
-  recover_round(failing);
+  recover_round(sequences_ended, failing);
+  recover_watch(last_sign);
   for (const auto s : under_way) {
     const auto& sequence = labor_.sequences[s];
     std::uint32_t index = sequence.first_job;
@@ -81,7 +91,7 @@ void LaborMachine::recover_task() {
   }
   if (phase_ == Phase::ROLLING && under_way.empty() && (next_sequence_ == end || t.reason != Reason::NO_FAILURE)) {
     phase_ = Phase::CLOSING;
-    if (!is_set(sequences_ended_)) sequences_ended_ = now_;
+    baked_at_ = goes_on_until(sequences_ended.value_or(now_), t.bake);
   }
   // R2, FAIL: only now, as a check that fails stops whatever else was under way.
   for (const auto job : failing) end_job(job, State::FAILED);
@@ -96,11 +106,36 @@ void LaborMachine::recover_task() {
       }
     }
   }
-  hold_undecided();  // only now: what is being stopped is not asked about
-  pump_all();
 }
 
-void LaborMachine::recover_round(std::vector<std::uint32_t>& failing) {
+void LaborMachine::recover_watch(Time last_sign) {
+  const auto& t = task();
+  if (t.cont_check_count == 0) return;
+  Time unwatched = last_sign;
+  if (t.state == State::PAUSING || is_paused(t.state)) {
+    if (latched()) unwatched = std::min(unwatched, weight_.hold.since);
+    for (const auto& hold : labor_.holds) unwatched = std::min(unwatched, hold.since);
+    for (const auto& hold : t.holds) unwatched = std::min(unwatched, hold.since);
+  }
+  const Duration longer = t.cont_check_interval + Duration(1);
+  unwatched_since_ = steady_now_ - since(unwatched, longer);
+  if (phase_ == Phase::ENTERED) return;
+
+  passed_round_ = round_open_ > 0 || check_failed_ ? round_ - 1 : round_;
+  // It is not stored that a round has to pass first. It had to, perhaps, where one is under way, or due.
+  Time last_end = Time::min();
+  for (std::uint32_t i = 0; i < t.check_count(); ++i) {
+    const auto& job = labor_.jobs[t.first_job + i];
+    if (is_set(job.ended)) last_end = std::max(last_end, job.ended);
+  }
+  if (round_open_ > 0) {
+    fresh_round_ = round_;
+  } else if (since(last_end, longer) == longer) {
+    fresh_round_ = round_ + 1;
+  }
+}
+
+void LaborMachine::recover_round(std::optional<Time> sequences_ended, std::vector<std::uint32_t>& failing) {
   const auto& t = task();
   const std::uint32_t first = t.first_job + (phase_ == Phase::CHECKING ? 0 : t.pre_check_count);
   const std::uint32_t last = t.first_job + t.check_count();
@@ -111,9 +146,11 @@ void LaborMachine::recover_round(std::vector<std::uint32_t>& failing) {
   // A check is in the round that its last attempt names; a round is under way as long as one of its checks has not passed it.
   round_ = 1;
   Time round_started = Time::max();
-  Time round_ended = never;
+  Time round_ended = Time::min();
   // The entry's round ended with the entry: its pre-checks count, and later rounds end later (X6).
-  for (std::uint32_t i = t.first_job; i < last; ++i) round_ended = std::max(round_ended, labor_.jobs[i].ended);
+  for (std::uint32_t i = t.first_job; i < last; ++i) {
+    if (is_set(labor_.jobs[i].ended)) round_ended = std::max(round_ended, labor_.jobs[i].ended);
+  }
   for (std::uint32_t i = first; i < last; ++i) {
     const auto& job = labor_.jobs[i];
     round_ = std::max(round_, job.rounds);
@@ -138,14 +175,14 @@ void LaborMachine::recover_round(std::vector<std::uint32_t>& failing) {
   round_open_ = static_cast<std::uint32_t>(open.size());
   // The last round (X6a) is the one that began when the bake was over.
   const bool all_ended = running_ == 0 && next_sequence_ == t.first_sequence + t.sequence_count;
-  round_is_last_ = round_open_ > 0 && all_ended && round_started != Time::max() && is_set(sequences_ended_) &&
-                   phase_ == Phase::ROLLING && round_started >= sequences_ended_ + t.bake;
+  round_is_last_ = round_open_ > 0 && all_ended && round_started != Time::max() && sequences_ended &&
+                   phase_ == Phase::ROLLING && round_started >= *sequences_ended + t.bake;
   for (const auto i : open) add_run(i);
   for (const auto i : open) {
     if (recover_run(i)) failing.push_back(i);
   }
-  if (round_open_ == 0 && phase_ == Phase::ROLLING && t.cont_check_count > 0 && !is_set(round_at_)) {
-    round_at_ = round_ended + t.cont_check_interval;
+  if (round_open_ == 0 && phase_ == Phase::ROLLING && t.cont_check_count > 0 && round_at_ == kNeverDue) {
+    round_at_ = goes_on_until(round_ended, t.cont_check_interval);
     set_task_timer(round_at_);
   }
 }
@@ -179,13 +216,23 @@ bool LaborMachine::recover_run(std::uint32_t index) {
     return false;
   }
   if (attempt.status == AttemptStatus::WITHDRAWN || attempt.status == AttemptStatus::INTERRUPTED) return false;
-  // It waits for its retry; the time that the engine was down counts (R3).
-  const Time due = attempt.ended + retry_delay(job, run.tries);
-  if (due > now_) {
+  const auto due = goes_on_until(attempt.ended, retry_delay(job, run.tries));  // it waits for its retry
+  if (due > steady_now_) {
     run.phase = RunPhase::DELAY;
     set_timer(run, due);
   }
   return false;
+}
+
+SteadyTime LaborMachine::goes_on_until(Time begun, Duration length) const {
+  return later(steady_now_, length - since(begun, length));
+}
+
+Duration LaborMachine::since(Time begun, Duration most) const {
+  if (begun >= now_) return Duration(0);
+  // Unsigned, since what is stored may be any time.
+  const auto past = static_cast<std::uint64_t>(to_micros(now_)) - static_cast<std::uint64_t>(to_micros(begun));
+  return past < static_cast<std::uint64_t>(most.count()) ? Duration(past) : most;
 }
 
 }  // namespace cogwork

@@ -16,10 +16,20 @@ Holds& LaborMachine::holds_of(ObjectRef object) {
   return labor_.holds;
 }
 
-const Hold* LaborMachine::hold_in_force(ObjectRef object) const {
+const Hold* LaborMachine::hold_in_force(ObjectRef object) const { return highest_hold(object, nullptr); }
+
+const Hold* LaborMachine::hold_to_judge_by(ObjectRef object, Signal signal) const {
+  const Hold* own = find_hold(labor_.holds, Rank::ADMIN);
+  const bool aside = applying_stored_ && own && own->by == kEngine && signal != Signal::ADMIN_RESUME;
+  return highest_hold(object, aside ? own : nullptr);
+}
+
+const Hold* LaborMachine::highest_hold(ObjectRef object, const Hold* but) const {
   const Hold* found = latched() ? &weight_.hold : nullptr;  // G8: before an own hold of the same rank, which would not release it
-  const auto look = [&found](const Holds& holds) {
-    if (!holds.empty() && (!found || holds.back().rank > found->rank)) found = &holds.back();
+  const auto look = [&](const Holds& holds) {
+    for (const auto& hold : holds) {
+      if (&hold != but && (!found || hold.rank > found->rank)) found = &hold;
+    }
   };
   std::uint32_t task = object.index;
   if (object.kind == ObjectKind::SEQUENCE) {
@@ -39,11 +49,14 @@ Rank LaborMachine::rank_in_force(ObjectRef object) const {
 void LaborMachine::signalled(const input::Signalled& in) {
   const bool is_labor = in.object.kind == ObjectKind::LABOR;
   const State before = state_of(labor_, in.object);
-  const Rank force = rank_in_force(in.object);
+  const auto* hold_to_judge = hold_to_judge_by(in.object, in.signal);
+  const Rank force = hold_to_judge ? hold_to_judge->rank : Rank::NONE;
+  const bool shows_hold = before == State::PAUSING || is_paused(before);
+  const State judged = applying_stored_ && shows_hold ? paused_state(force) : before;
   const Rank rank = rank_of(in.signal);
   // Jobs take no signals; and what has not started in a Labor that has ended is never going to.
   const bool deaf = in.object.kind == ObjectKind::JOB || has_ended(labor_.state);
-  const auto rule = deaf ? SignalRule::REFUSED : signal_rule(is_labor, before, in.signal, latched());
+  const auto rule = deaf ? SignalRule::REFUSED : signal_rule(is_labor, judged, in.signal, latched());
 
   bool allowed = rule != SignalRule::REFUSED;
   if (rule == SignalRule::HOLDS || rule == SignalRule::HOLDS_WHEN_ENTERED) allowed = rank > force;
@@ -63,6 +76,7 @@ void LaborMachine::signalled(const input::Signalled& in) {
   record.interrupt = in.interrupt;
   record.by = in.by;
   record.note = in.note;
+  record.sent = in.sent;
   out_->changes.push_back(record);
   const auto place = out_->changes.size() - 1;
 
@@ -71,7 +85,7 @@ void LaborMachine::signalled(const input::Signalled& in) {
       // G2: who caused the state. A hold may outlast the state that showed it.
       const Hold stopped{Rank::NONE, stop_.since, stop_.by, stop_.note};
       const Hold* cause = nullptr;
-      if (before == State::PAUSING || is_paused(before)) cause = hold_in_force(in.object);
+      if (shows_hold) cause = hold_in_force(in.object);
       if ((before == State::STOPPING || before == State::STOPPED) && is_set(stop_.since)) cause = &stopped;
       const Text latch = cause == &weight_.hold ? weight_.latch : Text();
       out_->refusals.push_back(
@@ -79,7 +93,7 @@ void LaborMachine::signalled(const input::Signalled& in) {
            undecided ? undecided_refusal(before, held_.size(), held_names(true)) : refusal(in.signal, before, cause, latch)});
     } else {
       out_->taken.push_back(in.ticket);
-      out_->acks.push_back({in.ticket, before, false});
+      pending_.push_back({in.ticket, in.object, in.signal, PendingAck::IGNORED});
     }
     return;
   }
@@ -89,8 +103,7 @@ void LaborMachine::signalled(const input::Signalled& in) {
     case SignalRule::HOLDS_WHEN_ENTERED: hold(in); break;
     case SignalRule::RELEASES:
       release_hold(in.object, rank);
-      pending_.push_back(
-          {in.ticket, in.object, in.signal});  // what follows from it may even end the object: told at the step's end
+      pending_.push_back({in.ticket, in.object, in.signal});
       break;
     case SignalRule::STOPS:
     case SignalRule::ENDS_UNSTARTED: stop(in); break;
@@ -100,11 +113,10 @@ void LaborMachine::signalled(const input::Signalled& in) {
 }
 
 void LaborMachine::hold(const input::Signalled& in) {
-  add_hold(holds_of(in.object), {rank_of(in.signal), now_, in.by, in.note});
+  set_hold(holds_of(in.object), {rank_of(in.signal), now_, in.by, in.note});
   write(in.object);
-  const State state = state_of(labor_, in.object);
-  if (state == State::NOT_STARTED) {  // X2a: kept, and that is all there is to do now
-    out_->acks.push_back({in.ticket, state, true});
+  if (state_of(labor_, in.object) == State::NOT_STARTED) {  // X2a: kept, and that is all there is to do now
+    pending_.push_back({in.ticket, in.object, in.signal, PendingAck::KEPT});
     return;
   }
   pending_.push_back({in.ticket, in.object, in.signal});
@@ -124,7 +136,7 @@ void LaborMachine::weighed(const input::Weighed& in) {
   weight_ = in.weight;
   if (in.ticket != 0) {
     out_->taken.push_back(in.ticket);
-    pending_.push_back({in.ticket, {}, latched() ? Signal::CRISIS_PAUSE : Signal::CRISIS_RESUME, true});
+    pending_.push_back({in.ticket, {}, latched() ? Signal::CRISIS_PAUSE : Signal::CRISIS_RESUME, PendingAck::LATCH});
   }
   if (latched()) withdraw_opening({});
   lifting_ = !latched();
@@ -200,6 +212,7 @@ void LaborMachine::show(ObjectRef object, bool executing) {
   const Rank rank = hold ? hold->rank : Rank::NONE;
   const State wanted = rank == Rank::NONE ? State::RUNNING : executing ? State::PAUSING : paused_state(rank);
   if (wanted == state) return;
+  if (object.kind == ObjectKind::TASK) task_shows(state, wanted);
   const auto* cause = !hold && lifting_ ? &weight_.hold : hold;
   const Text by = cause ? cause->by : Text();
   const Text note = cause ? why(*cause) : Text();
@@ -245,18 +258,19 @@ void LaborMachine::show_task_and_labor() {
 void LaborMachine::acknowledge_pending() {
   std::erase_if(pending_, [this](const PendingAck& ack) {
     const State state = state_of(labor_, ack.object);
-    if (is_resume(ack.signal)) {
-      out_->acks.push_back({ack.ticket, state, true});
+    if (ack.waits_for == PendingAck::IGNORED || ack.waits_for == PendingAck::KEPT || is_resume(ack.signal)) {
+      out_->acks.push_back({ack.ticket, state, ack.waits_for != PendingAck::IGNORED});
       return true;
     }
+    const bool latch = ack.waits_for == PendingAck::LATCH;
     if (ack.signal == Signal::STOP) {
       if (!has_ended(state)) return false;
       out_->acks.push_back({ack.ticket, state, state == State::STOPPED});
       return true;
     }
-    const bool held = ack.latch ? latched() : find_hold(holds_of(ack.object), rank_of(ack.signal)) != nullptr;
+    const bool held = latch ? latched() : find_hold(holds_of(ack.object), rank_of(ack.signal)) != nullptr;
     const bool idle =
-        is_paused(state) || (ack.latch && !is_under_way(state));  // of what has not started, or has ended, nothing executes
+        is_paused(state) || (latch && !is_under_way(state));  // of what has not started, or has ended, nothing executes
     if (idle && held) {
       out_->acks.push_back({ack.ticket, state, true});
       return true;

@@ -11,20 +11,34 @@ void LaborMachine::enter_task(std::uint32_t index) {
   phase_ = Phase::ENTERED;
   next_sequence_ = t.first_sequence;
   any_cut_ = false;
-  sequences_ended_ = never;
+  baked_at_ = kNeverDue;
   round_ = 0;
   check_failed_ = round_is_last_ = last_round_passed_ = false;
-  round_at_ = never;
+  round_at_ = unwatched_since_ = kNeverDue;
+  fresh_round_ = passed_round_ = 0;
   check_noted_.assign(t.check_count(), true);
 
   t.started = now_;
   if (index > 0 && labor_.tasks[index - 1].pass_failures) t.failures = labor_.tasks[index - 1].failures;  // X5
-  if (t.pause_on_entry && !find_hold(t.holds, Rank::ADMIN)) add_hold(t.holds, {Rank::ADMIN, now_, "pause_on_entry", {}});
-  entry_at_ = now_ + t.entry_delay;
+  if (t.pause_on_entry && !find_hold(t.holds, Rank::ADMIN)) set_hold(t.holds, {Rank::ADMIN, now_, "pause_on_entry", {}});
+  entry_at_ = later(steady_now_, t.entry_delay);
   ++out_->counts.executing[static_cast<int>(ObjectKind::TASK)];
   const ObjectRef ref{ObjectKind::TASK, index};
   const auto* held = hold_in_force(ref);
   set_state(ref, paused_state(rank_in_force(ref)), held ? held->by : Text(), held ? why(*held) : Text());
+  if (held) unwatched_since_ = steady_now_;
+}
+
+void LaborMachine::task_shows(State before, State now) {
+  if (before == State::RUNNING && unwatched_since_ == kNeverDue) unwatched_since_ = steady_now_;
+  if (now != State::RUNNING || unwatched_since_ == kNeverDue) return;
+  require_fresh_round(steady_now_ - unwatched_since_);
+  unwatched_since_ = kNeverDue;
+}
+
+/// G4c: the world may have changed while no round could begin.
+void LaborMachine::require_fresh_round(Duration unwatched) {
+  if (task().cont_check_count > 0 && unwatched > task().cont_check_interval) fresh_round_ = round_ + 1;
 }
 
 bool LaborMachine::advance_task() {
@@ -45,7 +59,7 @@ bool LaborMachine::advance_entered() {
     return true;
   }
   if (t.state != State::RUNNING || closing_) return false;  // X2a: no entry begins while it is held
-  if (now_ < entry_at_) {
+  if (steady_now_ < entry_at_) {
     set_task_timer(entry_at_);
     return false;
   }
@@ -68,10 +82,14 @@ bool LaborMachine::advance_checking() {
 }
 
 bool LaborMachine::advance_rolling() {
-  auto& t = task();
-  if (round_under_way()) {
-    // its checks end it
-  } else if (round_is_due()) {
+  const auto& t = task();
+  const bool no_more = next_sequence_ == t.first_sequence + t.sequence_count || t.reason != Reason::NO_FAILURE || cut_short();
+  if (running_ == 0 && no_more) {  // before a round that is due: X6, until the Sequences have ended
+    baked_at_ = later(steady_now_, t.bake);
+    phase_ = Phase::CLOSING;
+    return true;
+  }
+  if (!round_under_way() && round_is_due()) {
     begin_round(false);
     return true;
   }
@@ -80,12 +98,7 @@ bool LaborMachine::advance_rolling() {
     start_sequence(next_sequence_++);
     started = true;
   }
-  if (started) return true;
-  const bool no_more = next_sequence_ == t.first_sequence + t.sequence_count || t.reason != Reason::NO_FAILURE || cut_short();
-  if (running_ > 0 || !no_more) return false;
-  sequences_ended_ = now_;
-  phase_ = Phase::CLOSING;
-  return true;
+  return started;
 }
 
 bool LaborMachine::advance_closing() {
@@ -97,9 +110,8 @@ bool LaborMachine::advance_closing() {
     return true;
   }
   // X6a: what the Task changed is looked at once more, `bake` after the last Sequence ended.
-  const Time last_at = sequences_ended_ + t.bake;
   if (t.state != State::RUNNING || closing_) return false;
-  if (now_ >= last_at) {
+  if (steady_now_ >= baked_at_) {
     round_is_last_ = true;
     begin_round(false);
     return true;
@@ -108,14 +120,14 @@ bool LaborMachine::advance_closing() {
     begin_round(false);
     return true;
   }
-  set_task_timer(last_at);
+  set_task_timer(baked_at_);
   return false;
 }
 
 bool LaborMachine::may_start_sequence() const {
   const auto& t = task();
   if (closing_ || t.state != State::RUNNING || t.reason != Reason::NO_FAILURE || check_failed_) return false;
-  if (next_sequence_ == t.first_sequence + t.sequence_count) return false;
+  if (next_sequence_ == t.first_sequence + t.sequence_count || waits_for_fresh_round()) return false;
   if (running_ >= static_cast<std::uint64_t>(t.concurrency.number)) return false;
   const auto tolerated = t.tolerated_failures.number;
   if (tolerated < 0) return true;
@@ -172,7 +184,7 @@ void LaborMachine::begin_round(bool entry) {
   const auto& t = task();
   ++round_;
   clear_task_timer(round_at_);
-  round_at_ = never;
+  round_at_ = kNeverDue;
   const std::uint32_t first = t.first_job + (entry ? 0 : t.pre_check_count);
   const std::uint32_t last = t.first_job + t.check_count();
   round_open_ = last - first;
@@ -183,15 +195,15 @@ void LaborMachine::begin_round(bool entry) {
 void LaborMachine::end_round() {
   const auto& t = task();
   if (t.cont_check_count == 0) return;
-  round_at_ = now_ + t.cont_check_interval;
+  if (!check_failed_) passed_round_ = round_;
+  round_at_ = later(steady_now_, t.cont_check_interval);
   if (t.state != State::STOPPING && !check_failed_) set_task_timer(round_at_);
   if (round_is_last_ && !check_failed_) last_round_passed_ = true;
 }
 
 bool LaborMachine::round_is_due() const {
   const auto& t = task();
-  return !closing_ && t.cont_check_count > 0 && t.state == State::RUNNING && !check_failed_ && is_set(round_at_) &&
-         now_ >= round_at_;
+  return !closing_ && t.cont_check_count > 0 && t.state == State::RUNNING && !check_failed_ && steady_now_ >= round_at_;
 }
 
 void LaborMachine::fail_check(std::uint32_t index) {
@@ -247,8 +259,10 @@ void LaborMachine::note_checks() {
   }
 }
 
-void LaborMachine::set_task_timer(Time at) { timers_.insert({at, Timer::TASK, 0}); }
+void LaborMachine::set_task_timer(SteadyTime at) {
+  if (at != kNeverDue) timers_.insert({at, Timer::TASK, 0});
+}
 
-void LaborMachine::clear_task_timer(Time at) { timers_.erase({at, Timer::TASK, 0}); }
+void LaborMachine::clear_task_timer(SteadyTime at) { timers_.erase({at, Timer::TASK, 0}); }
 
 }  // namespace cogwork

@@ -16,7 +16,7 @@ std::string roughly(Duration length) {
 
 }  // namespace
 
-std::string LaborMachine::waiting_for(Time now) const {
+std::string LaborMachine::waiting_for(SteadyTime now) const {
   if (has_ended(labor_.state)) return {};
   if (labor_.state == State::NOT_STARTED || labor_.state == State::ADMIN_NOT_STARTED) return "it has not been started";
   if (labor_.state == State::STOPPING) return "it is being stopped; what executes may end";
@@ -40,6 +40,10 @@ std::string LaborMachine::waiting_for(Time now) const {
     case Phase::ROLLING:
       if (check_failed_) return "a continuous check failed; what executes may end";
       if (now_in.reason == Reason::MAX_FAILURES) return and_idle("the failure budget is gone; what runs may end");
+      if (next_sequence_ < now_in.first_sequence + now_in.sequence_count && waits_for_fresh_round()) {
+        return and_idle("waits for a round of checks, as none could begin for longer than cont_check_interval" +
+                        (round_open_ > 0 ? std::string() : "; it begins in " + roughly(round_at_ - now)));
+      }
       if (running_ > 0 && next_sequence_ < now_in.first_sequence + now_in.sequence_count && !may_start_sequence() &&
           running_ < static_cast<std::uint64_t>(now_in.concurrency.number)) {
         return and_idle("strict: what is in flight counts against the budget until it has ended");
@@ -47,13 +51,13 @@ std::string LaborMachine::waiting_for(Time now) const {
       return idle_for(now);
     case Phase::CLOSING:
       if (round_open_ > 0) return and_idle("waits for the round of checks under way");
-      return "bakes: the last round of checks begins in " + roughly(sequences_ended_ + now_in.bake - now);
+      return "bakes: the last round of checks begins in " + roughly(baked_at_ - now);
     case Phase::NONE: break;
   }
   return {};
 }
 
-std::string LaborMachine::idle_for(Time now) const {
+std::string LaborMachine::idle_for(SteadyTime now) const {
   if (executing_ > 0) return {};
   const Run* next = nullptr;  // the one whose retry comes first
   const Hold* hold = nullptr;

@@ -1,16 +1,19 @@
 // The packed form of a row of history (D7). All numbers are varints (seven bits a byte, lowest first, the high bit says that
 // more follow); signed ones are zigzag.
 //
-//   row     := version:byte(1) change*            as many as the row's `count`
+//   row     := version:byte change*               as many as the row's `count`
+//   version := 1, or 2 where a change needs it: there flags are a varint
 //   change  := flags:byte ordinal at states rest
 //   flags   := bit 0 it is a signal | bit 1 has a reason | bit 2 has rounds | bit 3 has by and note
 //              | bit 4 by and note are those that were written last | bit 5 refused | bit 6 interrupt
-//              | bit 7 it is of another kind, and not a signal
+//              | bit 7 it is of another kind, and not a signal | bit 8 (version 2) has the time when it was sent
 //   ordinal := signed, the difference from the change before (from 0)
 //   at      := signed, microseconds since the change before (the first: since 1970)
 //   states  := byte, from << 4 | to
-//   rest    := [signal:byte] [kind:byte decision:byte] [reason:byte] [rounds] [by note]       kind: 2, a decision
+//   rest    := [signal:byte] [kind:byte decision:byte | kind:byte event:byte] [reason:byte] [rounds] [by note] [sent]
+//   kind    := 2, a decision | 3 (version 2), what became of an engine
 //   by,note := length bytes
+//   sent    := signed, microseconds since `at`
 //
 // Most changes are plain and follow one another closely: five to eight bytes.
 #include "cogwork/model/change.h"
@@ -25,8 +28,21 @@
 namespace cogwork {
 namespace {
 
-constexpr std::uint8_t kVersion = 1;
-enum Flag : std::uint8_t { SIGNAL = 1, REASON = 2, ROUNDS = 4, WHO = 8, SAME = 16, REFUSED = 32, INTERRUPT = 64, OTHER = 128 };
+constexpr std::uint8_t kPlain = 1, kWide = 2;  // versions
+enum Flag : std::uint16_t {
+  SIGNAL = 1,
+  REASON = 2,
+  ROUNDS = 4,
+  WHO = 8,
+  SAME = 16,
+  REFUSED = 32,
+  INTERRUPT = 64,
+  OTHER = 128,
+  SENT = 256,
+};
+constexpr std::uint64_t kAllFlags = 2 * SENT - 1;
+
+bool is_wide(const Change& change) { return is_set(change.sent) || change.kind == Change::Kind::ENGINE; }
 
 void put(std::string& out, std::uint64_t value) {
   while (value >= 0x80) {
@@ -97,21 +113,27 @@ class Unpacker {
 Text pack_changes(const std::vector<Change>& changes) {
   std::string out;
   out.reserve(changes.size() * 12 + 1);
-  out.push_back(static_cast<char>(kVersion));
+  const bool wide = std::any_of(changes.begin(), changes.end(), is_wide);
+  out.push_back(static_cast<char>(wide ? kWide : kPlain));
   std::int64_t ordinal = 0;
   std::int64_t at = 0;
   const Change* who = nullptr;  // whose by and note were written last
   for (const auto& c : changes) {
     const bool signal = c.kind == Change::Kind::SIGNAL;
-    std::uint8_t flags = 0;
+    std::uint16_t flags = 0;
     if (signal) flags |= SIGNAL;
-    if (c.kind == Change::Kind::DECISION) flags |= OTHER;
+    if (c.kind == Change::Kind::DECISION || c.kind == Change::Kind::ENGINE) flags |= OTHER;
     if (c.reason != Reason::NO_FAILURE) flags |= REASON;
     if (c.rounds != 0) flags |= ROUNDS;
     if (!c.by.empty() || !c.note.empty()) flags |= who && who->by == c.by && who->note == c.note ? SAME : WHO;
     if (c.refused) flags |= REFUSED;
     if (c.interrupt) flags |= INTERRUPT;
-    out.push_back(static_cast<char>(flags));
+    if (is_set(c.sent)) flags |= SENT;
+    if (wide) {
+      put(out, flags);
+    } else {
+      out.push_back(static_cast<char>(flags));
+    }
     put_signed(out, std::int64_t{c.ordinal} - ordinal);
     ordinal = c.ordinal;
     put_signed(out, wrapping_subtract(to_micros(c.at), at));
@@ -120,7 +142,7 @@ Text pack_changes(const std::vector<Change>& changes) {
     if (signal) out.push_back(static_cast<char>(c.signal));
     if (flags & OTHER) {
       out.push_back(static_cast<char>(c.kind));
-      out.push_back(static_cast<char>(c.decision));
+      out.push_back(c.kind == Change::Kind::ENGINE ? static_cast<char>(c.event) : static_cast<char>(c.decision));
     }
     if (flags & REASON) out.push_back(static_cast<char>(c.reason));
     if (flags & ROUNDS) put(out, c.rounds);
@@ -129,13 +151,15 @@ Text pack_changes(const std::vector<Change>& changes) {
       put_text(out, c.note);
       who = &c;
     }
+    if (flags & SENT) put_signed(out, wrapping_subtract(to_micros(c.sent), at));
   }
   return Text(out);
 }
 
 std::vector<Change> unpack_changes(const HistoryRow& row) {
   Unpacker in(row.changes, row.first);
-  if (in.byte() != kVersion) in.damaged();
+  const auto version = in.byte();
+  if (version != kPlain && version != kWide) in.damaged();
   std::vector<Change> changes;
   changes.reserve(std::min<std::size_t>(row.count, row.changes.size() / 4));  // a change takes four bytes at least
   std::int64_t ordinal = 0;
@@ -143,7 +167,7 @@ std::vector<Change> unpack_changes(const HistoryRow& row) {
   Text by, note;  // those that were read last
   while (!in.at_end()) {
     Change c;
-    const auto flags = in.byte();
+    const std::uint64_t flags = version == kWide ? in.number(kAllFlags) : in.byte();
     if (((flags & OTHER) && (flags & SIGNAL)) || ((flags & WHO) && (flags & SAME))) in.damaged();
     ordinal = wrapping_add(ordinal, in.signed_number());
     if (ordinal < 0 || ordinal > UINT32_MAX) in.damaged();
@@ -162,9 +186,14 @@ std::vector<Change> unpack_changes(const HistoryRow& row) {
     }
     if (flags & OTHER) {
       c.kind = static_cast<Change::Kind>(in.byte());
-      const auto decision = in.byte();
-      if (c.kind != Change::Kind::DECISION || decision >= kDecisions) in.damaged();
-      c.decision = static_cast<Decision>(decision);
+      const auto what = in.byte();
+      if (c.kind == Change::Kind::DECISION && what < kDecisions) {
+        c.decision = static_cast<Decision>(what);
+      } else if (version == kWide && c.kind == Change::Kind::ENGINE && what > 0 && what < kEngineEvents) {
+        c.event = static_cast<EngineEvent>(what);
+      } else {
+        in.damaged();
+      }
     }
     if (flags & REASON) {
       const auto reason = in.byte();
@@ -180,6 +209,10 @@ std::vector<Change> unpack_changes(const HistoryRow& row) {
     if (flags & (WHO | SAME)) {
       c.by = by;
       c.note = note;
+    }
+    if (flags & SENT) {
+      c.sent = from_micros(wrapping_add(at, in.signed_number()));
+      if (!is_set(c.sent)) in.damaged();
     }
     c.refused = (flags & REFUSED) != 0;
     c.interrupt = (flags & INTERRUPT) != 0;

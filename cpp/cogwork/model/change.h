@@ -10,25 +10,28 @@
 
 namespace cogwork {
 
-/// One entry of the history (D7, G9): a change of state of one object, a signal that was sent to it, or a decision about it (R2).
+/// One entry of the history (D7, G9): a change of state of one object, a signal that was sent to it, a decision about it (R2), or what
+/// became of an engine that ran the Labor.
 /// Of checks only the first round, failing rounds and the last end are entered (X11).
 struct Change {
-  enum class Kind : std::uint8_t { STATE = 0, SIGNAL = 1, DECISION = 2 };
+  enum class Kind : std::uint8_t { STATE = 0, SIGNAL = 1, DECISION = 2, ENGINE = 3 };
 
   std::uint64_t number = 0;  ///< Its place in the store's whole history, from 1, without gaps in one Labor's order.
   Time at = never;
   Id labor;
   std::uint32_t ordinal = 0;  ///< Which object of the Labor.
   Kind kind = Kind::STATE;
-  State from = State::UNKNOWN;  ///< Of a signal or a decision: the state that it met.
-  State to = State::UNKNOWN;    ///< Of a signal or a decision: the state right after it was taken.
+  State from = State::UNKNOWN;  ///< Of what is no change of state: the state that it met.
+  State to = State::UNKNOWN;    ///< Of what is no change of state: the state right after it was taken.
   Reason reason = Reason::NO_FAILURE;
   Signal signal = Signal::STOP;        ///< Of a signal.
   Decision decision = Decision::NONE;  ///< Of a decision.
+  EngineEvent event = EngineEvent::NONE;  ///< Of an engine.
   bool refused = false;                ///< Of a signal or a decision: not allowed, or ignored (G2).
   bool interrupt = false;              ///< Of a STOP: executing attempts were to be ended too (G3a).
   std::uint32_t rounds = 0;            ///< Of a check: the rounds that it has passed by now.
-  Text by;  ///< Who sent the signal, or decided, or sent the signal that caused the change. May be empty.
+  Time sent = never;         ///< Of what was stored until its Labor was taken up (R1): when it was sent. `at` is when it was applied.
+  Text by;  ///< Who sent the signal, or decided, or sent the signal that caused the change; of an engine its user. May be empty.
   Text note;
 
   bool operator==(const Change&) const = default;

@@ -181,6 +181,8 @@ class DocumentWriter {
     number("reason", static_cast<int>(c.reason), 0);
     if (c.kind == Change::Kind::SIGNAL) integer("signal", static_cast<int>(c.signal));
     text("decision", name_of(c.decision));
+    text("event", name_of(c.event));
+    time("sent", c.sent);
     boolean("refused", c.refused);
     boolean("interrupt", c.interrupt);
     number("rounds", c.rounds, 0);

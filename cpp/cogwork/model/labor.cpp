@@ -23,10 +23,14 @@ const Hold* find_hold(const Holds& holds, Rank rank) {
   return found == holds.end() ? nullptr : &*found;
 }
 
-void add_hold(Holds& holds, Hold hold) {
+void set_hold(Holds& holds, Hold hold) {
   const auto place =
-      std::upper_bound(holds.begin(), holds.end(), hold, [](const Hold& a, const Hold& b) { return a.rank < b.rank; });
-  holds.insert(place, std::move(hold));
+      std::lower_bound(holds.begin(), holds.end(), hold, [](const Hold& a, const Hold& b) { return a.rank < b.rank; });
+  if (place != holds.end() && place->rank == hold.rank) {
+    *place = std::move(hold);
+  } else {
+    holds.insert(place, std::move(hold));
+  }
 }
 
 namespace {
@@ -67,6 +71,30 @@ State state_of(const Labor& labor, ObjectRef object) {
     case ObjectKind::JOB: return labor.jobs[object.index].state;
   }
   return State::UNKNOWN;
+}
+
+Time latest_time(const Labor& labor) {
+  Time latest = Time::min();
+  const auto see = [&latest](Time at) {
+    if (is_set(at)) latest = std::max(latest, at);
+  };
+  const auto see_all = [&see](const auto& object) {
+    see(object.started);
+    see(object.ended);
+  };
+  const auto see_holds = [&see](const Holds& holds) {
+    for (const auto& hold : holds) see(hold.since);
+  };
+  see(labor.submitted);
+  see_all(labor);
+  see_holds(labor.holds);
+  for (const auto& task : labor.tasks) see_all(task), see_holds(task.holds);
+  for (const auto& sequence : labor.sequences) see_all(sequence), see_holds(sequence.holds);
+  for (const auto& job : labor.jobs) {
+    see_all(job);
+    for (const auto& attempt : job.attempts) see_all(attempt);
+  }
+  return latest == Time::min() ? never : latest;
 }
 
 Labor without_tables(const Labor& labor) {

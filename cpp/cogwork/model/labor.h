@@ -58,8 +58,10 @@ struct Hold {
 using Holds = std::vector<Hold>;
 /// The hold of that rank; null where there is none.
 const Hold* find_hold(const Holds& holds, Rank rank);
-/// Adds one of a rank that is not there.
-void add_hold(Holds& holds, Hold hold);
+/// Sets the one of its rank; one that is there goes.
+void set_hold(Holds& holds, Hold hold);
+/// Who holds what the engine holds by itself, because of undecided Jobs (R2).
+inline constexpr std::string_view kEngine = "the engine";
 
 enum class JobKind : std::uint8_t { WORK = 0, PRE_CHECK = 1, CONT_CHECK = 2 };
 
@@ -194,6 +196,9 @@ void number_tree(Labor& labor);
 std::optional<ObjectRef> find_ordinal(const Labor& labor, std::uint32_t ordinal);
 std::uint32_t ordinal_of(const Labor& labor, ObjectRef object);
 State state_of(const Labor& labor, ObjectRef object);
+
+/// The latest time that is recorded anywhere in it; `never` where none is. Linear.
+Time latest_time(const Labor& labor);
 
 /// A copy without the three tables (`full=False` of read_labor, T1).
 Labor without_tables(const Labor& labor);

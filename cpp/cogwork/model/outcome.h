@@ -16,6 +16,8 @@ struct Outcome {
   Text error;
   Text log;
   Text version{};  ///< Of the Cog that ran, where it has one (C3).
+  /// The answer was there before the call was asked to end: it counts, also if its time-out had passed by then (X8).
+  bool unasked = false;
 };
 
 }  // namespace cogwork

@@ -21,6 +21,7 @@ constexpr std::array<std::string_view, 9> kStatusNames = {"OPEN",    "SUCCESS", 
                                                           "CRASHED", "INTERRUPTED", "STOPPED", "WITHDRAWN"};
 constexpr std::array<std::string_view, 3> kOnInterruptNames = {"RETRY", "FAIL", "HOLD"};
 constexpr std::array<std::string_view, kDecisions> kDecisionNames = {"", "rerun", "completed", "failed"};
+constexpr std::array<std::string_view, kEngineEvents> kEngineEventNames = {"", "OPENED", "CLOSED", "DIED"};
 
 }  // namespace
 
@@ -30,6 +31,7 @@ std::string_view name_of(Signal s) { return pick(kSignalNames, s); }
 std::string_view name_of(AttemptStatus s) { return pick(kStatusNames, s); }
 std::string_view name_of(OnInterrupt o) { return pick(kOnInterruptNames, o); }
 std::string_view name_of(Decision d) { return pick(kDecisionNames, d); }
+std::string_view name_of(EngineEvent e) { return pick(kEngineEventNames, e); }
 
 Decision decision_of(std::string_view word) {
   for (int d = 1; d < kDecisions; ++d) {

@@ -57,6 +57,10 @@ enum class OnInterrupt : std::uint8_t { RETRY = 0, FAIL = 1, HOLD = 2 };
 enum class Decision : std::uint8_t { NONE = 0, RERUN = 1, COMPLETED = 2, FAILED = 3 };
 inline constexpr int kDecisions = 4;
 
+/// D7. What became of an engine that a Labor concerned: it took the Labor up, it closed in order, or it was found dead by the next one.
+enum class EngineEvent : std::uint8_t { NONE = 0, OPENED = 1, CLOSED = 2, DIED = 3 };
+inline constexpr int kEngineEvents = 4;
+
 /// The rank of a pause (G5), low to high. NONE: not held.
 enum class Rank : std::uint8_t { NONE = 0, USER = 1, ADMIN = 2, CRISIS = 3 };
 
@@ -100,6 +104,7 @@ std::string_view name_of(AttemptStatus s);
 std::string_view name_of(OnInterrupt o);
 /// As it is typed and sent: "rerun", "completed", "failed"; of NONE nothing.
 std::string_view name_of(Decision d);
+std::string_view name_of(EngineEvent e);
 /// NONE where the word is no decision.
 Decision decision_of(std::string_view word);
 

@@ -141,6 +141,11 @@ class MemoryStore final : public Storage {
     const auto found = rows_of_.find(labor);
     return found == rows_of_.end() ? std::array<std::uint8_t, 16>{} : history_.at(found->second.back()).link;
   }
+  Time last_time(const Id& labor) override {
+    const std::shared_lock lock(mutex_);
+    const auto found = rows_of_.find(labor);
+    return found == rows_of_.end() ? never : history_.at(found->second.back()).at;
+  }
 
   Account read_account(const Id& id) override {
     const std::shared_lock lock(mutex_);

@@ -88,6 +88,7 @@ std::string owner_text(const Owner& owner) {
   line("host", owner.host);
   line("user", owner.user);
   line("program", owner.program);
+  if (!owner.version.empty()) line("version", owner.version);
   line("since", std::to_string(to_micros(owner.since)));
   if (owner.brief) line("brief", "yes");
   if (owner.marked) line("marked", "yes");
@@ -113,6 +114,7 @@ Owner read_owner(std::string_view text) {
     if (name == "host") owner.host = value;
     if (name == "user") owner.user = value;
     if (name == "program") owner.program = value;
+    if (name == "version") owner.version = value;
     if (name == "since") owner.since = from_micros(number(value));
     if (name == "brief") owner.brief = true;
     if (name == "marked") owner.marked = true;

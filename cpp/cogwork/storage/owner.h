@@ -16,6 +16,7 @@ struct Owner {
   std::string user;
   std::string program;
   Time since = never;
+  std::string version = {};  ///< Of cogwork.
   /// It only stores something and goes at once: who comes meanwhile waits for it instead of being refused (R1).
   bool brief = false;
 

@@ -85,33 +85,46 @@ void give_rights_of(const std::string& path, int fd) {
 
 class OwnerLock final : public StoreLock {
  public:
-  OwnerLock(std::string path, std::string shown, int fd) : path_(std::move(path)), shown_(std::move(shown)), fd_(fd) {
+  /// brief: its owner leaves what an engine that died has left for the next one.
+  OwnerLock(std::string path, std::string shown, int fd, bool brief)
+      : path_(std::move(path)), shown_(std::move(shown)), fd_(fd), brief_(brief) {
     close_on_fork(fd);  // a forked child shares its parent's flocks
   }
   ~OwnerLock() override {
     if (!forget_close_on_fork(fd_)) return;
     // Removed while it is still locked: whoever opened it in the meantime finds, with the lock, that it has no name any more.
-    unlink(path_.c_str());
+    if (!brief_ || !died()) {
+      unlink(path_.c_str());
+    } else {
+      replace(found_);
+    }
     close(fd_);
+  }
+  std::optional<Owner> died() const override {
+    auto owner = read_owner(found_);
+    return owner.pid > 0 && !owner.brief ? std::optional(std::move(owner)) : std::nullopt;
   }
   /// Replaces what stands there in one write, so that whoever reads meanwhile finds the one text or the other.
   void announce(const Owner& owner) override {
     auto marked = owner;
     marked.marked = marked_;
-    auto text = owner_text(marked);
-    const auto size = text.size();
-    struct stat before {};
-    if (fstat(fd_, &before) != 0) fail(path_, shown_, errno);
-    text.resize(std::max(size, static_cast<std::size_t>(before.st_size)), '\n');
-    if (pwrite(fd_, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()) ||
-        ftruncate(fd_, static_cast<off_t>(size)) != 0) {
-      fail(path_, shown_, errno);
-    }
+    if (!replace(owner_text(marked))) fail(path_, shown_, errno);
   }
 
  private:
+  bool replace(std::string text) const {
+    const auto size = text.size();
+    struct stat before {};
+    if (fstat(fd_, &before) != 0) return false;
+    text.resize(std::max(size, static_cast<std::size_t>(before.st_size)), '\n');
+    return pwrite(fd_, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()) &&
+           ftruncate(fd_, static_cast<off_t>(size)) == 0;
+  }
+
   const std::string path_, shown_;
   const int fd_;
+  const bool brief_;
+  const std::string found_ = read_all(fd_);
   const bool marked_ = mark_as_held(fd_);
 };
 
@@ -149,7 +162,7 @@ std::unique_ptr<StoreLock> lock_owner_file(const std::string& path, const std::s
       close(fd);
       continue;
     }
-    auto lock = std::make_unique<OwnerLock>(side, shown, fd);
+    auto lock = std::make_unique<OwnerLock>(side, shown, fd, owner.brief);
     give_rights_of(path, fd);
     lock->announce(owner);
     return lock;

@@ -403,6 +403,15 @@ std::array<std::uint8_t, 16> SqliteReader::last_link(const Id& labor) {
   return link;
 }
 
+Time SqliteReader::last_time(const Id& labor) {
+  auto& row =
+      kept(last_time_, "SELECT at FROM history WHERE labor = (SELECT key FROM labors WHERE id = ?1) ORDER BY first DESC LIMIT 1",
+           "read the history of");
+  const StatementGuard guard(row);
+  row.bind_id(1, labor);
+  return row.step() ? from_micros(row.number(0)) : never;
+}
+
 std::vector<Record> SqliteReader::records(RecordKind kind) {
   std::vector<Record> found;
   auto& rows = kept(records_, "SELECT key, value FROM records WHERE kind = ?1 ORDER BY key", "read records from");

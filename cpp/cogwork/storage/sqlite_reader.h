@@ -41,6 +41,7 @@ class SqliteReader {
   std::vector<Id> labor_ids(std::string_view prefix, std::size_t most);
   std::uint64_t last_change();
   std::array<std::uint8_t, 16> last_link(const Id& labor);
+  Time last_time(const Id& labor);
   std::vector<Record> records(RecordKind kind);
   FileExam examine();
 
@@ -71,7 +72,7 @@ class SqliteReader {
   Signature signature_;
   SqliteConnection connection_;
   std::unique_ptr<SqliteStatement> find_labor_, labor_, task_, sequence_, job_, job_args_, tasks_, sequences_, jobs_, args_,
-      history_all_, history_labor_, account_, ids_, last_change_, last_link_, records_;
+      history_all_, history_labor_, account_, ids_, last_change_, last_link_, last_time_, records_;
 };
 
 }  // namespace cogwork

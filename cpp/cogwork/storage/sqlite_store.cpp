@@ -140,6 +140,9 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
   std::array<std::uint8_t, 16> last_link(const Id& labor) override {
     return reading([&](SqliteReader& reader) { return reader.last_link(labor); });
   }
+  Time last_time(const Id& labor) override {
+    return reading([&](SqliteReader& reader) { return reader.last_time(labor); });
+  }
   Account read_account(const Id& labor) override {
     return reading([&](SqliteReader& reader) { return reader.read_account(labor); });
   }

@@ -113,6 +113,8 @@ class StoreLock {
   virtual ~StoreLock() = default;
   /// Says anew who the owner is, to whoever looks (seen_owner). By itself it says nothing. One thread at a time; throws StorageError.
   virtual void announce(const Owner& /*owner*/) {}
+  /// The engine that owned the store before and did not let go of it: it died. Nothing where there was none, or the store cannot tell.
+  virtual std::optional<Owner> died() const { return std::nullopt; }
 };
 
 /// A Labor with the whole of its history, both as of one moment.
@@ -134,6 +136,8 @@ class Storage : public Reader, public Writer, public Searcher {
   virtual std::uint64_t last_change() = 0;
   /// The link of a Labor's last row; zeros where it has none.
   virtual std::array<std::uint8_t, 16> last_link(const Id& labor) = 0;
+  /// When that row was made; `never` where it has none, or the store cannot tell.
+  virtual Time last_time(const Id& /*labor*/) { return never; }
 
   /// A Labor with the whole of its history (D7). Throws NotFound. By itself it reads both again until nothing was added meanwhile; a store
   /// that can read them in one view overrides it.

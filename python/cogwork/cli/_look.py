@@ -194,7 +194,8 @@ def history(
         changes = (
             change
             for change in store.changes(address.labor.id, since)
-            if (below is None or change.object_id in below) and (change.kind != ChangeKind.STATE or not signals)
+            if (below is None or change.object_id in below)
+            and (not signals or change.kind in (ChangeKind.SIGNAL, ChangeKind.DECISION))
         )
         if json:
             for change in changes:
@@ -220,16 +221,20 @@ class Told:
         self._names = names
         self._second: datetime | None = None
         self._clock = ""
+        self._last: datetime | None = None
 
     def parts(self, change: Change) -> list[tuple[str, str]]:
         """Each with its style."""
-        signal = change.kind != ChangeKind.STATE  # or a decision
+        signal = change.kind != ChangeKind.STATE  # or a decision, or an engine
+        late = self._last is not None and change.at < self._last
+        self._last = change.at if not late else self._last
         word, _, more = what(change).partition(" ")
         return [
             (f"{self._when(change.at)}  ", "dim"),
             (f"{word:{_WORD}}  ", "bold yellow" if signal else style_of(change.to_state)),
             (self._names.of(change.object_id), ""),
             (f"  {more}" if more else "", "yellow" if signal else "dim"),
+            ("  (entered later)" if late else "", "dim"),
         ]
 
     def _when(self, at: datetime) -> str:

@@ -16,7 +16,8 @@ from .._display import BEAT, say
 from .._engine import Engine
 from .._errors import CogworkError, StoreInUse
 from .._lines import Lines
-from .._model import Change, LaborFilter
+from .._model import Change, ChangeKind, LaborFilter
+from .._progress import clock_was_set
 from .._storage import open_store
 from .._text import clock, shown
 from ._app import DB, Db, Workers, app
@@ -117,10 +118,11 @@ class _Events:
         self._feed = engine.changes(since=last)
         self._lines: dict[str, Lines] = {}
         self._degraded = ""
+        self._jumps = 0
 
     def say_new(self) -> None:
         for change in self._feed.poll():
-            if line := self._line(change):
+            if change.kind != ChangeKind.ENGINE and (line := self._line(change)):  # what it takes up, it has said
                 say(f"{clock(change.at)} {change.labor_id[:8]} {line}")
         stats = None if self._engine.closed else self._engine.stats()
         if stats is not None and (reason := stats.degraded_reason if stats.degraded else "") != self._degraded:
@@ -131,6 +133,9 @@ class _Events:
                 else f"{now} the store works again"
             )
             self._degraded = reason
+        if stats is not None and stats.clock_jumps > self._jumps:
+            self._jumps = stats.clock_jumps
+            say(f"{clock(datetime.now(timezone.utc))} {clock_was_set(stats.clock_jumps, stats.clock_jumped)}")
 
     def _line(self, change: Change) -> str | None:
         lines = self._lines.get(change.labor_id)

@@ -8,6 +8,7 @@ from .._display import BEAT, End, display
 from .._errors import SignalNotAllowed
 from .._handle import Ack, LaborHandle
 from .._model import Labor, State
+from .._progress import clock_was_set
 from ._place import Place
 from ._signals import Interrupts
 
@@ -58,4 +59,7 @@ class Watching:
             what = "pausing" if self._ack else "waiting for it to settle"
             again = "interrupts it" if self._place.own else "leaves it to that engine"
             notes.append(f"{self._interrupts.last}: {what}; what executes may end. Once more {again}")
+        stats = self._place.steer.stats()
+        if stats.clock_jumps:
+            notes.append(clock_was_set(stats.clock_jumps, stats.clock_jumped))
         return notes

@@ -11,6 +11,7 @@
 #include <condition_variable>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <iterator>
 #include <mutex>
 #include <thread>
@@ -414,6 +415,41 @@ TEST_F(Commands, AFolderOfItsOwnMayBeRelative) {
   EXPECT_EQ(text(run(args_of({"./here"}, in, 1)).output), file("sub"));
   EXPECT_EQ(text(run(args_of({"there"}, path, 2)).output), file("sub"));
   std::filesystem::current_path(before);
+}
+
+TEST_F(Commands, X8OneThatHadExitedBeforeItWasAskedToEndHasAnswered) {
+  std::promise<void> release;
+  const auto key = start(sh("echo $$ > " + file("pid") + "; sleep 0.2; echo done"));
+  const int pid = pid_in(file("pid"));
+  EXPECT_TRUE(executor.called(key));
+  loop.post([released = release.get_future().share()] { released.wait(); });  // nobody looks, as if the engine were stopped
+  for (int i = 0; alive(pid) && i < 30'000; ++i) std::this_thread::sleep_for(2ms);
+  executor.interrupt(key);
+  release.set_value();
+  const auto done = sink.wait(key);
+  EXPECT_EQ(done.status, A::SUCCESS);
+  EXPECT_TRUE(done.unasked);
+  EXPECT_EQ(text(done.output), "done");
+  EXPECT_FALSE(executor.called(key)) << "it has ended";
+  const auto ended = start(sh("exec sleep 60"));
+  for (int i = 0; !executor.called(ended) && i < 30'000; ++i) std::this_thread::sleep_for(2ms);
+  executor.interrupt(ended);
+  EXPECT_FALSE(sink.wait(ended).unasked);
+}
+
+TEST_F(Commands, X8OneThatWaitsToBeStartedWasNotCalled) {
+  std::promise<void> release;
+  loop.begin();
+  loop.start(
+      [released = release.get_future().share()]() -> std::optional<Launch> {
+        released.wait();
+        return std::nullopt;
+      },
+      {});
+  const auto key = start(sh("echo hello"));
+  EXPECT_FALSE(executor.called(key));
+  release.set_value();
+  EXPECT_EQ(sink.wait(key).status, A::SUCCESS);
 }
 
 TEST_F(Commands, G3aTermEndsIt) {

@@ -203,6 +203,39 @@ TEST_F(PullQueueTest, ASecondReportIsDropped) {
   EXPECT_EQ(queue.figures().running, 0);
 }
 
+TEST_F(PullQueueTest, X8_KnowsWhenTheCogWasCalled) {
+  PullQueue queue(sink, 4);
+  const auto before = BootClock::now();
+  queue.start(request(1, cog));
+  EXPECT_FALSE(queue.called(1)) << "nobody has taken it";
+  const auto call = queue.take().call;
+  EXPECT_FALSE(queue.called(1)) << "who has taken it waits for something else";
+  call->begun();
+  ASSERT_TRUE(queue.called(1));
+  EXPECT_GE(*queue.called(1), before);
+  EXPECT_LE(*queue.called(1), BootClock::now());
+  queue.finish(call, success());
+  EXPECT_FALSE(queue.called(1)) << "it has answered";
+  queue.start(request(2, cog));
+  auto drained = queue.drain();
+  EXPECT_FALSE(queue.called(2)) << "the loop that has it is busy with others";
+  drained.calls[0]->begun();
+  EXPECT_TRUE(queue.called(2));
+}
+
+TEST_F(PullQueueTest, X8_SaysWhetherAnAnswerWasThereBeforeTheCallWasAskedToEnd) {
+  PullQueue queue(sink, 4);
+  for (const AttemptKey key : {1u, 2u}) queue.start(request(key, cog));
+  for (const AttemptKey key : {1u, 2u}) {
+    const auto call = queue.take().call;
+    call->begun();
+    if (key == 2) queue.interrupt(2);
+    queue.finish(call, success());
+  }
+  EXPECT_TRUE(sink.of(1)[0].unasked);
+  EXPECT_FALSE(sink.of(2)[0].unasked);
+}
+
 // ---- growing ----
 
 TEST_F(PullQueueTest, GrowsOneAtATimeUpToTheLimitAndOneWhoWaits) {

@@ -371,7 +371,7 @@ TEST_P(Control, R1StoredSignalsGoWithWhatTheyDid) {
   StoredSignal start, pause;
   start.order = {id, Signal::STOP, false, "ann", ""};
   start.start = true;
-  start.at = clock->now();
+  start.at = clock->wall();
   pause.order = {id, Signal::PAUSE, false, "bob", "later"};
   pause.at = start.at + 1ms;
   EXPECT_TRUE(store_signal(*store, start, {}, *clock));

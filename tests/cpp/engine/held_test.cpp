@@ -156,13 +156,13 @@ TEST_P(Held, R1AStoredDecisionIsAppliedBeforeAnythingBegins) {
   auto store = reopened();
   const auto id = interrupted(store, 2);
   const auto clock = make_system_clock();
-  const auto owner = this_process("ann", "test", clock->now());
+  const auto owner = this_process("ann", "test", clock->wall());
   EXPECT_EQ(stored_progress(*store, id).held_count, 2u) << "they will be held";
   const auto leave = [&](const Id& about, Decision decision) {
     StoredSignal stored;
     stored.order = {about, Signal::RESUME, false, "ann", "while nobody ran"};
     stored.decision = decision;
-    stored.at = clock->now();
+    stored.at = clock->wall();
     store_decision(*store, stored, owner, *clock);
   };
   leave(job(id, 0), Decision::COMPLETED);
@@ -171,7 +171,7 @@ TEST_P(Held, R1AStoredDecisionIsAppliedBeforeAnythingBegins) {
   EXPECT_THROW(leave(id.with_ordinal(2), Decision::RERUN), NotFound);
   StoredSignal resume;
   resume.order = {id, Signal::ADMIN_RESUME, false, "ann", ""};
-  resume.at = clock->now();
+  resume.at = clock->wall();
   store_signal(*store, resume, owner, *clock);
   EXPECT_EQ(store->records(RecordKind::SIGNAL).size(), 3u);
   EngineWorld w(store, {}, works());

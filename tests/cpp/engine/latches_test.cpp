@@ -390,7 +390,7 @@ TEST_P(LatchEngine, R1SetAndLiftedWhileNoEngineRuns) {
     EXPECT_THROW(store_latch(*store, latch_of(), {}, *clock), StoreInUse);
     EXPECT_THROW(lift_stored(*store, id, "carl", "", {}, *clock), StoreInUse);
   }
-  latch = store_latch(*store, latch_of(), this_process("bob", "test", clock->now()), *clock).id;
+  latch = store_latch(*store, latch_of(), this_process("bob", "test", clock->wall()), *clock).id;
   EXPECT_THROW(lift_stored(*store, id, "carl", "", {}, *clock), NotFound);
   EXPECT_EQ(stored_progress(*store, id).latches.size(), 1u);
   {

@@ -221,7 +221,7 @@ class OneRun {
       expect_sound_tree(stored, false);
     }
     expect_sound_history(*store_);
-    now_ = w().clock.now() + 1s;
+    now_ = w().clock.wall() + 1s;
     world_.reset();
     const bool known = submitted_->answered;
     const bool told = sent_ && sent_->answered && (!sent_->ack || sent_->ack->done());

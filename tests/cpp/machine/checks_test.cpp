@@ -376,6 +376,20 @@ TEST(Rounds, X6aARoundUnderWayThatFailsCountsAndItsRetriesAreWaitedFor) {
   EXPECT_EQ(w.sequence(0).state, S::COMPLETED);
 }
 
+TEST(Rounds, X6aARoundThatIsDueAtTheVeryEndOfTheLastSequenceDoesNotBegin) {
+  for (const bool fails : {false, true}) {
+    MachineWorld w(LaborBuilder().task(1, 1, 0, 1).with([](Task& t) { t.cont_check_interval = 10s; }).build());
+    w.start();
+    w.finish(0);
+    w.now += 10s;  // the end of the Sequence comes before the Tick
+    w.finish(1, fails ? A::FAILURE : A::SUCCESS);
+    EXPECT_EQ(w.is_handed(0), !fails) << "the last round, where the Task would complete";
+    w.finish_all();
+    EXPECT_EQ(w.job(0).rounds, fails ? 1u : 2u);
+    EXPECT_EQ(w.state(), fails ? S::FAILED : S::COMPLETED);
+  }
+}
+
 TEST(Rounds, X6aAPauseInTheBakeHoldsTheLastRound) {
   MachineWorld w(LaborBuilder().task(1, 1, 0, 1).with([](Task& t) { t.cont_check_interval = 1000s, t.bake = 60s; }).build());
   w.start();

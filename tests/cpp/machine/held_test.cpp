@@ -49,7 +49,7 @@ TEST(Held, R2TheJobStaysRunningAndItsLaborIsHeldAtAdminRank) {
   EXPECT_NE(note.find("'task0/host0 cog', 'task0/host1 cog'"), std::string::npos) << note;
   EXPECT_NE(note.find("cogwork decide"), std::string::npos) << note;
   EXPECT_TRUE(w.handed.empty());
-  EXPECT_EQ(w.machine.waiting_for(w.now), "2 Jobs are held, and must be decided");
+  EXPECT_EQ(w.machine.waiting_for(w.steady()), "2 Jobs are held, and must be decided");
   const auto shown = std::find_if(w.history.begin(), w.history.end(), [](const Change& c) { return c.to == S::ADMIN_PAUSED; });
   ASSERT_NE(shown, w.history.end());
   EXPECT_EQ(shown->by, "the engine") << "D7: who";
@@ -77,6 +77,113 @@ TEST(Held, R2AdminResumeIsRefusedUntilEachIsDecidedAndIsNeededThen) {
   w.signal(Signal::ADMIN_RESUME);
   EXPECT_EQ(w.state(), S::RUNNING);
   EXPECT_TRUE(w.is_handed(0) && w.is_handed(2));
+}
+
+// ---- R1: signals that were stored while nobody ran it ----
+
+input::Signalled stored(Signal signal, ObjectRef object = {}, Ticket ticket = 500) {
+  return {object, signal, false, ticket, "root", "lunch", from_micros(1'700'000'000'000'001)};
+}
+MachineWorld two_executing() {
+  MachineWorld w(
+      holding(LaborBuilder().task(3, 2).with([](Task& t) { t.concurrency.number = 2, t.tolerated_failures.number = 1; })));
+  w.start();
+  return w;
+}
+std::vector<Signal> refused_signals(const MachineWorld& w) {
+  std::vector<Signal> found;
+  for (const auto& c : w.history) {
+    if (c.kind == Change::Kind::SIGNAL && c.refused) found.push_back(c.signal);
+  }
+  return found;
+}
+
+TEST(Held, R1AStoredPauseStandsBesideTheEnginesHold) {
+  for (const auto pause : {Signal::PAUSE, Signal::CRISIS_PAUSE}) {
+    auto w = taken_up(two_executing(), 5s, {stored(pause)});
+    EXPECT_TRUE(refused_signals(w).empty());
+    EXPECT_TRUE(w.acks.at(500).applied);
+    EXPECT_EQ(w.labor().holds.size(), 2u);
+    EXPECT_EQ(w.machine.held().size(), 2u);
+    const auto sent = std::find_if(w.history.begin(), w.history.end(), [](const Change& c) { return c.by == "root"; });
+    ASSERT_NE(sent, w.history.end());
+    EXPECT_EQ(sent->sent, from_micros(1'700'000'000'000'001));
+    if (pause == Signal::CRISIS_PAUSE) w.signal(Signal::CRISIS_RESUME);
+    decide(w, 0, Decision::RERUN), decide(w, 2, Decision::RERUN);
+    w.signal(Signal::ADMIN_RESUME);
+    if (pause == Signal::PAUSE) {
+      EXPECT_EQ(w.state(), S::PAUSED) << "the operator had paused it";
+      w.signal(Signal::RESUME);
+    }
+    EXPECT_EQ(w.state(), S::RUNNING);
+  }
+}
+
+TEST(Held, R1AStoredResumeReleasesItsPauseBeforeJobsAreAskedAbout) {
+  auto dead = two_executing();
+  dead.signal(Signal::PAUSE);
+  ASSERT_EQ(dead.state(), S::PAUSING);
+  auto w = taken_up(dead, 5s, {stored(Signal::RESUME)});
+  EXPECT_TRUE(refused_signals(w).empty());
+  EXPECT_EQ(w.state(), S::ADMIN_PAUSED);
+  decide(w, 0, Decision::COMPLETED), decide(w, 2, Decision::COMPLETED);
+  EXPECT_TRUE(w.handed.empty());
+  w.signal(Signal::ADMIN_RESUME);
+  EXPECT_EQ(w.state(), S::RUNNING);
+}
+
+TEST(Held, R1SoWithTheHoldOfAnEarlierEngine) {
+  auto dead = taken_up(two_executing(), 5s);
+  ASSERT_EQ(dead.state(), S::ADMIN_PAUSED);
+  auto w = taken_up(dead, 5s, {stored(Signal::PAUSE)});
+  EXPECT_TRUE(refused_signals(w).empty());
+  EXPECT_EQ(w.state(), S::ADMIN_PAUSED);
+  EXPECT_EQ(w.labor().holds.size(), 2u);
+  auto again = taken_up(w, 5s, {stored(Signal::RESUME)});
+  EXPECT_TRUE(refused_signals(again).empty());
+  EXPECT_EQ(again.labor().holds.size(), 1u);
+  decide(again, 0, Decision::FAILED), decide(again, 2, Decision::COMPLETED);
+  auto decided = taken_up(again, 5s, {stored(Signal::PAUSE)});
+  EXPECT_TRUE(refused_signals(decided).empty()) << "the hold stays when all was decided";
+  auto released = taken_up(decided, 5s, {stored(Signal::ADMIN_RESUME)});
+  EXPECT_TRUE(refused_signals(released).empty());
+  EXPECT_EQ(released.state(), S::PAUSED);
+}
+
+TEST(Held, R1AStoredAdminPauseTakesThePlaceOfTheEnginesHold) {
+  for (const bool earlier : {false, true}) {
+    auto w = taken_up(earlier ? taken_up(two_executing(), 5s) : two_executing(), 5s, {stored(Signal::ADMIN_PAUSE)});
+    EXPECT_TRUE(refused_signals(w).empty());
+    ASSERT_EQ(w.labor().holds.size(), 1u);
+    EXPECT_EQ(w.labor().holds[0].by, "root");
+    w.signal(Signal::ADMIN_RESUME);
+    EXPECT_EQ(refused_signals(w).size(), 1u) << "R2: while a Job is undecided";
+    decide(w, 0, Decision::RERUN), decide(w, 2, Decision::RERUN);
+    w.signal(Signal::ADMIN_RESUME);
+    EXPECT_EQ(w.state(), S::RUNNING);
+  }
+}
+
+TEST(Held, R1AStoredStopEndsWhatWouldBeAskedAbout) {
+  auto w = taken_up(two_executing(), 5s, {stored(Signal::STOP)});
+  EXPECT_TRUE(w.machine.held().empty());
+  EXPECT_EQ(w.state(), S::STOPPED);
+  EXPECT_EQ(w.job(0).state, S::STOPPED);
+  auto one = taken_up(two_executing(), 5s, {stored(Signal::STOP, sequence_ref(0))});
+  EXPECT_EQ(one.sequence(0).state, S::STOPPED);
+  EXPECT_EQ(one.machine.held(), (std::set<std::uint32_t>{2})) << "the other one is asked about";
+}
+
+TEST(Held, R1WhatIsNotAllowedIsRefusedAsEver) {
+  auto w = taken_up(two_executing(), 5s, {stored(Signal::RESUME), stored(Signal::ADMIN_RESUME, {}, 501)});
+  EXPECT_EQ(refused_signals(w), (std::vector<Signal>{Signal::RESUME, Signal::ADMIN_RESUME}));
+  EXPECT_EQ(w.state(), S::ADMIN_PAUSED);
+  auto twice = taken_up(two_executing(), 5s, {stored(Signal::PAUSE), stored(Signal::PAUSE, {}, 501)});
+  EXPECT_EQ(refused_signals(twice), std::vector<Signal>{Signal::PAUSE});
+  auto and_back = taken_up(two_executing(), 5s, {stored(Signal::PAUSE), stored(Signal::RESUME, {}, 501)});
+  EXPECT_TRUE(refused_signals(and_back).empty());
+  EXPECT_EQ(and_back.labor().holds.size(), 1u);
+  EXPECT_FALSE(and_back.acks.at(500).applied) << "G1: withdrawn";
 }
 
 TEST(Held, R2RerunUsesUpNoRetry) {

@@ -45,7 +45,7 @@ TEST(Latches, G8ARunningLaborPausesAndItsAckIsDoneWhenNothingExecutes) {
   // D7, G9: who, why, and which latch.
   EXPECT_EQ(path_of(w).back().by, "bob");
   EXPECT_EQ(path_of(w).back().note, "latch l1: INC-12");
-  EXPECT_EQ(w.machine.waiting_for(w.now), "held by latch l1 of bob \"INC-12\" (CRISIS_PAUSED)");
+  EXPECT_EQ(w.machine.waiting_for(w.steady()), "held by latch l1 of bob \"INC-12\" (CRISIS_PAUSED)");
 
   const auto lift = w.weigh("", "l1");
   ASSERT_TRUE(w.acked(lift));

@@ -453,5 +453,22 @@ TEST(Pauses, D7APauseIsInTheHistoryWithWhoAndWhy) {
   EXPECT_EQ(found, 3) << "Labor, Task, Sequence";
 }
 
+TEST(Acknowledged, G1WhatIsIgnoredTellsTheStateAtTheEndOfTheStep) {
+  struct Row {
+    Signal signal;
+    bool applied;
+  };
+  for (const Row& row : {Row{Signal::STOP, false}, Row{Signal::RESUME, false}, Row{Signal::PAUSE, true}}) {
+    MachineWorld w(LaborBuilder().task(1).task(1).with([](Task& t) { t.entry_delay = 10s; }).build());
+    w.start();
+    w.finish(0);
+    w.now += 10s;  // the entry is due with the signal's own step
+    const auto ticket = w.signal(sequence_ref(1), row.signal);
+    ASSERT_TRUE(w.acked(ticket)) << name_of(row.signal);
+    EXPECT_EQ(w.acks.at(ticket).state, row.applied ? S::PAUSED : S::RUNNING) << name_of(row.signal);
+    EXPECT_EQ(w.acks.at(ticket).applied, row.applied) << name_of(row.signal);
+  }
+}
+
 }  // namespace
 }  // namespace cogwork::test

@@ -67,14 +67,18 @@ struct Mood {
         latches(r.chance(0.3) ? r.unit() * 0.2 : 0),
         lies(r.chance(0.3) ? 0.1 : 0),
         haste(r.unit()),
+        clocks(r.chance(0.3) ? r.unit() * 0.1 : 0),
+        starved(r.chance(0.3)),
         slow_store(r.chance(0.5)) {}
-  double loss, signals, stops, interrupts, decisions, deaths, closes, latches, lies, haste;
-  bool slow_store;
+  double loss, signals, stops, interrupts, decisions, deaths, closes, latches, lies, haste, clocks;
+  bool starved, slow_store;
 };
 
 class Walk {
  public:
-  explicit Walk(std::uint64_t seed) : r_(seed), driver(random_tree(r_)), mood_(r_), workers_(1 + r_.below(5)) {}
+  explicit Walk(std::uint64_t seed) : r_(seed), driver(random_tree(r_)), mood_(r_), workers_(1 + r_.below(5)) {
+    driver.takes_late = mood_.starved;
+  }
 
  private:
   Random r_;
@@ -93,6 +97,7 @@ class Walk {
       if (!d.machine.held().empty() && r_.chance(mood_.decisions)) decide();
       if (r_.chance(mood_.lies)) lie();
       if (r_.chance(mood_.latches)) latch();
+      if (r_.chance(mood_.clocks)) set_clock();
       if (r_.chance(mood_.deaths)) die(r_.below(d.commits_in_flight() + 1), 1s * r_.below(20));
       if (r_.chance(mood_.closes)) close();
       if (d.machine.ended() || !sound()) return;
@@ -125,6 +130,7 @@ class Walk {
       d.all_durable();
       const auto handed = d.handed;
       for (const auto& [job, since] : handed) {
+        d.take(job);
         if (d.handed.contains(job)) d.finish(job, {});
       }
       if (d.ready[0].empty() && d.ready[1].empty() && d.handed.empty()) tick_at_wake();
@@ -136,7 +142,7 @@ class Walk {
     auto& d = driver;
     if (!sound()) return;
     EXPECT_TRUE(d.machine.ended()) << "it does not come to an end: " << name_of(d.labor().state) << ", "
-                                   << d.machine.waiting_for(d.now);
+                                   << d.machine.waiting_for(d.steady());
     EXPECT_EQ(d.durable.labor, d.labor()) << "what is stored is not what is";
     EXPECT_EQ(d.unanswered(), 0u) << "G1: a signal was never acknowledged";
     EXPECT_EQ(d.busy(false) + d.busy(true), 0u) << "X13: a worker was never freed";
@@ -168,6 +174,12 @@ class Walk {
     const auto job = at->first;
     const bool asked = d.asked_to_end.contains(job);
     Outcome outcome;
+    if (d.untaken.contains(job)) {
+      if (!asked) return d.take(job);
+      outcome.status = AttemptStatus::WITHDRAWN;
+      return d.finish(job, outcome);
+    }
+    outcome.unasked = r_.chance(0.1);
     if (r_.chance(asked ? 0.6 : mood_.loss)) {
       constexpr AttemptStatus kLost[] = {AttemptStatus::FAILURE, AttemptStatus::FAILURE, AttemptStatus::FAILURE_NO_RETRIES,
                                          AttemptStatus::CRASHED};
@@ -178,14 +190,20 @@ class Walk {
   }
   void tick_at_wake() {
     auto& d = driver;
-    if (const auto wake = d.machine.next_wake()) d.now = std::max(d.now, *wake);
-    d.step(input::Tick{});
+    if (const auto wake = d.next_wake()) d.now = std::max(d.now, *wake);
+    d.tick();
   }
   void pass_time() {
     auto& d = driver;
     if (r_.chance(mood_.haste * 0.5)) return tick_at_wake();
     d.now += Duration(static_cast<std::int64_t>(r_.below(5'000'000)));
-    if (const auto wake = d.machine.next_wake(); wake && *wake <= d.now) d.step(input::Tick{});
+    if (r_.chance(0.1)) return;  // something else comes before the Tick that is due
+    if (const auto wake = d.next_wake(); wake && *wake <= d.now) d.tick();
+  }
+  /// Forwards or backwards, by seconds or by days.
+  void set_clock() {
+    const auto far = Duration(1s) * static_cast<std::int64_t>(r_.below(r_.chance(0.5) ? 100 : 1'000'000));
+    driver.wall_ahead = r_.chance(0.3) ? Duration(0) : r_.chance(0.5) ? far : -far;
   }
   ObjectRef any_object() {
     const auto& l = driver.labor();
@@ -205,13 +223,17 @@ class Walk {
   /// A latch may be set or lifted while no engine runs.
   void die(std::size_t survive, Duration down) {
     const bool other = mood_.latches > 0 && r_.chance(0.4);
-    driver.die(survive, down, other ? any_weight() : driver.machine.weight());
+    std::vector<input::Signalled> stored;
+    for (auto n = r_.chance(0.3) ? r_.below(4) : 0; n > 0; --n) stored.push_back(any_signal());
+    driver.die(survive, down, other ? any_weight() : driver.machine.weight(),
+               is_under_way(driver.durable.labor.state) ? std::move(stored) : std::vector<input::Signalled>());
   }
-  void signal() {
+  input::Signalled any_signal() {
     auto signal = static_cast<Signal>(r_.below(kSignals));
     if (signal == Signal::STOP && !r_.chance(mood_.stops)) signal = Signal::RESUME;
-    driver.step(input::Signalled{any_object(), signal, r_.chance(mood_.interrupts), ticket_++, "ann", {}});
+    return {any_object(), signal, r_.chance(mood_.interrupts), ticket_++, "ann", {}};
   }
+  void signal() { driver.step(any_signal()); }
   void decide() {
     const auto& held = driver.machine.held();
     auto at = held.begin();
@@ -239,7 +261,7 @@ class Walk {
         return;
       }
       case 3:
-        if (d.machine.next_wake() && *d.machine.next_wake() > d.now) d.step(input::Tick{});
+        if (d.next_wake() && *d.next_wake() > d.now) d.tick();
         return;
       case 4:
         driver.step(input::Signalled{{ObjectKind::JOB, job}, Signal::PAUSE, false, ticket_++, "ann", {}});  // Jobs take none
@@ -383,7 +405,12 @@ TEST(RandomWalk, D7_TheTreeAtEveryChangeIsTheOneThatWasRecorded) {
     auto& d = w.driver;
     std::vector<Past> pasts = {{d.now, 0, d.labor()}};
     d.lives_by_the_step = true;
-    d.on_durable = [&](Time made) { pasts.push_back({made, d.durable.history.size(), d.durable.labor}); };
+    d.on_durable = [&](Time made) {
+      // A commit that recorded no time, as one that only acknowledges, is followed by earlier ones where the clock is set back.
+      const auto& history = d.durable.history;
+      const bool recorded = latest_time(d.durable.labor) == made || (!history.empty() && history.back().at == made);
+      if (recorded) pasts.push_back({made, history.size(), d.durable.labor});
+    };
     w.go(400);
     w.drain();
     const auto rows = as_rows(d.durable.labor, d.durable.history);

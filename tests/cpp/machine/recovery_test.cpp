@@ -286,6 +286,34 @@ TEST(Recovered, R3TheBakeBeginsAtTheEndThatARecoveryBroughtAbout) {
   EXPECT_TRUE(again.is_handed(0));
 }
 
+/// X6, X6a: a round that is due when the last Sequence has ended does not begin; the last one does, where the Task would complete.
+TEST(Recovered, X6aNoRoundBeginsThatFellDueWhileTheLastSequenceEnded) {
+  for (const std::int64_t tolerated : {0, -1}) {
+    auto labor = LaborBuilder()
+                     .task(1, 1, 0, 1)
+                     .with([&](Task& t) { t.cont_check_interval = 3s, t.tolerated_failures.number = tolerated; })
+                     .build();
+    on_interrupt(labor, {1}, OnInterrupt::FAIL);
+    MachineWorld w(labor);
+    w.start();
+    w.pass(3s);
+    w.finish(0);  // the entry, 3 s; the next round is due at 6 s
+    w.pass(2s);
+    auto again = taken_up(w, 4s);  // died at 5 s, back at 9 s
+    EXPECT_EQ(again.sequence(0).state, S::FAILED);
+    if (tolerated == 0) {
+      EXPECT_EQ(again.state(), S::FAILED) << "at 9 s";
+      EXPECT_EQ(again.job(0).rounds, 1u);
+      continue;
+    }
+    ASSERT_TRUE(again.is_handed(0)) << "the last round, which is the only one";
+    again.pass(3s);
+    again.finish(0);
+    EXPECT_EQ(again.state(), S::COMPLETED) << "at 12 s";
+    EXPECT_EQ(again.job(0).rounds, 2u);
+  }
+}
+
 TEST(Recovered, R3PausesStayAndPausingBecomesItsPauseAtEachRank) {
   constexpr std::pair<Signal, State> rows[] = {
       {Signal::PAUSE, S::PAUSED}, {Signal::ADMIN_PAUSE, S::ADMIN_PAUSED}, {Signal::CRISIS_PAUSE, S::CRISIS_PAUSED}};

@@ -543,7 +543,7 @@ TEST(Signals, G4NoRoundStartsWhilePausedButOneThatIsDueBeginsAtTheResume) {
   w.pass(30s);
   EXPECT_TRUE(w.handed.empty());
   w.signal(Signal::RESUME);
-  EXPECT_TRUE(w.is_handed(0));
+  EXPECT_EQ(w.handed, std::vector<std::uint32_t>{0});
 }
 
 TEST(Signals, G5aStatesShowTheHighestRankOfTheirOwnAndAbove) {

@@ -23,7 +23,7 @@ struct LargeWorld {
 
   void step(const Input& input) {
     effects.clear();
-    machine.step(input, now, effects);
+    machine.step(input, {now, SteadyTime(now.time_since_epoch())}, effects);
     ++steps;
     writes += effects.writes.size();
     changes += effects.changes.size();

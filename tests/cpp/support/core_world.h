@@ -76,7 +76,8 @@ class ScriptedCommitter final : public Committer {
 /// An executor without threads: calls lie here until the test answers them. Checks that nothing begins before its record (D2, D3).
 class ScriptedExecutor final : public Executor {
  public:
-  ScriptedExecutor(Storage& store, int places, bool checks) : store_(store), places_(places), checks_(checks) {}
+  ScriptedExecutor(Storage& store, Clock& clock, int places, bool checks)
+      : store_(store), clock_(clock), places_(places), checks_(checks) {}
 
   void start(AttemptRequest request) override {
     EXPECT_EQ(request.check, checks_);
@@ -93,9 +94,13 @@ class ScriptedExecutor final : public Executor {
       }
       EXPECT_EQ(request.outputs().size(), stored.ordinal - labor.jobs[sequence.first_job].ordinal) << "X7";
     }
-    EXPECT_TRUE(calls_.emplace(request.key, Call{request.job, request.check, false}).second);
+    EXPECT_TRUE(calls_.emplace(request.key, Call{request.job, request.check, false, clock_.now().steady}).second);
     EXPECT_LE(calls_.size(), static_cast<std::size_t>(places_)) << "X13";
     ++started_;
+  }
+  std::optional<SteadyTime> called(AttemptKey key) const override {
+    const auto found = calls_.find(key);
+    return found == calls_.end() ? std::nullopt : found->second.called;
   }
   void interrupt(AttemptKey key) override {
     if (const auto found = calls_.find(key); found != calls_.end()) found->second.asked_to_end = true;
@@ -109,14 +114,18 @@ class ScriptedExecutor final : public Executor {
     Id job;
     bool check = false;
     bool asked_to_end = false;
+    std::optional<SteadyTime> called;  ///< Nothing: no worker has taken it.
   };
   const std::map<AttemptKey, Call>& calls() const { return calls_; }
+  /// When a worker took that call; nothing: none has.
+  void set_called(AttemptKey key, std::optional<SteadyTime> when) { calls_.at(key).called = when; }
   const std::vector<AttemptKey>& abandoned() const { return abandoned_; }
   std::uint64_t started() const { return started_; }
   void remove(AttemptKey key) { calls_.erase(key); }
 
  private:
   Storage& store_;
+  Clock& clock_;
   const int places_;
   const bool checks_;
   std::map<AttemptKey, Call> calls_;
@@ -134,8 +143,8 @@ class CoreWorld {
         cogs(std::move(cogs_in)),
         clock(now),
         committer(store),
-        jobs(*store, options.workers, false),
-        checks(*store, options.workers, true),
+        jobs(*store, clock, options.workers, false),
+        checks(*store, clock, options.workers, true),
         feeds(std::make_shared<FeedHub>(store, store->last_change())),
         core(seams(seed), options, store->last_change()) {
     open_core(core, *store, *cogs, EngineOptions{});
@@ -149,7 +158,7 @@ class CoreWorld {
   ScriptedExecutor jobs, checks;
   std::shared_ptr<FeedHub> feeds;
   Core core;
-  std::optional<Time> next;
+  std::optional<SteadyTime> next;
 
   /// What the scheduler thread does after each call.
   void turn() {
@@ -230,8 +239,8 @@ class CoreWorld {
     core.outcome(key, std::move(outcome));
     turn();
   }
-  void advance_to(Time t) {
-    clock.set(std::max(clock.now(), t));
+  void advance_to(SteadyTime t) {
+    clock.advance(std::max(t - clock.now().steady, Duration(0)));
     turn();
   }
 

@@ -22,10 +22,11 @@ namespace cogwork::test {
 class EngineWorld {
  public:
   explicit EngineWorld(std::shared_ptr<Storage> store, EngineOptions options = {}, std::map<std::string, Function> functions = {},
-                       const std::vector<std::string>& coroutines = {})
+                       const std::vector<std::string>& coroutines = {}, const std::function<void(CogRegistry&)>& prepare = {})
       : workers(std::move(functions)) {
     for (const auto& name : workers.names()) add_cog(name);
     for (const auto& name : coroutines) add_cog(name, CogKind::ASYNC);
+    if (prepare) prepare(*cogs);
     engine = std::make_unique<Engine>(std::move(store), cogs, std::move(options));
     for (const auto& queue : {engine->jobs(), engine->checks()}) workers.serve(queue);
     if (!coroutines.empty()) workers.serve_async(engine->async_calls());

@@ -128,10 +128,10 @@ class EveryWay {
         });
       }
     }
-    if (const auto wake = d.machine.next_wake(); wake && *wake - d.now <= kSoon) {
+    if (const auto wake = d.next_wake(); wake && *wake - d.now <= kSoon) {
       move([wake](Way& w) {
         w.driver.now = std::max(w.driver.now, *wake);
-        w.driver.step(input::Tick{});
+        w.driver.tick();
       });
     }
     if (from.signals > 0) {
@@ -226,7 +226,7 @@ class EveryWay {
       for (const auto& j : s.jobs)
         add(j.state, j.rounds, j.attempts.size(), j.attempts.empty() ? AttemptStatus::OPEN : j.attempts.back().status);
     }
-    const auto wake = d.machine.next_wake();
+    const auto wake = d.next_wake();
     k += wake ? std::to_string((*wake - d.now).count() / 1000) : "-";
     return k;
   }

@@ -139,6 +139,7 @@ class FaultyStore final : public Storage {
   }
   std::uint64_t last_change() override { return inner_->last_change(); }
   std::array<std::uint8_t, 16> last_link(const Id& labor) override { return inner_->last_link(labor); }
+  Time last_time(const Id& labor) override { return inner_->last_time(labor); }
   std::vector<Record> records(RecordKind kind) override { return inner_->records(kind); }
   std::unique_ptr<StoreLock> lock(const Owner& owner) override { return inner_->lock(owner); }
   std::string name() const override { return inner_->name(); }

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "cogwork/base/clock.h"
 #include "cogwork/machine/invariants.h"
 #include "cogwork/machine/labor_machine.h"
 #include "cogwork/machine/signal_rules.h"
@@ -79,13 +80,16 @@ class MachineDriver {
   explicit MachineDriver(Labor labor) : machine(labor), durable{labor, {}}, latest_{std::move(labor), {}} { watch_anew(); }
 
   LaborMachine machine;
-  Time now = from_micros(1'700'000'000'000'000);
+  Time now = from_micros(1'700'000'000'000'000);  ///< By the steady clock.
+  Duration wall_ahead{};                          ///< Of `now`: somebody sets the wall clock.
   Stored durable;
   std::vector<std::string> faults;
   std::deque<std::string> inputs;  ///< The last thirty.
 
   std::deque<std::uint32_t> ready[2];    ///< Jobs, checks (X13).
   std::map<std::uint32_t, Time> handed;  ///< Calls that run, and since when.
+  std::set<std::uint32_t> untaken;       ///< Of these, those whose Cog was not called yet.
+  bool takes_late = false;               ///< Whoever is handed a call takes it later, by take().
   std::set<std::uint32_t> asked_to_end;  ///< Of these, those that were interrupted.
   std::map<Ticket, Effects::Acknowledged> acks;
   std::uint64_t steps = 0;
@@ -93,6 +97,11 @@ class MachineDriver {
   std::function<void(Time made)> on_durable;  ///< A commit that was made then is in `durable`.
 
   const Labor& labor() const { return machine.labor(); }
+  SteadyTime steady() const { return SteadyTime(now.time_since_epoch()); }
+  std::optional<Time> next_wake() const {
+    const auto wake = machine.next_wake();
+    return wake ? std::optional(Time(wake->time_since_epoch())) : std::nullopt;
+  }
   std::size_t busy(bool check) const {
     return static_cast<std::size_t>(
         std::count_if(called_.begin(), called_.end(), [&](std::uint32_t job) { return labor().jobs[job].is_check() == check; }));
@@ -110,11 +119,13 @@ class MachineDriver {
 
     reasons_.clear();
     for (const auto& t : labor().tasks) reasons_.push_back(t.reason);
-    const State before = labor().state;
+    const State before = state_before_ = labor().state;
     held_before_ = machine.held();
     effects_.clear();
-    machine.step(input, now, effects_);
+    recorded_ = times_.stamp({now + wall_ahead, steady()}).wall;
+    machine.step(input, {recorded_, steady()}, effects_);
     watch_tickets(input);
+    watch_fresh_round();
     watch_changes();
     watch_attempts();
     watch_counts();
@@ -129,6 +140,18 @@ class MachineDriver {
     if (lives_by_the_step) make_commit();
   }
 
+  void tick() {
+    input::Tick tick;
+    for (const auto job : machine.calls_due(steady())) {
+      const auto called = handed.at(job).time_since_epoch();
+      tick.calls.push_back({job, untaken.contains(job) ? std::nullopt : std::optional(SteadyTime(called))});
+    }
+    step(tick);
+  }
+  /// The Cog is called.
+  void take(std::uint32_t job) {
+    if (untaken.erase(job) > 0) handed[job] = now;
+  }
   /// The first Job of that lane gets a worker.
   void begin_next(bool check) {
     auto& queue = ready[check];
@@ -138,15 +161,14 @@ class MachineDriver {
     step(input::Begin{job});
   }
   void finish(std::uint32_t job, Outcome outcome, bool still_running = false) {
-    handed.erase(job);
-    asked_to_end.erase(job);
+    forget(job);
     step(input::Ended{job, std::move(outcome), still_running});
   }
   /// What has gathered becomes one commit, with the rows as they are now.
   void make_commit() {
     if (!dirty_) return;
     dirty_ = false;
-    gathering_.made = now;
+    gathering_.made = recorded_;
     std::sort(gathering_.refs.begin(), gathering_.refs.end());
     gathering_.refs.erase(std::unique(gathering_.refs.begin(), gathering_.refs.end()), gathering_.refs.end());
     for (const auto ref : gathering_.refs) {
@@ -180,7 +202,8 @@ class MachineDriver {
 
   /// The engine dies: of the commits in flight the first `survive` were durable, although nobody learnt of it. Another engine takes up what is
   /// stored (R1-R3). `weight`: what the latches say by then (G8).
-  void die(std::size_t survive, Duration down, Weight weight = {}) {
+  /// `stored`: signals that were sent meanwhile (R1).
+  void die(std::size_t survive, Duration down, Weight weight = {}, std::vector<input::Signalled> stored = {}) {
     for (std::size_t i = 0; i < survive && !in_flight_.empty(); ++i) {
       store(in_flight_.front());
       in_flight_.pop_front();
@@ -193,6 +216,7 @@ class MachineDriver {
     latest_ = durable;
     for (auto& queue : ready) queue.clear();
     handed.clear();
+    untaken.clear();
     asked_to_end.clear();
     called_.clear();
     outstanding_.clear();
@@ -200,8 +224,13 @@ class MachineDriver {
     unacknowledged_.clear();
     acks.clear();
     watch_anew();
+    const Time last_sign = latest_time(durable.labor);
     now += down;
-    if (!has_ended(labor().state)) step(input::Recovered{});
+    const Time last_change = durable.history.empty() ? last_sign : durable.history.back().at;
+    times_ = RecordTime(std::max(last_sign, last_change), {now + wall_ahead, steady()});
+    recorded_ = times_.stamp({now + wall_ahead, steady()}).wall;
+    watch_down(recorded_ - last_sign);
+    if (!has_ended(labor().state)) step(input::Recovered{std::move(stored)});
   }
 
   /// D7: the history that is durable, replayed, is the tree that is durable; of checks only in the end (X11).
@@ -239,6 +268,11 @@ class MachineDriver {
   };
 
   void fault(std::string what) { faults.push_back(std::move(what)); }
+  void forget(std::uint32_t job) {
+    handed.erase(job);
+    untaken.erase(job);
+    asked_to_end.erase(job);
+  }
 
   void watch_anew() {
     names_.clear();
@@ -297,34 +331,39 @@ class MachineDriver {
 
   // ---- G1, G2: each signal is taken or refused at once; what is taken is acknowledged once, when its object has come so far ----
   void watch_tickets(const Input& input) {
-    std::optional<Ticket> ticket;
-    std::optional<input::Signalled> signal;
+    std::map<Ticket, std::optional<input::Signalled>> sent_now;
     const auto* decided = std::get_if<input::Decided>(&input);
     if (const auto* in = std::get_if<input::Signalled>(&input)) {
-      ticket = in->ticket;
-      signal = *in;
+      sent_now[in->ticket] = *in;
     } else if (decided) {
-      ticket = decided->ticket;
+      sent_now[decided->ticket];
       watch_decision(*decided);
     } else if (const auto* in_start = std::get_if<input::Start>(&input)) {
-      ticket = in_start->ticket;
+      sent_now[in_start->ticket];
     } else if (const auto* weighed = std::get_if<input::Weighed>(&input)) {
-      if (weighed->ticket != 0) ticket = weighed->ticket;
-    } else if (std::holds_alternative<input::Recovered>(input)) {
-      if (!effects_.taken.empty()) ticket = effects_.taken[0];  // R1: it starts what had not started
+      if (weighed->ticket != 0) sent_now[weighed->ticket];
+    } else if (const auto* recovered = std::get_if<input::Recovered>(&input)) {
+      if (state_before_ == State::NOT_STARTED) sent_now[0];  // R1: it starts what had not started
+      for (const auto& s : recovered->signals) sent_now[s.ticket] = s;
     }
-    if (effects_.taken.size() + effects_.refusals.size() != (ticket ? 1u : 0u))
+    if (effects_.taken.size() + effects_.refusals.size() != sent_now.size())
       fault("G1: a signal is neither taken nor refused, or both");
     for (const auto& r : effects_.refusals) {
-      if (r.ticket != ticket) fault("G2: refuses what was not sent");
-      if (signal && signal->object.kind != ObjectKind::LABOR) fault("G2: below a Labor a signal is ignored, not refused");
+      const auto found = sent_now.find(r.ticket);
+      if (found == sent_now.end()) {
+        fault("G2: refuses what was not sent");
+      } else if (found->second && found->second->object.kind != ObjectKind::LABOR) {
+        fault("G2: below a Labor a signal is ignored, not refused");
+      }
     }
     for (const auto t : effects_.taken) {
-      if (t != ticket) fault("G1: takes what was not sent");
-      if (std::holds_alternative<input::Weighed>(input)) {
+      const auto found = sent_now.find(t);
+      if (found == sent_now.end()) {
+        fault("G1: takes what was not sent");
+      } else if (std::holds_alternative<input::Weighed>(input)) {
         weighing_.insert(t);
       } else if (!decided) {
-        outstanding_[t] = signal;
+        outstanding_[t] = found->second;
       }
       unacknowledged_.insert(t);
     }
@@ -350,6 +389,7 @@ class MachineDriver {
       }
       if (!sent || !ack.applied) continue;
       if (sent->signal == Signal::STOP && state != State::STOPPED) fault("G1: a STOP applied to what is not stopped");
+      if (std::holds_alternative<input::Recovered>(input)) continue;  // others came behind it in the same step
       if (is_pause(sent->signal) && !is_paused(state) && state != State::NOT_STARTED)
         fault("G1: a pause applied to what is not paused");
       if (is_pause(sent->signal) && find_hold(holds_of(object), rank_of(sent->signal)) == nullptr)
@@ -424,6 +464,48 @@ class MachineDriver {
     if (t.tolerated_failures.number >= 0 && t.failures > t.tolerated_failures.number)
       fault("X3: a Sequence started beyond the budget");
     if (machine.closing()) fault("R: a Sequence started although the engine closes");
+    if (is_set(looks_from_)) {  // G4c
+      for (std::uint32_t i = t.pre_check_count; i < t.check_count(); ++i) {
+        if (passed_since(labor().jobs[t.first_job + i], looks_from_)) continue;
+        fault("G4c: a Sequence started before a round of checks had passed since " + std::to_string(to_micros(looks_from_)));
+      }
+    }
+  }
+  /// Whether a round passed whose first attempt began then, or later.
+  static bool passed_since(const Job& check, Time from) {
+    std::uint32_t round = 0;
+    bool begun_since = false;
+    for (const auto& a : check.attempts) {
+      if (a.round != round) begun_since = a.started >= from;
+      round = a.round;
+      if (begun_since && (a.status == AttemptStatus::SUCCESS || a.decision == Decision::COMPLETED)) return true;
+    }
+    return false;
+  }
+
+  // ---- G4c: since when a Task could have no rounds, and from when on it must have had one ----
+  void watch_fresh_round() {
+    const auto current = machine.current_task();
+    if (current != watched_task_) {
+      watched_task_ = current;
+      looks_from_ = unwatched_since_ = never;
+    }
+    if (!current) return;
+    const auto& t = labor().tasks[*current];
+    const bool held = t.state != State::RUNNING;
+    if (held && !is_set(unwatched_since_)) unwatched_since_ = now;
+    if (held || !is_set(unwatched_since_)) return;
+    if (t.cont_check_count > 0 && now - unwatched_since_ > t.cont_check_interval) looks_from_ = recorded_;
+    unwatched_since_ = never;
+  }
+  /// The engine was down: for how long at most, the store tells.
+  void watch_down(Duration down) {
+    watched_task_ = std::nullopt;
+    for (std::uint32_t i = 0; i < labor().tasks.size(); ++i) {
+      if (is_under_way(labor().tasks[i].state)) watched_task_ = i;
+    }
+    looks_from_ = never;
+    unwatched_since_ = watched_task_ ? now - down : never;
   }
   /// The end of a Task worked out from the tree alone (X1, X6b, G7).
   void task_ended(std::uint32_t index, State from, State to) {
@@ -464,8 +546,7 @@ class MachineDriver {
   void watch_attempts() {
     for (const auto job : effects_.closed) {
       if (called_.erase(job) == 0) fault("X13: a worker is freed twice");
-      handed.erase(job);
-      asked_to_end.erase(job);
+      forget(job);
     }
     for (const auto& opened : effects_.opened) {
       if (!called_.insert(opened.job).second) fault("X13: a Job gets two workers");
@@ -483,16 +564,23 @@ class MachineDriver {
         fault("G3: Job " + std::to_string(job) + " is handed over although what it belongs to is held or stopping");
       if (machine.closing()) fault("R: a Job is handed over although the engine closes");
       if (!handed.emplace(job, now).second) fault("M1: Job " + std::to_string(job) + " is called twice");
+      if (takes_late) untaken.insert(job);
     }
     for (const auto job : effects_.interrupted) {
       if (!handed.contains(job)) fault("G3a: a call that does not run is interrupted");
       if (!asked_to_end.insert(job).second) fault("G3a: a call is interrupted twice");
+      if (machine.run_of(job)->ending != LaborMachine::Ending::TIMED_OUT) continue;
+      if (untaken.contains(job)) {
+        fault("X8: a call is timed out that was never made");
+      } else if (now < handed.at(job) + labor().jobs[job].options.timeout) {
+        fault("X8: a call is timed out too soon");
+      }
     }
   }
   void attempt_opened(const Job& j) {
     const auto& attempts = j.attempts;
     const auto& latest = attempts.back();
-    if (latest.started != now) fault("X13: an attempt does not start when its worker is free");
+    if (latest.started != recorded_) fault("X13: an attempt does not start when its worker is free");
     if (attempts.size() > 1 && attempts[attempts.size() - 2].round == latest.round) {
       const auto& before = attempts[attempts.size() - 2];
       const bool asks = j.options.on_interrupt == static_cast<std::int8_t>(OnInterrupt::HOLD);
@@ -530,7 +618,7 @@ class MachineDriver {
         all_ended &= has_ended(s.state);
         last_end = std::max(last_end, s.ended);
       }
-      if (now < round_ended + t.cont_check_interval && !(all_ended && now >= last_end + t.bake))
+      if (recorded_ < round_ended + t.cont_check_interval && !(all_ended && recorded_ >= last_end + t.bake))
         fault("X6: a round begins too soon");
     }
   }
@@ -552,12 +640,13 @@ class MachineDriver {
 
   // ---- X8, X6: what is due is done at the Tick that was asked for ----
   void watch_timers(bool tick) {
-    if (tick && machine.next_wake() && *machine.next_wake() <= now) fault("X8: a timer is due, and was not looked at");
+    if (tick && next_wake() && *next_wake() <= now) fault("X8: a timer is due, and was not looked at");
     for (const auto& [job, since] : handed) {
-      if (asked_to_end.contains(job)) continue;
+      if (asked_to_end.contains(job) || untaken.contains(job)) continue;
       const Time due = since + labor().jobs[job].options.timeout;
-      if (!machine.next_wake() || *machine.next_wake() > due) fault("X8: no timer for the time-out of Job " + std::to_string(job));
+      if (!next_wake() || *next_wake() > due) fault("X8: no timer for the time-out of Job " + std::to_string(job));
     }
+    watch_waits();
     if (!machine.current_task() || machine.closing() || machine.round_under_way()) return;
     const auto& t = labor().tasks[*machine.current_task()];
     const bool rolling = machine.phase() == LaborMachine::Phase::ROLLING || machine.phase() == LaborMachine::Phase::CLOSING;
@@ -565,13 +654,39 @@ class MachineDriver {
     for (std::uint32_t i = 0; i < t.check_count(); ++i) {
       if (labor().jobs[t.first_job + i].state == State::FAILED) return;
     }
-    if (machine.next_round() <= now) {
+    if (machine.next_round() <= steady()) {
       fault("X6: a round is due, and does not begin");
     } else if (!machine.next_wake() || *machine.next_wake() > machine.next_round()) {
       fault("X6: no timer for the next round");
     }
   }
+  /// R3: no wait is longer than its own length, whatever the wall clock says.
+  void watch_waits() {
+    for (const auto& run : machine.runs()) {
+      const auto& options = labor().jobs[run.job].options;
+      const double factor = std::pow(options.retry_backoff, run.tries > 0 ? run.tries - 1 : 0);
+      const auto longest = run.phase == LaborMachine::RunPhase::DELAY
+                               ? Duration(static_cast<std::int64_t>(static_cast<double>(options.retry_delay.count()) * factor))
+                               : options.timeout;
+      if (run.due != kNeverDue && run.due - steady() > longest) fault("R3: a retry or a time-out waits too long");
+    }
+    if (!machine.current_task()) return;
+    const auto& t = labor().tasks[*machine.current_task()];
+    if (machine.next_round() != kNeverDue && machine.next_round() - steady() > t.cont_check_interval)
+      fault("R3: a check interval is too long");
+    const auto wait = next_wake() ? *next_wake() - now : Duration(0);
+    if (machine.phase() == LaborMachine::Phase::ENTERED && machine.runs().empty() && wait > t.entry_delay)
+      fault("R3: an entry waits too long");
+    if (machine.phase() == LaborMachine::Phase::CLOSING && wait > t.bake && machine.runs().empty() && wait > t.cont_check_interval)
+      fault("R3: it bakes too long");
+  }
 
+  RecordTime times_{never, {now, steady()}};
+  Time recorded_ = now;  // by the last step
+  State state_before_ = State::UNKNOWN;
+  std::optional<std::uint32_t> watched_task_;
+  Time unwatched_since_ = never;  // by `now`
+  Time looks_from_ = never;       // as recorded
   Effects effects_;
   Stored latest_;  // as if each step were durable at once
   Commit gathering_;

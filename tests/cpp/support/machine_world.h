@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cogwork/base/clock.h"
 #include "cogwork/base/random.h"
 #include "cogwork/machine/invariants.h"
 #include "cogwork/machine/labor_machine.h"
@@ -87,10 +88,12 @@ class MachineWorld {
 
   LaborMachine machine;
   Time now = from_micros(1'700'000'000'000'000);
+  Duration set_ahead{};  ///< By how much somebody has set the wall clock meanwhile.
   bool durable = true;  ///< Whether records become durable at once; else they gather in `opened`.
   std::deque<std::uint32_t> ready;
   std::deque<Effects::Opened> opened;
   std::vector<std::uint32_t> handed;
+  std::map<std::uint32_t, std::optional<SteadyTime>> called;  ///< By Job: when its Cog was; nothing: not yet.
   std::vector<std::uint32_t> interrupted;
   std::vector<Change> history;
   std::map<Ticket, Effects::Acknowledged> acks;
@@ -99,6 +102,13 @@ class MachineWorld {
   bool ended = false;
 
   const Labor& labor() const { return machine.labor(); }
+  SteadyTime steady(Time wall) const { return SteadyTime(wall.time_since_epoch() - set_ahead); }
+  SteadyTime steady() const { return steady(now); }
+  /// When the machine wants its next Tick, as a wall time.
+  std::optional<Time> next_wake() const {
+    const auto wake = machine.next_wake();
+    return wake ? std::optional(Time(wake->time_since_epoch() + set_ahead)) : std::nullopt;
+  }
   State state() const { return labor().state; }
   const Task& task(std::uint32_t t) const { return labor().tasks[t]; }
   const Sequence& sequence(std::uint32_t s) const { return labor().sequences[s]; }
@@ -106,7 +116,8 @@ class MachineWorld {
 
   void step(const Input& input) {
     effects_.clear();
-    machine.step(input, now, effects_);
+    if (!times_) times_.emplace(latest_time(machine.labor()), Now{now, steady()});
+    machine.step(input, times_->stamp({now, steady()}), effects_);
     take();
     const auto broken = broken_invariants(machine);
     ASSERT_TRUE(broken.empty()) << broken.front();
@@ -163,12 +174,22 @@ class MachineWorld {
   /// Lets time pass, with a tick at each moment that the machine asked for.
   void pass(Duration span) {
     const Time until = now + span;
-    while (machine.next_wake() && *machine.next_wake() <= until) {
-      now = std::max(now, *machine.next_wake());
-      step(input::Tick{});
+    while (next_wake() && *next_wake() <= until) {
+      now = std::max(now, *next_wake());
+      tick();
       settle();
     }
     now = until;
+  }
+  void tick() {
+    input::Tick tick;
+    for (const auto job : machine.calls_due(steady())) tick.calls.push_back({job, called[job]});
+    step(tick);
+  }
+  /// Somebody sets the wall clock.
+  void set_clock(Duration by) {
+    now += by;
+    set_ahead += by;
   }
   bool is_handed(std::uint32_t job) const { return std::find(handed.begin(), handed.end(), job) != handed.end(); }
   bool acked(Ticket t) const { return acks.contains(t); }
@@ -188,7 +209,7 @@ class MachineWorld {
     writes += effects_.writes.size();
     for (const auto& r : effects_.ready) ready.push_back(r.job);
     for (const auto& o : effects_.opened) opened.push_back(o);
-    for (const auto j : effects_.handed) handed.push_back(j);
+    for (const auto j : effects_.handed) handed.push_back(j), called[j] = steady();
     for (const auto j : effects_.interrupted) interrupted.push_back(j);
     for (const auto& c : effects_.changes) history.push_back(c);
     for (const auto& a : effects_.acks) acks[a.ticket] = a;
@@ -197,6 +218,7 @@ class MachineWorld {
   }
 
   std::size_t workers_;
+  std::optional<RecordTime> times_;
   Effects effects_;
   Ticket next_ticket_ = 1;
 };
@@ -204,11 +226,11 @@ class MachineWorld {
 inline ObjectRef task_ref(std::uint32_t t) { return {ObjectKind::TASK, t}; }
 inline ObjectRef sequence_ref(std::uint32_t s) { return {ObjectKind::SEQUENCE, s}; }
 
-/// The engine died with all of this stored, and another one takes it up after a while.
-inline MachineWorld taken_up(const MachineWorld& dead, Duration down = {}) {
+/// The engine died with all of this stored, and another one takes it up after a while. `stored`: signals that were sent meanwhile (R1).
+inline MachineWorld taken_up(const MachineWorld& dead, Duration down = {}, std::vector<input::Signalled> stored = {}) {
   MachineWorld w{Labor(dead.labor())};
   w.now = dead.now + down;
-  w.step(input::Recovered{});
+  w.step(input::Recovered{std::move(stored)});
   w.settle();
   return w;
 }

@@ -117,6 +117,7 @@ class ScriptedWorkers {
         if (!taken) taken = queue->take();
         if (!taken->call) break;
         if (taken->grow) serve(queue);
+        taken->call->begun();
         begun(*taken->call);
         auto outcome = run(*queue, *taken->call);
         ended();
@@ -140,6 +141,7 @@ class ScriptedWorkers {
             const std::lock_guard guard(mutex_);
             held_.emplace(call->request().key, std::pair(queue, call));
           }
+          call->begun();
           begun(*call);
         }
         for (const auto key : drained.cancelled) {
