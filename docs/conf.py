@@ -30,7 +30,7 @@ nitpick_ignore_regex = [
 
 navigation = {
     "": ["quickstart", "concepts", "examples"],
-    "Guides": ["writing-cogs", "writing-stores", "shell", "crisis", "recovery", "history", "notebook"],
+    "Guides": ["writing-cogs", "writing-stores", "shell", "crisis", "recovery", "history", "copies", "notebook"],
     "Reference": [
         "signals",
         "rules",

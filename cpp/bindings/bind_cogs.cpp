@@ -79,7 +79,7 @@ void finish(PullQueue& queue, const std::shared_ptr<Call>& call, int status, con
   Outcome outcome;
   outcome.status = static_cast<AttemptStatus>(status);
   outcome.marks = static_cast<std::uint8_t>(marks);
-  if (output) outcome.output = Text(std::string_view(*output));
+  if (output) outcome.output = kept_output(std::string_view(*output), outcome.marks);
   outcome.error = Text(error.text);
   outcome.log = Text(log.text);
   queue.finish(call, std::move(outcome));

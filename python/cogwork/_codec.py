@@ -11,7 +11,9 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from . import _core
+from ._errors import StorageError
 from ._model import Change, Job, Labor, LaborFilter, Sequence, Task
+from ._moment import utc_of
 from ._plain import plain
 
 T = TypeVar("T")
@@ -39,11 +41,21 @@ class Decoder(Generic[T]):
                 return fresh.submit(self._decode, data).result()
 
 
-labor_decoder = Decoder(Labor)
-task_decoder = Decoder(Task)
-sequence_decoder = Decoder(Sequence)
-job_decoder = Decoder(Job)
-changes_decoder = Decoder(list[Change])
+class StoredDecoder(Decoder[T]):
+    """Decodes what is stored, as the core gives it out. What Python cannot hold is damaged: StorageError."""
+
+    def decode(self, data: bytes) -> T:
+        try:
+            return super().decode(data)
+        except (msgspec.MsgspecError, ValueError, OverflowError) as error:
+            raise StorageError(f"what is stored cannot be read: {error}; the file is damaged, restore a copy") from None
+
+
+labor_decoder = StoredDecoder(Labor)
+task_decoder = StoredDecoder(Task)
+sequence_decoder = StoredDecoder(Sequence)
+job_decoder = StoredDecoder(Job)
+changes_decoder = StoredDecoder(list[Change])
 any_decoder: Decoder[Any] = Decoder(object)
 
 
@@ -53,27 +65,30 @@ def too_deep(packed: bytes, around: int = 0) -> bool:
 
 
 def encode_filter(labor_filter: LaborFilter) -> bytes:
-    """A filter's datetimes must be aware: naive ones are taken as UTC."""
+    """TypeError and ValueError as `utc_of`, for what a filter was given after it was made."""
     fixed = msgspec.structs.replace(
         labor_filter,
-        submit_begin=_aware(labor_filter.submit_begin),
-        submit_end=_aware(labor_filter.submit_end),
+        submit_begin=utc_of(labor_filter.submit_begin, "submit_begin"),
+        submit_end=utc_of(labor_filter.submit_end, "submit_end"),
     )
     return encoder.encode(fixed)
-
-
-def _aware(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=timezone.utc) if moment is not None and moment.tzinfo is None else moment
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def from_micros(micros: int | None) -> datetime | None:
-    return None if micros is None else _EPOCH + timedelta(microseconds=micros)
+    """The nearest there is, where no calendar holds it: the next round of a check whose interval is ten thousand years."""
+    if micros is None:
+        return None
+    try:
+        return _EPOCH + timedelta(microseconds=micros)
+    except OverflowError:
+        return (datetime.max if micros > 0 else datetime.min).replace(tzinfo=timezone.utc)
 
 
 def to_micros(moment: datetime) -> int:
+    """Of an aware one."""
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 

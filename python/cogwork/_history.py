@@ -10,6 +10,7 @@ import msgspec
 from . import _codec, _core
 from ._errors import NotFound, StorageError
 from ._model import Labor
+from ._moment import utc_of
 from ._text import zone
 
 Moment = datetime | int
@@ -63,12 +64,7 @@ REMEDIES = {
 def moment_of(when: Moment) -> tuple[int | None, int | None]:
     """A number, or microseconds. What is neither is an error that says what would be."""
     if isinstance(when, datetime):
-        if when.tzinfo is None or when.utcoffset() is None:
-            raise ValueError(
-                f"{when!r} has no time zone, so it names no moment; give it one: datetime.now(timezone.utc), or "
-                "moment.astimezone() for local time"
-            )
-        return None, _codec.to_micros(when)
+        return None, _codec.to_micros(utc_of(when, "when"))
     if isinstance(when, bool) or not isinstance(when, int):
         raise TypeError(f"when is an aware datetime or the number of a change, not {when!r}")
     if when < 0:
@@ -146,7 +142,7 @@ def utc(text: str, now: Callable[[], datetime] = lambda: datetime.now(timezone.u
         try:
             read = datetime.fromisoformat(_padded(candidate))
             return (read if read.tzinfo else read.replace(tzinfo=zone())).astimezone(timezone.utc)
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
     raise ValueError(
         f"{text!r} is no moment: give a change's number, a time of today (10:02:11), or a date with a time "

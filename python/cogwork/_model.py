@@ -15,6 +15,7 @@ from typing import Any, TypeVar, Union
 import msgspec
 
 from ._errors import LaborFailed
+from ._moment import utc_of
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ class State(IntEnum):
     """The state of an object; the numbers are M3's. A Job is only ever NOT_STARTED, RUNNING, COMPLETED, FAILED or STOPPED."""
 
     UNKNOWN = 0
-    """Not known: what an Ack says that is not done yet. No object is ever in it."""
+    """Not known: what an Ack says that is not done yet, and what a search shows of a Labor whose row is damaged: reading it says how."""
     NOT_STARTED = 1
     """Not yet its turn."""
     ADMIN_NOT_STARTED = 2
@@ -610,7 +611,7 @@ class LaborFilter(msgspec.Struct, omit_defaults=True):
     tags: list[str] = []
     """Any of them."""
     submit_begin: datetime | None = None
-    """submitted >= submit_begin"""
+    """submitted >= submit_begin, which is aware: a datetime without a time zone is a ValueError"""
     submit_end: datetime | None = None
     """submitted < submit_end"""
     targets: list[str] = []
@@ -621,6 +622,10 @@ class LaborFilter(msgspec.Struct, omit_defaults=True):
     """The latest first, instead of the earliest."""
     limit: int | None = None
     """At most that many; None: all."""
+
+    def __post_init__(self) -> None:
+        utc_of(self.submit_begin, "submit_begin")
+        utc_of(self.submit_end, "submit_end")
 
     def matches(self, labor: Labor) -> bool:
         """Whether a whole Labor passes; order and limit aside."""

@@ -158,7 +158,7 @@ std::optional<Hello> read_hello(std::string_view body, std::string& problem) {
 
 std::optional<CogMessage> read_cog_message(std::string_view body, std::string& problem) {
   problem.clear();
-  if (!is_msgpack(body)) {
+  if (!is_msgpack(body, WireReader::kDeepestRead)) {  // an output that is too deep is the output's affair (X9)
     problem = "a frame does not hold one msgpack value";
     return std::nullopt;
   }
@@ -198,7 +198,7 @@ std::optional<CogMessage> read_cog_message(std::string_view body, std::string& p
         if (field == "status") return into(m.status, reader.text());
         if (field == "error") return into(m.result_error, reader.text());
         if (field == "output") {
-          m.output = std::string(reader.value());
+          m.output = std::string(reader.value(WireReader::kDeepestRead));
           return reader.ok();
         }
         reader.value();
@@ -293,7 +293,7 @@ Outcome outcome_of(const CogMessage& m, std::size_t max_output) {
     outcome.error = Text(cut_utf8(outcome.error, max_output));
   }
   if (m.output.size() <= max_output) {
-    outcome.output = Text(m.output);
+    outcome.output = kept_output(m.output, outcome.marks);
     return outcome;
   }
   outcome.marks |= Attempt::CUT;

@@ -71,6 +71,8 @@ void record_refusal(EngineParts& parts, const Id& labor, const Order& order, Sta
 /// STOP to a Labor that waits ends it (R4). Null: it does not wait (any more).
 std::shared_ptr<Ack> stop_waiting(EngineParts& parts, const SignalOrder& order) {
   auto labor = parts.store->read_labor(order.object, true);
+  if (const auto damage = damage_of(labor); !damage.empty())
+    throw StorageError("cannot STOP " + order.object.text() + ": " + damage, false);
   const auto end = end_of_chain(*parts.store, order.object);
   return ask_ack(parts, [&](Core& core, const AckReply& reply) {
     if (!core.stop_waiting_labor(std::move(labor), end, order, reply)) reply(nullptr, nullptr);

@@ -147,12 +147,11 @@ void EngineHandle::recheck_waiting() {
   std::map<Id, std::string> why_now;
   for (const auto& w : waiting) {
     if (w.later) continue;
-    auto labor = parts_->store->read_labor(w.labor, true);
-    auto why = why_waiting(labor, *parts_->cogs, parts_->options.python);
-    if (why.empty()) {
-      ready.push_back({std::move(labor), end_of_chain(*parts_->store, w.labor)});
+    auto found = find_unfinished(*parts_->store, w.labor, *parts_->cogs, parts_->options.python);
+    if (found.why.empty()) {
+      ready.push_back(std::move(found));
     } else {
-      why_now.emplace(w.labor, std::move(why));
+      why_now.emplace(w.labor, std::move(found.why));
     }
   }
   parts_->ask([&](Core& core) {
@@ -172,22 +171,20 @@ std::string EngineHandle::take_up(const Id& labor) {
   require_labor(*parts_, labor);
   const auto knows = [&](const Core& core) { return core.knows(labor); };
   if (parts_->ask(knows)) return {};
-  const auto found = stored(*parts_, labor);
-  if (has_ended(found.labor.state)) {
-    throw SignalNotAllowed("cannot take up a Labor that is " + std::string(name_of(found.labor.state)) + "; it has ended", -1,
-                           static_cast<int>(found.labor.state));
+  const auto state = stored(*parts_, labor).labor.state;
+  if (has_ended(state)) {
+    throw SignalNotAllowed("cannot take up a Labor that is " + std::string(name_of(state)) + "; it has ended", -1,
+                           static_cast<int>(state));
   }
-  auto whole = parts_->store->read_labor(labor, true);
-  const auto end = end_of_chain(*parts_->store, labor);
-  auto why = why_waiting(whole, *parts_->cogs, parts_->options.python);
+  auto found = find_unfinished(*parts_->store, labor, *parts_->cogs, parts_->options.python);
   const bool here = parts_->ask([&](Core& core) {
-    if (!why.empty()) return core.still_waits(labor, why);
-    if (core.stop_waiting(labor)) core.take_up(std::move(whole), end);
+    if (!found.why.empty()) return core.still_waits(labor, found.why);
+    if (core.stop_waiting(labor)) core.take_up(std::move(found.labor), found.end);
     return core.knows(labor);
   });
   // It may have been taken up, and have ended, meanwhile.
-  if (here || parts_->ask(knows) || has_ended(stored(*parts_, labor).state)) return why;
-  throw SignalNotAllowed("cannot take it up: " + why_not_running(*parts_, labor), -1, static_cast<int>(found.labor.state));
+  if (here || parts_->ask(knows) || has_ended(stored(*parts_, labor).state)) return found.why;
+  throw SignalNotAllowed("cannot take it up: " + why_not_running(*parts_, labor), -1, static_cast<int>(state));
 }
 
 }  // namespace cogwork

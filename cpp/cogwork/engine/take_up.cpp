@@ -6,6 +6,7 @@
 
 #include "cogwork/base/error.h"
 #include "cogwork/machine/held.h"
+#include "cogwork/machine/invariants.h"
 
 namespace cogwork {
 namespace {
@@ -142,6 +143,32 @@ std::string why_waiting(const Labor& labor, CogRegistry& cogs, const std::string
   return why_args_do_not_fit(labor, cogs);
 }
 
+ChainEnd end_of_chain(Storage& store, const Id& labor) { return {store.last_link(labor), store.last_time(labor)}; }
+
+std::string damage_of(const Labor& labor) {
+  const auto broken = broken_at_rest(labor);
+  if (broken.empty()) return {};
+  return "it is stored in a state that no engine leaves (" + broken.front() +
+         (broken.size() > 1 ? ", and " + std::to_string(broken.size() - 1) + " more" : "") +
+         "); the file was edited or is damaged: restore a copy, or submit what is left of it anew";
+}
+
+Unfinished::Found find_unfinished(Storage& store, const Id& labor, CogRegistry& cogs, const std::string& python) {
+  Unfinished::Found found;
+  try {
+    found.labor = store.read_labor(labor, true);
+    found.end = end_of_chain(store, labor);
+    found.why = damage_of(found.labor);
+  } catch (const StorageError& error) {
+    if (error.temporary()) throw;
+    found.why = error.what();
+  } catch (const NotFound& error) {  // its row has no id, or was removed
+    found.why = error.what();
+  }
+  if (found.why.empty()) found.why = why_waiting(found.labor, cogs, python);
+  return found;
+}
+
 Unfinished leave_unfinished(Storage& store) {
   Unfinished found;
   LaborFilter filter;
@@ -153,20 +180,18 @@ Unfinished leave_unfinished(Storage& store) {
   return found;
 }
 
-ChainEnd end_of_chain(Storage& store, const Id& labor) { return {store.last_link(labor), store.last_time(labor)}; }
-
 Unfinished read_unfinished(Storage& store, CogRegistry& cogs, const std::string& python) {
   Unfinished found;
   LaborFilter filter;
   filter.states = unfinished_states();
-  std::vector<Id> ids;
-  for (auto stream = store.labors(filter); auto labor = stream->next();) ids.push_back(labor->id);
-  for (const auto& id : ids) {
-    auto labor = store.read_labor(id, true);
-    if (auto why = why_waiting(labor, cogs, python); !why.empty()) {
-      found.waiting.push_back({id, labor.name, std::move(why)});
+  std::vector<std::pair<Id, Text>> labors;
+  for (auto stream = store.labors(filter); auto labor = stream->next();) labors.emplace_back(labor->id, labor->name);
+  for (auto& [id, name] : labors) {
+    auto one = find_unfinished(store, id, cogs, python);
+    if (one.why.empty()) {
+      found.ready.push_back(std::move(one));
     } else {
-      found.ready.push_back({std::move(labor), end_of_chain(store, id)});
+      found.waiting.push_back({id, std::move(name), std::move(one.why)});
     }
   }
   return found;

@@ -15,12 +15,20 @@ struct Unfinished {
   struct Found {
     Labor labor;
     ChainEnd end;
+    std::string why;  ///< Why it cannot go on here; empty where it can.
   };
   std::vector<Found> ready;
   std::vector<Stats::Waiting> waiting;
 };
 
 ChainEnd end_of_chain(Storage& store, const Id& labor);
+
+/// Reads one. That it cannot be read, or that its tree is one that no engine leaves, is why it waits, as is that its Cogs are not known: one
+/// damaged Labor stops no other. Throws StorageError only where waiting may help.
+Unfinished::Found find_unfinished(Storage& store, const Id& labor, CogRegistry& cogs, const std::string& python);
+
+/// What is wrong with a tree that was read, where no engine can go on with it; empty: nothing.
+std::string damage_of(const Labor& labor);
 
 /// Reads every Labor that has not ended, earliest first.
 Unfinished read_unfinished(Storage& store, CogRegistry& cogs, const std::string& python);

@@ -63,13 +63,18 @@ class Checker {
     expect(state == wanted || may_be_latched, "G5a", object, "does not show what holds it");
   }
 
+  /// A machine's clock does not go back. The system's may have been set back between two engines.
+  bool in_order(Time earlier, Time later) const { return !m_ || earlier <= later; }
+
   template <typename Object>
   void times(ObjectRef ref, const Object& object) {
+    const bool waits_for_start = object.state == State::ADMIN_NOT_STARTED && ref.kind != ObjectKind::LABOR;
+    expect(object.state != State::UNKNOWN && !waits_for_start, "M3", ref, "cannot be that");
     expect(is_set(object.ended) == has_ended(object.state), "M2", ref, "has an end where it has none, or none where it has one");
     // Only a Labor ends without having started (S6).
     if (!has_ended(object.state))
       expect(is_set(object.started) != unstarted(object.state), "M2", ref, "has not the start of its state");
-    expect(!is_set(object.ended) || object.ended >= object.started, "M2", ref, "ended before it started");
+    expect(!is_set(object.ended) || in_order(object.started, object.ended), "M2", ref, "ended before it started");
   }
 
   void holds(ObjectRef ref, const Holds& own) {
@@ -85,6 +90,7 @@ class Checker {
     holds(ref, s.holds);
     expect(s.reason == Reason::NO_FAILURE, "M4", ref, "has a reason, which only Labors and Tasks have");
     expect(s.task == task_index, "M1", ref, "names another Task");
+    expect(s.job_count > 0, "S2", ref, "has no Jobs");
 
     std::uint32_t open = 0, at_work = 0, failed = 0, stopped = 0, completed = 0;
     for (std::uint32_t j = 0; j < s.job_count; ++j) {
@@ -120,6 +126,7 @@ class Checker {
     holds(ref, t.holds);
     std::uint32_t under_way = 0, lost = 0, started = 0;
     bool cut = false, gap = false;
+    expect(t.sequence_count > 0, "S2", ref, "has no Sequences");
     for (std::uint32_t i = 0; i < t.sequence_count; ++i) {
       sequence(t, index, t.first_sequence + i);
       const State s = l_.sequences[t.first_sequence + i].state;
@@ -210,7 +217,7 @@ class Checker {
       expect(a.round >= round, "X11", ref, "has rounds out of order");
       round = a.round;
       expect(a.number == ++number, "X8", ref, "has attempts that are not numbered from 1");
-      expect(a.open() != is_set(a.ended) && a.ended >= (a.open() ? never : a.started), "X8", ref,
+      expect(a.open() != is_set(a.ended) && (a.open() || in_order(a.started, a.ended)), "X8", ref,
              "has an attempt with a wrong end");
       if (a.open()) {
         ++open_;
@@ -260,6 +267,8 @@ class Checker {
       expect(waits == j.held && m_->held().contains(ref.index) == j.held, "R2", ref,
              "is held, and its run is not, or the other way round");
     }
+    expect(j.state != State::RUNNING || !j.attempts.empty(), "X13", ref, "runs without an attempt");
+    if (j.attempts.empty()) return expect(!j.held, "R2", ref, "is held for nothing");
     if (j.state == State::RUNNING && holds_on_interrupt(j) && j.attempts.back().status == AttemptStatus::INTERRUPTED)
       expect(j.held == (j.attempts.back().decision == Decision::NONE), "R2", ref, "is held and decided, or neither");
     if (!j.held) return;
@@ -292,6 +301,7 @@ class Checker {
     const ObjectRef ref;
     times(ref, l_);
     holds(ref, l_.holds);
+    expect(!l_.tasks.empty(), "S2", ref, "has no Tasks");
     expect(open_ == executing_, "X12", ref, "has miscounted its open attempts");
     expect(tasks_under_way_ <= 1, "M1", ref, "has two Tasks under way");
     shows(ref, l_.state, executing_ > 0);

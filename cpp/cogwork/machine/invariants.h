@@ -12,7 +12,8 @@ namespace cogwork {
 std::vector<std::string> broken_invariants(const LaborMachine& machine);
 
 /// The same of a tree as it is stored: what it says of itself, without what a machine keeps beside it. Between two commits it is that of a
-/// machine between two steps. The indexes of its rows must lead to rows.
+/// machine between two steps. A machine can go on with a tree of which it says nothing, and with no other. Its tables must fit each other (see
+/// why_not_whole).
 std::vector<std::string> broken_at_rest(const Labor& labor);
 
 }  // namespace cogwork

@@ -10,6 +10,7 @@
 #include "cogwork/base/error.h"
 #include "cogwork/base/suggest.h"
 #include "cogwork/model/document.h"
+#include "cogwork/model/outcome.h"
 #include "cogwork/model/wire.h"
 
 namespace cogwork {
@@ -228,10 +229,10 @@ class DocumentReader {
   }
   std::string_view pass(std::string_view field) {
     const auto before = in_;
-    const auto span = in_.value();
+    const auto span = in_.value(WireReader::kDeepestRead);
     if (in_.ok()) return span;
     if (std::exchange(broken_, true)) return {};
-    fault(field, "cut off, no msgpack, text that is not UTF-8, or nested more than " + std::to_string(WireReader::kDeepest) +
+    fault(field, "cut off, no msgpack, text that is not UTF-8, or nested more than " + std::to_string(WireReader::kDeepestRead) +
                      " levels deep; it begins at byte " + std::to_string(before.position()));
     return {};
   }
@@ -452,9 +453,12 @@ class DocumentReader {
   /// A msgpack value that is kept as it is.
   Text span(std::string_view field, std::size_t most) {
     const auto bytes = pass(field);
-    if (bytes.size() <= most && last_span_ == bytes) return last_span_;
-    if (bytes.size() <= most) return last_span_ = Text(bytes);
-    return fault(field, "they take " + std::to_string(bytes.size()) + " bytes; the most is " + std::to_string(most)), Text();
+    if (bytes.empty() || last_span_ == bytes) return last_span_ == bytes ? last_span_ : Text();
+    if (bytes.size() > most) {
+      return fault(field, "they take " + std::to_string(bytes.size()) + " bytes; the most is " + std::to_string(most)), Text();
+    }
+    if (const auto why = why_not_kept(bytes); !why.empty()) return fault(field, why), Text();
+    return last_span_ = Text(bytes);
   }
 
   // ---- objects ----
@@ -695,7 +699,7 @@ class DocumentReader {
           case Field::LOG: a.log = raw_text(name); return;
           case Field::VERSION: a.version = raw_text(name); return;
           case Field::DECISION: a.decision = decision(name); return;
-          default: a.output = Text(pass(name));
+          default: a.output = kept_output(pass(name), a.marks);
         }
       });
     });

@@ -37,7 +37,7 @@ struct Attempt {
 
   enum Mark : std::uint8_t {
     CUT = 1,            ///< Output or error was longer than max_output and is cut (X9).
-    REPR = 2,           ///< The output could not be held by msgpack; its repr is kept instead (X9).
+    REPR = 2,           ///< The output could not be held by msgpack; its repr, or its bytes, are kept instead (X9).
     STILL_RUNNING = 4,  ///< Closed while its call went on: it could not be ended (X8a).
   };
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "cogwork/base/text.h"
 #include "cogwork/model/state.h"
@@ -19,5 +20,9 @@ struct Outcome {
   /// The answer was there before the call was asked to end: it counts, also if its time-out had passed by then (X8).
   bool unasked = false;
 };
+
+/// X9: an output as it is stored. One that msgpack holds and a reader cannot (see why_not_kept), which a program may answer, is kept as its
+/// bytes, and marked. May be empty.
+Text kept_output(std::string_view output, std::uint8_t& marks);
 
 }  // namespace cogwork

@@ -4,6 +4,9 @@
 #include <bit>
 #include <cmath>
 #include <cstdio>
+#include <vector>
+
+#include "cogwork/model/wire_writer.h"
 
 namespace cogwork {
 namespace {
@@ -189,6 +192,11 @@ std::optional<std::uint32_t> WireReader::map() {
   return static_cast<std::uint32_t>(h.length);
 }
 
+std::optional<int> WireReader::extension() const {
+  const auto h = head();
+  return h.type == Type::EXT ? std::optional<int>(h.ext) : std::nullopt;
+}
+
 std::optional<Time> WireReader::timestamp() {
   const auto h = head();
   if (h.type != Type::EXT || h.ext != -1) return std::nullopt;
@@ -209,35 +217,72 @@ std::optional<Time> WireReader::timestamp() {
       break;
     default: return std::nullopt;
   }
-  constexpr std::int64_t kFarthest = 300'000'000'000;  // beyond any calendar; keeps microseconds in 64 bits
-  if (nanos > 999'999'999 || seconds > kFarthest || seconds < -kFarthest) return std::nullopt;
+  constexpr auto kSecond = 1'000'000;
+  if (nanos > 999'999'999 || seconds < to_micros(kEarliest) / kSecond || seconds > to_micros(kLatest) / kSecond) return std::nullopt;
   take(h.size + h.length);
-  return from_micros(seconds * 1'000'000 + nanos / 1000);
+  return from_micros(seconds * kSecond + nanos / 1000);
 }
 
-std::string_view WireReader::value() {
+namespace {
+
+/// The lists and maps that are open around a value, and how many values are still to come in each. Most are few: they take no memory of
+/// their own.
+class Nesting {
+ public:
+  std::size_t depth() const { return depth_; }
+  void open(std::uint64_t values, bool is_map) {
+    if (depth_ < few_.size()) {
+      few_[depth_] = {values, is_map};
+    } else {
+      many_.push_back({values, is_map});
+    }
+    ++depth_;
+  }
+  /// One value of the innermost is there.
+  void count() {
+    if (depth_ > 0) --innermost().to_come;
+  }
+  /// Leaves those that are whole.
+  void close() {
+    for (; depth_ > 0 && innermost().to_come == 0; --depth_) {
+      if (!many_.empty()) many_.pop_back();
+    }
+  }
+  /// Whether the next value is a map's key.
+  bool at_key() { return depth_ > 0 && innermost().is_map && innermost().to_come % 2 == 0; }
+
+ private:
+  struct Level {
+    std::uint64_t to_come = 0;
+    bool is_map = false;
+  };
+  Level& innermost() { return many_.empty() ? few_[depth_ - 1] : many_.back(); }
+
+  std::array<Level, 16> few_;
+  std::vector<Level> many_;
+  std::size_t depth_ = 0;
+};
+
+}  // namespace
+
+std::string_view WireReader::value(std::size_t deepest) {
   const auto begin = at_;
-  // How many values are still to come on each level; the first level is the one value that was asked for.
-  std::array<std::uint64_t, kDeepest + 1> to_come;
-  std::size_t level = 0;
-  to_come[0] = 1;
-  while (true) {
+  Nesting nesting;
+  do {
     const auto h = head();
     if (h.type == Type::BROKEN) return fail(), std::string_view();
     at_ += h.size;
-    --to_come[level];
+    nesting.count();
     if (h.type == Type::ARRAY || h.type == Type::MAP) {
-      if (level == kDeepest) return fail(), std::string_view();
-      to_come[++level] = h.type == Type::MAP ? 2 * h.length : h.length;
+      if (nesting.depth() == deepest) return fail(), std::string_view();
+      nesting.open(h.type == Type::MAP ? 2 * h.length : h.length, h.type == Type::MAP);
     } else if (h.type == Type::TEXT || h.type == Type::BIN || h.type == Type::EXT) {
       if (h.type == Type::TEXT && !is_utf8(bytes_.substr(at_, h.length))) return fail(), std::string_view();
       at_ += h.length;
     }
-    while (to_come[level] == 0) {
-      if (level == 0) return bytes_.substr(begin, at_ - begin);
-      --level;
-    }
-  }
+    nesting.close();
+  } while (nesting.depth() > 0);
+  return bytes_.substr(begin, at_ - begin);
 }
 
 std::string WireReader::describe() const {
@@ -260,11 +305,46 @@ std::string WireReader::describe() const {
   return "broken msgpack";
 }
 
-bool is_msgpack(std::string_view bytes) {
+bool is_msgpack(std::string_view bytes, std::size_t deepest) {
   WireReader in(bytes);
-  in.value();
+  in.value(deepest);
   return in.ok() && in.at_end();
 }
+
+std::string_view why_not_kept(std::string_view value) {
+  using Type = WireReader::Type;
+  WireReader in(value);
+  Nesting nesting;
+  std::size_t key_depth = 0;  // where the next value is a key, or a part of one: how deep that key stands
+  do {
+    if (key_depth == 0 || nesting.depth() <= key_depth) key_depth = nesting.at_key() ? nesting.depth() : 0;
+    nesting.count();
+    switch (in.peek()) {
+      case Type::ARRAY:
+      case Type::MAP: {
+        const bool is_map = in.peek() == Type::MAP;
+        if (is_map && key_depth > 0) return "a mapping stands in a key";
+        if (nesting.depth() == WireReader::kDeepest) return "it is nested more than 512 levels deep";
+        nesting.open(is_map ? 2 * std::uint64_t{*in.map()} : *in.array(), is_map);
+        break;
+      }
+      case Type::EXT:
+        if (in.extension() != -1) {
+          if (key_depth > 0) return "an extension value stands in a key";
+          in.value();
+        } else if (!in.timestamp()) {
+          return "what says that it is a time is none between the years 1 and 9999";
+        }
+        break;
+      default: in.value();
+    }
+    if (!in.ok()) return "it is cut off, no msgpack, or holds text that is not UTF-8";
+    nesting.close();
+  } while (nesting.depth() > 0);
+  return {};
+}
+
+std::string as_bin(std::string_view bytes) { return WireWriter().bin(bytes).take(); }
 
 std::string short_number(double value) {
   char text[32];

@@ -42,12 +42,14 @@ class WireReader {
   std::optional<std::string_view> bin();
   std::optional<std::uint32_t> array();  ///< How many values follow.
   std::optional<std::uint32_t> map();    ///< How many pairs follow.
-  std::optional<Time> timestamp();       ///< msgpack's extension -1.
+  std::optional<Time> timestamp();       ///< msgpack's extension -1, where it is a time that calendars hold (see is_calendar).
+  std::optional<int> extension() const;  ///< The code of an extension, which stays unread.
 
   /// Reads one whole value and returns its bytes. Fails - ok() is false then - on malformed ones, on text that is not UTF-8,
-  /// and on lists and maps nested deeper than kDeepest.
-  std::string_view value();
-  static constexpr std::size_t kDeepest = 512;
+  /// and on lists and maps nested deeper than `deepest`.
+  std::string_view value(std::size_t deepest = kDeepest);
+  static constexpr std::size_t kDeepest = 512;         ///< Of what is kept.
+  static constexpr std::size_t kDeepestRead = 10'000;  ///< Of an answer from outside, in which a part may be too deep to be kept.
 
   /// The next value in few words, for messages: "the text 'abc'", "a list". It stays unread.
   std::string describe() const;
@@ -72,7 +74,20 @@ class WireReader {
 
 /// Whether the bytes are one msgpack value that WireReader::value() takes, and nothing behind it. What answers from outside -
 /// a process Cog, a client - is asked this before it is stored.
-bool is_msgpack(std::string_view bytes);
+bool is_msgpack(std::string_view bytes, std::size_t deepest = WireReader::kDeepest);
+
+/// Why one msgpack value (see is_msgpack) cannot be kept as args or an output; empty where it can. Whoever reads it back, Python first, must
+/// be able to hold it: it is nested at most WireReader::kDeepest deep, no key holds a mapping or an extension, and what says that it is a
+/// time is one between the years 1 and 9999.
+std::string_view why_not_kept(std::string_view value);
+
+/// Any bytes as one msgpack value, of the kind BIN.
+std::string as_bin(std::string_view bytes);
+
+/// What calendars hold, and Python's datetime: what is stored as a time lies between.
+inline constexpr Time kEarliest = std::chrono::sys_days(std::chrono::January / 1 / 1);
+inline constexpr Time kLatest = Time(std::chrono::sys_days(std::chrono::January / 1 / 10'000)) - Duration(1);
+constexpr bool is_calendar(Time t) { return kEarliest <= t && t <= kLatest; }
 
 /// A number in few letters, for messages: "1.5", "1e+20".
 std::string short_number(double value);

@@ -7,13 +7,18 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
+#include <cstdio>
+#include <mutex>
 #include <optional>
 #include <system_error>
 #include <thread>
 
 #include "cogwork/base/close_on_fork.h"
+#include "cogwork/base/descriptor.h"
 #include "cogwork/base/error.h"
 
 namespace cogwork {
@@ -22,9 +27,11 @@ namespace {
 constexpr auto kLongestWait = std::chrono::seconds(10);
 
 [[noreturn]] void fail(const std::string& path, const std::string& shown, int error) {
-  throw StorageError("cannot lock " + shown + ": " + path + ": " + std::system_category().message(error) +
-                         "; an engine needs the right to write in the folder of its store",
-                     true);
+  const char* remedy = "an engine needs the right to write in the folder of its store";
+  if (error == ELOOP || error == EISDIR || error == ENXIO) remedy = "that name is for cogwork's own file; move away what has it";
+  if (error == ENOLCK || error == EOPNOTSUPP || error == ENOSYS || error == EINVAL)
+    remedy = "its file system has no locks (flock), so that two engines could not be kept apart; put the store on a local disk";
+  throw StorageError("cannot lock " + shown + ": " + path + ": " + std::system_category().message(error) + "; " + remedy, true);
 }
 
 std::string read_all(int fd) {
@@ -83,36 +90,129 @@ void give_rights_of(const std::string& path, int fd) {
   if ((side.st_mode & 0777) != mode && fchmod(fd, mode) != 0) return;
 }
 
-class OwnerLock final : public StoreLock {
+int open_side_file(const std::string& side) {
+  return open(side.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+}
+
+/// What has the name of a side file and is none is not written over: a file of somebody's that was linked there, say.
+bool is_side_file(int fd) {
+  struct stat about {};
+  if (fstat(fd, &about) != 0 || !S_ISREG(about.st_mode) || about.st_nlink > 1) return false;
+  const auto text = read_all(fd);
+  return text.empty() || text.starts_with("pid: ");
+}
+
+/// "last: 00000000000000004711 0123456789abcdef0123456789abcdef", the second line of the text.
+constexpr std::string_view kLast = "last: ";
+
+std::string line_of(const LastCommit& last) {
+  std::array<char, 64> number{};
+  std::snprintf(number.data(), number.size(), "%020llu ", static_cast<unsigned long long>(last.first));
+  std::string line = std::string(kLast) + number.data();
+  for (const auto byte : last.link) {
+    line += "0123456789abcdef"[byte >> 4];
+    line += "0123456789abcdef"[byte & 15];
+  }
+  return line + "\n";
+}
+
+std::optional<LastCommit> last_in(std::string_view text) {
+  static const std::size_t kSize = line_of({}).size();
+  const auto at = text.find('\n');
+  if (at == text.npos || text.size() < at + 1 + kSize || !text.substr(at + 1).starts_with(kLast)) return std::nullopt;
+  const auto line = text.substr(at + 1, kSize);
+  LastCommit last;
+  const auto read = [&line](std::size_t from, std::size_t size, auto& into, int base) {
+    return std::from_chars(line.data() + from, line.data() + from + size, into, base).ptr == line.data() + from + size;
+  };
+  bool whole = read(kLast.size(), 20, last.first, 10);
+  for (std::size_t i = 0; i < last.link.size(); ++i) whole = whole && read(kLast.size() + 21 + 2 * i, 2, last.link[i], 16);
+  return whole ? std::optional(last) : std::nullopt;
+}
+
+class Lock final : public OwnerLock {
  public:
   /// brief: its owner leaves what an engine that died has left for the next one.
-  OwnerLock(std::string path, std::string shown, int fd, bool brief)
-      : path_(std::move(path)), shown_(std::move(shown)), fd_(fd), brief_(brief) {
-    close_on_fork(fd);  // a forked child shares its parent's flocks
+  Lock(std::string store, std::string shown, int fd, bool brief, std::string found)
+      : store_(std::move(store)), side_(store_ + "-owner"), shown_(std::move(shown)), brief_(brief), found_(std::move(found)) {
+    take(fd);
   }
-  ~OwnerLock() override {
+  ~Lock() override {
     if (!forget_close_on_fork(fd_)) return;
     // Removed while it is still locked: whoever opened it in the meantime finds, with the lock, that it has no name any more.
-    if (!brief_ || !died()) {
-      unlink(path_.c_str());
-    } else {
-      replace(found_);
+    if (still_named(side_, fd_)) {
+      if (brief_ && died()) {
+        replace(found_);
+      } else {
+        unlink(side_.c_str());
+      }
     }
     close(fd_);
   }
+
   std::optional<Owner> died() const override {
     auto owner = read_owner(found_);
     return owner.pid > 0 && !owner.brief ? std::optional(std::move(owner)) : std::nullopt;
   }
-  /// Replaces what stands there in one write, so that whoever reads meanwhile finds the one text or the other.
+
   void announce(const Owner& owner) override {
-    auto marked = owner;
-    marked.marked = marked_;
-    if (!replace(owner_text(marked))) fail(path_, shown_, errno);
+    const std::lock_guard lock(mutex_);
+    owner_ = owner;
+    write();
+  }
+
+  void committed(const LastCommit& last) override {
+    const std::lock_guard lock(mutex_);
+    const bool known = last_.first != 0;
+    last_ = last;
+    const auto line = line_of(last);
+    if (known) {
+      [[maybe_unused]] const auto written = pwrite(fd_, line.data(), line.size(), static_cast<off_t>(last_at_));
+      return;
+    }
+    try {
+      write();
+    } catch (const StorageError&) {  // it is a help, and nothing depends on it
+    }
+  }
+
+  void keep() override {
+    const std::lock_guard lock(mutex_);
+    if (still_named(side_, fd_)) return;
+    const int fd = open_side_file(side_);
+    if (fd < 0) return;
+    if (!is_side_file(fd) || flock(fd, LOCK_EX | LOCK_NB) != 0 || !still_named(side_, fd)) {
+      close(fd);
+      return;
+    }
+    forget_close_on_fork(fd_);
+    close(fd_);
+    take(fd);
+    try {
+      write();
+    } catch (const StorageError&) {  // the next look tries again, and commits need no name
+    }
   }
 
  private:
-  bool replace(std::string text) const {
+  void take(int fd) {
+    fd_ = fd;
+    close_on_fork(fd);  // a forked child shares its parent's flocks
+    marked_ = mark_as_held(fd);
+    give_rights_of(store_, fd);
+  }
+  void write() {
+    auto marked = owner_;
+    marked.marked = marked_;
+    if (!replace(owner_text(marked))) fail(side_, shown_, errno);
+  }
+  /// Puts this in the place of what stands there, in one write, so that whoever reads meanwhile finds the one text or the other.
+  bool replace(std::string text) {
+    last_at_ = text.find('\n') + 1;
+    if (last_.first != 0) {
+      if (last_in(text)) text.erase(last_at_, line_of(last_).size());
+      text.insert(last_at_, line_of(last_));
+    }
     const auto size = text.size();
     struct stat before {};
     if (fstat(fd_, &before) != 0) return false;
@@ -121,23 +221,34 @@ class OwnerLock final : public StoreLock {
            ftruncate(fd_, static_cast<off_t>(size)) == 0;
   }
 
-  const std::string path_, shown_;
-  const int fd_;
+  const std::string store_, side_, shown_;
   const bool brief_;
-  const std::string found_ = read_all(fd_);
-  const bool marked_ = mark_as_held(fd_);
+  const std::string found_;  ///< What an engine left that did not close.
+  std::mutex mutex_;
+  int fd_ = -1;
+  bool marked_ = false;
+  Owner owner_;
+  LastCommit last_;
+  std::size_t last_at_ = 0;  ///< Where it stands in the text.
 };
 
 }  // namespace
 
-std::unique_ptr<StoreLock> lock_owner_file(const std::string& path, const std::string& shown, const Owner& owner) {
+std::unique_ptr<OwnerLock> lock_owner_file(const std::string& path, const std::string& shown, const Owner& owner,
+                                           const std::function<void(const LastCommit&)>& accept) {
   const std::string side = path + "-owner";
   const auto give_up = std::chrono::steady_clock::now() + kLongestWait;
   for (;;) {
-    const int fd = open(side.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    const int fd = open_side_file(side);
     if (fd < 0) {
       if (errno == EINTR) continue;
       fail(side, shown, errno);
+    }
+    if (!is_side_file(fd)) {
+      close(fd);
+      throw StorageError("cannot lock " + shown + ": " + side +
+                             " is no file of cogwork's, or it has several names (hard links); move it away, that name is for the lock",
+                         false);
     }
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
       const int error = errno;
@@ -162,11 +273,22 @@ std::unique_ptr<StoreLock> lock_owner_file(const std::string& path, const std::s
       close(fd);
       continue;
     }
-    auto lock = std::make_unique<OwnerLock>(side, shown, fd, owner.brief);
-    give_rights_of(path, fd);
+    auto found = read_all(fd);
+    if (const auto last = last_in(found); last && accept) {
+      Descriptor closed_if_it_throws(fd);
+      accept(*last);
+      closed_if_it_throws.release();
+    }
+    auto lock = std::make_unique<Lock>(path, shown, fd, owner.brief, std::move(found));
     lock->announce(owner);
     return lock;
   }
+}
+
+std::optional<LastCommit> left_by_dead_owner(const std::string& path) {
+  const Descriptor fd(open((path + "-owner").c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!fd || held_by_somebody(fd.get()) != false || !is_side_file(fd.get())) return std::nullopt;
+  return last_in(read_all(fd.get()));
 }
 
 OwnerSeen look_at_owner_file(const std::string& path) {

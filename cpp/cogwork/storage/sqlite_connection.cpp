@@ -1,11 +1,17 @@
 #include "cogwork/storage/sqlite_connection.h"
 
 #include <SQLiteCpp/Exception.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <iterator>
+#include <system_error>
 
+#include "cogwork/base/descriptor.h"
 #include "cogwork/base/error.h"
 #include "cogwork/storage/faulty_disk.h"
 
@@ -45,6 +51,9 @@ Verdict judge(int extended_code) {
       return {true, "a process died while it wrote to the file, and nobody has brought it in order since",
               "open an engine on it, which does that"};
     case SQLITE_IOERR_NOMEM: return {true, "there is no memory left", "free some"};
+    case SQLITE_IOERR_SHMMAP:
+      return {true, "its file system has no shared memory (mmap), which the index of the log needs, or there is no memory left",
+              "put the store on a local disk"};
     default: break;
   }
   switch (extended_code & 0xff) {
@@ -55,7 +64,8 @@ Verdict judge(int extended_code) {
       return {true, "another program holds a lock on the file", "end what else has it open for writing, an sqlite3 shell say"};
     case SQLITE_CANTOPEN:
       return {true, "the file, or its -wal or -shm file beside it, cannot be opened",
-              "look whether its folder exists and who may read and write there"};
+              "look whether its folder exists and who may read and write there; of a medium that is read-only, copy all of them to a folder "
+              "that can be written"};
     case SQLITE_PERM:
     case SQLITE_READONLY: return {true, "the file or its folder may not be written", "give this user the right to write both"};
     case SQLITE_NOMEM: return {true, "there is no memory left", "free some"};
@@ -69,6 +79,24 @@ Verdict judge(int extended_code) {
     case SQLITE_NOTADB: return {false, "the file is not an SQLite database", "give another file"};
     default: return {false, "SQLite refuses it", "this is an error in cogwork or in the file"};
   }
+}
+
+/// SQLite says of a file system without locks what it says of a lock that somebody holds. Asked of another file in the same folder, as closing
+/// one of the store's would drop what is locked there. Empty: it has locks, or it cannot be told.
+std::string why_no_locks(const std::string& path) {
+  const auto folder = std::filesystem::path(path).parent_path();
+  Descriptor file(open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!file) {
+    const auto probe = folder / (".cogwork-probe-" + std::to_string(getpid()));
+    file.reset(open(probe.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (file) unlink(probe.c_str());
+  }
+  struct flock range {};
+  range.l_type = F_WRLCK;
+  range.l_whence = SEEK_SET;
+  range.l_len = 1;
+  if (!file || fcntl(file.get(), F_SETLK, &range) == 0) return {};
+  return "its file system has no locks (" + std::system_category().message(errno) + "), without which SQLite does not work";
 }
 
 /// A path as a URI's: all but plain characters as %XX.
@@ -99,7 +127,9 @@ int open_flags(SqliteConnection::Kind kind) {
 }  // namespace
 
 void throw_sqlite(const SqlitePlace& place, std::string_view doing, int extended_code, const char* message) {
-  const Verdict verdict = judge(extended_code);
+  Verdict verdict = judge(extended_code);
+  const std::string no_locks = (extended_code & 0xff) == SQLITE_BUSY ? why_no_locks(place.real) : "";
+  if (!no_locks.empty()) verdict = {true, no_locks.c_str(), "put the store on a local disk"};
   std::string text = "cannot ";
   text += doing;
   text += " " + place.shown + ": " + verdict.why;
@@ -122,6 +152,9 @@ SqliteConnection::SqliteConnection(const SqlitePlace& place, Kind kind) : place_
   // while somebody recovers it after a crash.
   sqlite3_busy_timeout(handle(), kind == Kind::WRITER ? 2000 : 500);
   execute("PRAGMA temp_store = MEMORY", "open");
+  // The file may be anybody's: what it says runs nothing, and pages that cannot be are noticed.
+  execute("PRAGMA trusted_schema = OFF", "open");
+  execute("PRAGMA cell_size_check = ON", "open");
   if (kind == Kind::WRITER) {
     // 4 MiB. Rows are written in the order of their keys, so that a page is hardly ever looked at again; 64 MiB saved a run of 100,000
     // Jobs 0.05 reads a Job from the system's own cache, and were most of what the engine grew by.
@@ -130,7 +163,6 @@ SqliteConnection::SqliteConnection(const SqlitePlace& place, Kind kind) : place_
     // beyond the file's own permissions.
     execute("PRAGMA secure_delete = OFF", "open");
     execute("PRAGMA foreign_keys = ON", "open");
-    execute("PRAGMA trusted_schema = OFF", "open");
   } else {
     execute("PRAGMA cache_size = -4096", "open");
     execute("PRAGMA query_only = ON", "open");

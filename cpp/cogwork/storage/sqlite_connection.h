@@ -77,7 +77,10 @@ class SqliteStatement {
   int run();
   void reset() { sqlite3_reset(raw()); }
 
-  bool is_null(int column) const { return sqlite3_column_type(raw(), column) == SQLITE_NULL; }
+  /// SQLITE_INTEGER, _FLOAT, _TEXT, _BLOB or _NULL: what the row holds, whatever the table asks for.
+  int type(int column) const { return sqlite3_column_type(raw(), column); }
+  const char* name(int column) const { return sqlite3_column_name(raw(), column); }
+  bool is_null(int column) const { return type(column) == SQLITE_NULL; }
   std::int64_t number(int column) const { return sqlite3_column_int64(raw(), column); }
   double real(int column) const { return sqlite3_column_double(raw(), column); }
   /// Until the next step.

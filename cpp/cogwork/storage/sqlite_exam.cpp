@@ -18,6 +18,7 @@ struct Orphans {
 };
 
 constexpr Orphans kOrphans[] = {
+    {"SELECT count(*) FROM labors WHERE typeof(id) <> 'blob' OR length(id) <> 16", "Labors have no id, so that nobody can name them"},
     {"SELECT count(*) FROM tasks WHERE key >> 32 NOT IN (SELECT key FROM labors)", "rows of Tasks belong to no Labor"},
     {"SELECT count(*) FROM sequences WHERE key >> 32 NOT IN (SELECT key FROM labors)", "rows of Sequences belong to no Labor"},
     {"SELECT count(*) FROM jobs WHERE key >> 32 NOT IN (SELECT key FROM labors)", "rows of Jobs belong to no Labor"},
@@ -42,7 +43,8 @@ FileExam SqliteReader::examine() {
   const auto carefully = [&exam](const auto& look) {
     try {
       look();
-    } catch (const DamagedStore& error) {
+    } catch (const StorageError& error) {
+      if (error.temporary()) throw;
       // Each further look at a damaged file would say the same.
       if (exam.troubles.empty()) exam.troubles.push_back({error.what(), kRestore});
     }
@@ -58,7 +60,7 @@ FileExam SqliteReader::examine() {
   });
   carefully([&] {
     exam.labors = connection_.number("SELECT count(*) FROM labors");
-    exam.changes = connection_.number("SELECT coalesce(sum(count), 0) FROM history");
+    exam.changes = connection_.number("SELECT CAST(total(count) AS INTEGER) FROM history");
   });
   for (const auto& orphans : kOrphans) {
     carefully([&] {

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
-#include <tuple>
 
 #include "cogwork/base/error.h"
+#include "cogwork/model/structure.h"
 #include "cogwork/storage/sqlite_rows.h"
 #include "cogwork/storage/sqlite_schema.h"
 
@@ -18,25 +18,19 @@ std::int64_t as_signed(std::uint64_t number) {
   return static_cast<std::int64_t>(std::min<std::uint64_t>(number, std::numeric_limits<std::int64_t>::max()));
 }
 
-/// That the tables of a Labor fit each other: whoever walks them by index relies on it.
-void check_tables(const Labor& labor, const SqlitePlace& place) {
-  const auto within = [](std::uint64_t first, std::uint64_t count, std::size_t size) { return first + count <= size; };
-  const auto& [tasks, sequences, jobs] = std::tie(labor.tasks, labor.sequences, labor.jobs);
-  bool whole = true;
-  for (const auto& task : tasks) {
-    whole = whole && within(task.first_job, std::uint64_t{task.pre_check_count} + task.cont_check_count, jobs.size()) &&
-            within(task.first_sequence, task.sequence_count, sequences.size());
-  }
-  for (const auto& sequence : sequences) {
-    whole = whole && sequence.task < tasks.size() && within(sequence.first_job, sequence.job_count, jobs.size());
-  }
-  for (const auto& job : jobs) {
-    whole = whole && job.task < tasks.size() && (job.sequence == Job::kNoSequence || job.sequence < sequences.size());
-  }
-  if (!whole) {
-    throw StorageError("cannot read the Labor " + labor.id.text() + " from " + place.shown +
-                           ": rows of it are missing; the file is damaged, restore a copy",
-                       false);
+constexpr std::int64_t kSmallestIndex = 32 * 1024;  // SQLite makes it longer by such pieces
+
+constexpr const char* kRestore = "; the file is damaged, restore a copy";
+
+/// Reads a row, or says of which object one is damaged, and how.
+template <typename Read>
+auto row_of_object(const SqlitePlace& place, const char* kind, const Id& id, const Read& read) {
+  try {
+    return read();
+  } catch (const DamagedRow& error) {
+    const auto of = id.ordinal() == 0 ? std::string() : " of the Labor " + id.labor().text();
+    throw DamagedStore("cannot read the " + std::string(kind) + " " + id.text() + of + " from " + place.shown + ": " + error.what() +
+                       kRestore);
   }
 }
 
@@ -45,27 +39,18 @@ const std::string& labor_sql() {
   return sql;
 }
 
-HistoryRow history_from(const SqliteStatement& row) {
-  HistoryRow out;
-  out.first = static_cast<std::uint64_t>(row.number(0));
-  out.labor = row.id(1);
-  out.at = from_micros(row.number(2));
-  out.count = static_cast<std::uint32_t>(row.number(3));
-  out.changes = row.bytes(4);
-  const auto link = row.bytes(5);
-  std::memcpy(out.link.data(), link.data(), std::min(link.size(), out.link.size()));
-  return out;
-}
-
 /// The conditions of a filter as SQL, and the values of its question marks.
 class SearchSql {
  public:
   explicit SearchSql(const LaborFilter& filter) {
     sql_ = "SELECT l.key FROM labors AS l WHERE true";
     if (!filter.states.empty()) {
-      sql_ += " AND l.state IN (";
+      sql_ += " AND (l.state IN (";
       for (const auto state : filter.states) sql_ += std::to_string(static_cast<int>(state)) + ",";
       sql_.back() = ')';
+      // What is damaged is in none of the states.
+      const bool any = std::ranges::find(filter.states, State::UNKNOWN) != filter.states.end();
+      sql_ += any ? " OR l.state NOT IN (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11))" : ")";
     }
     // Byte by byte, hence the casts: LIKE and GLOB read signs in a name, and on texts substr counts characters.
     if (!filter.name_prefix.empty()) affix(filter.name_prefix, static_cast<std::int64_t>(filter.name_prefix.size()), "1, ");
@@ -150,34 +135,47 @@ class SqliteReader::Transaction {
 };
 
 SqliteReader::SqliteReader(const SqlitePlace& place, SqliteConnection::Kind kind)
-    : place_(place),
-      kind_(kind),
-      signature_(kind == SqliteConnection::Kind::SNAPSHOT ? signature_of(place) : Signature()),
-      connection_(place, kind) {
-  const Transaction transaction(connection_);
-  check_schema(look_at(connection_), place_, false, false);
+    : place_(place), kind_(kind), signature_(signature()), connection_(place, kind) {
+  {
+    const Transaction transaction(connection_);
+    check_schema(look_at(connection_), place_, false, false);
+    check_tables(connection_, kSqliteSchema);
+  }
+  if (kind_ != SqliteConnection::Kind::SNAPSHOT) signature_ = signature();  // SQLite makes a log that is not there
 }
 
-SqliteReader::Signature SqliteReader::signature_of(const SqlitePlace& place) {
+SqliteReader::Signature SqliteReader::signature() const {
   Signature signature;
   struct stat about {};
-  if (stat(place.real.c_str(), &about) == 0) {
-    signature.device = static_cast<std::int64_t>(about.st_dev);
-    signature.inode = static_cast<std::int64_t>(about.st_ino);
-    signature.size = about.st_size;
-#ifdef __APPLE__
-    signature.modified_s = about.st_mtimespec.tv_sec;
-    signature.modified_ns = about.st_mtimespec.tv_nsec;
-#else
-    signature.modified_s = about.st_mtim.tv_sec;
-    signature.modified_ns = about.st_mtim.tv_nsec;
-#endif
+  const auto look = [&about](const std::string& path) { return stat(path.c_str(), &about) == 0; };
+  const bool snapshot = kind_ == SqliteConnection::Kind::SNAPSHOT;
+  if (look(place_.real)) {
+    signature.device = about.st_dev;
+    signature.inode = about.st_ino;
+    if (snapshot) {
+      signature.size = about.st_size;
+      signature.seconds = about.st_mtim.tv_sec;
+      signature.nanoseconds = about.st_mtim.tv_nsec;
+    }
   }
-  signature.has_log = has_sqlite_log(place);
+  if (snapshot) {
+    signature.has_log = has_sqlite_log(place_);
+  } else {
+    if (look(place_.real + "-wal")) signature.log = about.st_ino;
+    // One that was cut must not be looked at where it is mapped.
+    if (look(place_.real + "-shm") && about.st_size >= kSmallestIndex) signature.index = about.st_ino;
+  }
   return signature;
 }
 
-bool SqliteReader::current() const { return kind_ != SqliteConnection::Kind::SNAPSHOT || signature_of(place_) == signature_; }
+bool SqliteReader::current() const { return signature() == signature_; }
+
+bool SqliteReader::likely_current() const {
+  if (is_snapshot()) return current();
+  struct stat about {};
+  return stat((place_.real + "-shm").c_str(), &about) == 0 && about.st_ino == signature_.index && about.st_size >= kSmallestIndex &&
+         stat(place_.real.c_str(), &about) == 0 && about.st_ino == signature_.inode;
+}
 
 SqliteStatement& SqliteReader::kept(std::unique_ptr<SqliteStatement>& slot, std::string_view sql, std::string_view doing) {
   if (!slot) slot = std::make_unique<SqliteStatement>(connection_, sql, doing);
@@ -212,8 +210,17 @@ Account SqliteReader::read_account(const Id& id) {
                     "read the history of");
   const StatementGuard guard(rows);
   rows.bind(1, key);
-  while (rows.step()) account.history.push_back(history_from(rows));
+  while (rows.step()) account.history.push_back(history_row(rows));
   return account;
+}
+
+HistoryRow SqliteReader::history_row(const SqliteStatement& row) const {
+  try {
+    return history_from(row);
+  } catch (const DamagedRow& error) {
+    throw DamagedStore("cannot read the history of " + place_.shown + ": of the row of change " + std::to_string(row.number(0)) +
+                       ", " + error.what() + kRestore);
+  }
 }
 
 std::vector<Id> SqliteReader::labor_ids(std::string_view prefix, std::size_t most) {
@@ -237,7 +244,10 @@ std::vector<Id> SqliteReader::labor_ids(std::string_view prefix, std::size_t mos
   rows.bind_id(1, low).bind_id(2, high);
   std::vector<Id> found;
   while (found.size() < most && rows.step()) {
-    const auto id = rows.id(0);
+    const auto bytes = rows.bytes(0);
+    if (bytes.size() != low.bytes.size()) continue;  // damaged: nobody can name it
+    Id id;
+    std::copy(bytes.begin(), bytes.end(), id.bytes.begin());
     if (id.text().starts_with(prefix)) found.push_back(id);  // its dashes stand where they were typed
   }
   return found;
@@ -249,39 +259,55 @@ Labor SqliteReader::labor_with_key(std::int64_t key, const Id& id, bool full) {
   const StatementGuard guard(row);
   row.bind(1, key);
   if (!row.step()) not_found("Labor", id);
-  Labor labor = labor_from(row);
+  Labor labor = row_of_object(place_, "Labor", id, [&] { return labor_from(row); });
   if (!full) return labor;
 
+  // What a row says of others is not believed before they are there.
+  const auto most = [most = most_rows()](std::size_t first, std::size_t count) { return std::min(first + count, most); };
+
   Interner intern;
-  const auto each = [&](std::unique_ptr<SqliteStatement>& slot, const char* table, const char* columns, const auto& take) {
+  const auto each = [&](std::unique_ptr<SqliteStatement>& slot, const char* table, const char* columns, const char* kind,
+                        const auto& take) {
     const auto sql =
         slot ? std::string() : std::string("SELECT ") + columns + " FROM " + table + " WHERE key BETWEEN ?1 AND ?2 ORDER BY key";
     auto& rows = kept(slot, sql, "read a Labor from");
     const StatementGuard rows_guard(rows);
     rows.bind(1, row_key(key, 0)).bind(2, row_key(key, UINT32_MAX));
-    while (rows.step()) take(rows);
+    while (rows.step()) {
+      row_of_object(place_, kind, id.with_ordinal(row_ordinal(rows.number(0))), [&] {
+        take(rows);
+        return 0;
+      });
+    }
   };
-  each(tasks_, "tasks", kTaskSql.columns, [&](const auto& rows) { labor.tasks.push_back(task_from(rows, intern)); });
+  each(tasks_, "tasks", kTaskSql.columns, "Task", [&](const auto& rows) { labor.tasks.push_back(task_from(rows, intern)); });
   if (!labor.tasks.empty()) {
     const auto& last = labor.tasks.back();
-    labor.sequences.reserve(std::size_t{last.first_sequence} + last.sequence_count);
+    labor.sequences.reserve(most(last.first_sequence, last.sequence_count));
   }
-  each(sequences_, "sequences", kSequenceSql.columns,
+  each(sequences_, "sequences", kSequenceSql.columns, "Sequence",
        [&](const auto& rows) { labor.sequences.push_back(sequence_from(rows, intern)); });
   if (!labor.sequences.empty()) {
     const auto& last = labor.sequences.back();
-    labor.jobs.reserve(std::size_t{last.first_job} + last.job_count);
+    labor.jobs.reserve(most(last.first_job, last.job_count));
   }
-  each(jobs_, "jobs", kJobSql.columns, [&](const auto& rows) { labor.jobs.push_back(job_from(rows, intern, true)); });
+  each(jobs_, "jobs", kJobSql.columns, "Job", [&](const auto& rows) { labor.jobs.push_back(job_from(rows, intern, true)); });
   // Both in the order of keys: one walk brings them together.
   auto job = labor.jobs.begin();
-  each(args_, "args", "key, args", [&](const auto& rows) {
+  each(args_, "args", "key, args", "Job", [&](const auto& rows) {
     const auto ordinal = row_ordinal(rows.number(0));
     while (job != labor.jobs.end() && job->ordinal < ordinal) ++job;
-    if (job != labor.jobs.end() && job->ordinal == ordinal) job->args = rows.bytes(1);
+    if (job != labor.jobs.end() && job->ordinal == ordinal) job->args = args_from(rows, 1);
   });
-  check_tables(labor, place_);
+  if (const auto why = why_not_whole(labor); !why.empty()) {
+    throw DamagedStore("cannot read the Labor " + id.text() + " from " + place_.shown + ": " + why + kRestore);
+  }
   return labor;
+}
+
+std::size_t SqliteReader::most_rows() {
+  constexpr std::int64_t kSmallestRow = 20;
+  return static_cast<std::size_t>(connection_.number("PRAGMA page_count") * connection_.number("PRAGMA page_size") / kSmallestRow);
 }
 
 SqliteStatement& SqliteReader::row_of(std::unique_ptr<SqliteStatement>& slot, const std::string& sql, const Id& id,
@@ -300,7 +326,7 @@ Task SqliteReader::read_task(const Id& id) {
   auto& row = row_of(task_, sql, id, "Task");
   const StatementGuard guard(row);
   Interner intern;
-  return task_from(row, intern);
+  return row_of_object(place_, "Task", id, [&] { return task_from(row, intern); });
 }
 
 Sequence SqliteReader::read_sequence(const Id& id) {
@@ -309,7 +335,7 @@ Sequence SqliteReader::read_sequence(const Id& id) {
   auto& row = row_of(sequence_, sql, id, "Sequence");
   const StatementGuard guard(row);
   Interner intern;
-  return sequence_from(row, intern);
+  return row_of_object(place_, "Sequence", id, [&] { return sequence_from(row, intern); });
 }
 
 Job SqliteReader::read_job(const Id& id, bool full) {
@@ -318,12 +344,12 @@ Job SqliteReader::read_job(const Id& id, bool full) {
   auto& row = row_of(job_, sql, id, "Job");
   const StatementGuard guard(row);
   Interner intern;
-  Job job = job_from(row, intern, full);
+  Job job = row_of_object(place_, "Job", id, [&] { return job_from(row, intern, full); });
   if (full) {
     auto& args = kept(job_args_, "SELECT args FROM args WHERE key = ?1", "read the args of a Job from");
     const StatementGuard args_guard(args);
     args.bind(1, row.number(0));
-    if (args.step()) job.args = args.bytes(0);
+    if (args.step()) job.args = row_of_object(place_, "Job", id, [&] { return args_from(args, 0); });
   }
   return job;
 }
@@ -345,7 +371,7 @@ std::vector<Labor> SqliteReader::labors(std::span<const std::int64_t> keys) {
   found.reserve(keys.size());
   for (const auto key : keys) {
     row.bind(1, key);
-    if (row.step()) found.push_back(labor_from(row));
+    if (row.step()) found.push_back(labor_or_what_is_left(row));
     row.reset();
   }
   return found;
@@ -360,7 +386,7 @@ std::vector<HistoryRow> SqliteReader::history(const Id& labor, std::uint64_t sin
     statement.bind(1, as_signed(since)).bind(2, as_signed(last)).bind(3, static_cast<std::int64_t>(most));
     if (key != 0) statement.bind(4, key);
     while (statement.step()) {
-      auto row = history_from(statement);
+      auto row = history_row(statement);
       if (row.first + row.count - 1 > since) rows.push_back(std::move(row));
     }
   };
@@ -384,9 +410,14 @@ std::vector<HistoryRow> SqliteReader::history(const Id& labor, std::uint64_t sin
 }
 
 std::uint64_t SqliteReader::last_change() {
-  auto& row = kept(last_change_, "SELECT first + count - 1 FROM history ORDER BY first DESC LIMIT 1", "read the history of");
+  // A row with a damaged number is passed over: those that come must not be numbered behind it.
+  auto& row = kept(last_change_, "SELECT first, count FROM history WHERE first <= ?1 ORDER BY first DESC LIMIT 1",
+                   "read the history of");
   const StatementGuard guard(row);
-  return row.step() ? static_cast<std::uint64_t>(row.number(0)) : 0;
+  row.bind(1, kMostChanges);
+  if (!row.step()) return 0;
+  const auto count = std::clamp<std::int64_t>(row.number(1), 1, UINT32_MAX);
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(row.number(0), 1) + count - 1);
 }
 
 std::array<std::uint8_t, 16> SqliteReader::last_link(const Id& labor) {

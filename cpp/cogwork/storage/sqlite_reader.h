@@ -31,7 +31,7 @@ class SqliteReader {
 
   /// The keys of the Labors that pass, in the order of the search.
   std::vector<std::int64_t> search(const LaborFilter& filter);
-  /// Labors without tables, by key. One that is gone is left out.
+  /// Labors without tables, by key. One that is gone is left out; one that is damaged is UNKNOWN, and has what can be read of it.
   std::vector<Labor> labors(std::span<const std::int64_t> keys);
   /// The next rows that hold a change above `since` and begin at `last` or below; at most `most`.
   std::vector<HistoryRow> history(const Id& labor, std::uint64_t since, std::uint64_t last, std::size_t most);
@@ -45,23 +45,30 @@ class SqliteReader {
   std::vector<Record> records(RecordKind kind);
   FileExam examine();
 
-  /// Whether what this connection read is still what the file holds (SNAPSHOT only; else always).
+  /// Whether what this connection read is what the file holds. A snapshot is not when somebody has written since; another is not when the file,
+  /// its log or the log's index has been replaced, which SQLite itself does not see.
   bool current() const;
+  /// The same at half the cost, before a read that would fail where it is wrong: a log that was replaced alone is not seen.
+  bool likely_current() const;
+  bool is_snapshot() const { return kind_ == SqliteConnection::Kind::SNAPSHOT; }
 
  private:
-  /// What tells that somebody wrote to a file that is read as a snapshot.
+  /// Which files these are; of one that is read as a snapshot also what tells that somebody wrote to it.
   struct Signature {
-    std::int64_t device = 0, inode = 0, size = 0, modified_s = 0, modified_ns = 0;
+    std::uint64_t device = 0, inode = 0, log = 0, index = 0;
+    std::int64_t size = 0, seconds = 0, nanoseconds = 0;
     bool has_log = false;
     bool operator==(const Signature&) const = default;
   };
   class Transaction;
 
-  static Signature signature_of(const SqlitePlace& place);
+  Signature signature() const;
   /// Prepared at its first use.
   SqliteStatement& kept(std::unique_ptr<SqliteStatement>& slot, std::string_view sql, std::string_view doing);
   std::int64_t find_key(const Id& labor);
-  /// Within a transaction.
+  HistoryRow history_row(const SqliteStatement& row) const;
+  /// More rows than that do not fit into the file. Within a transaction, as the next.
+  std::size_t most_rows();
   Labor labor_with_key(std::int64_t key, const Id& id, bool full);
   /// The row of the object with that id, ready to be read.
   SqliteStatement& row_of(std::unique_ptr<SqliteStatement>& slot, const std::string& sql, const Id& id, const char* what);

@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "cogwork/base/error.h"
+#include "cogwork/base/utf8.h"
 #include "cogwork/model/document.h"
+#include "cogwork/model/wire.h"
 
 namespace cogwork {
 namespace {
@@ -17,31 +19,84 @@ constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::min();
 constexpr std::size_t kAttemptsRoom = 80;
 
 std::int64_t time_value(Time t) { return is_set(t) ? to_micros(t) : kNever; }
-Time time_from(std::int64_t value) { return value == kNever ? never : from_micros(value); }
 
 SqliteStatement& bind_duration(SqliteStatement& statement, int place, Duration value) {
   return value.count() == kNotGiven ? statement.bind_null(place) : statement.bind(place, value.count());
 }
-Duration duration_from(const SqliteStatement& row, int column) {
-  return Duration(row.is_null(column) ? kNotGiven : row.number(column));
-}
 
-template <typename Number>
-Number number_from(const SqliteStatement& row, int column) {
-  const std::int64_t value = row.number(column);
-  if (!std::in_range<Number>(value)) throw StorageError("a row holds a number that is out of range; the file is damaged", false);
-  return static_cast<Number>(value);
-}
+/// The columns of a row, each as what it must be. Throws DamagedRow.
+class Columns {
+ public:
+  explicit Columns(const SqliteStatement& row) : row_(row) {}
 
-template <typename Enum>
-Enum enum_from(const SqliteStatement& row, int column, Enum last) {
-  const std::int64_t value = row.number(column);
-  if (value < 0 || value > static_cast<std::int64_t>(last)) {
-    throw StorageError(
-        "a row holds the number " + std::to_string(value) + " where a state, reason or kind belongs; the file is damaged", false);
+  template <typename Number>
+  Number number(int column, std::int64_t least = std::numeric_limits<Number>::min(),
+                std::int64_t most = static_cast<std::int64_t>(std::numeric_limits<Number>::max())) const {
+    const std::int64_t value = integer(column);
+    if (value < least || value > most)
+      throw DamagedRow("a row holds the number " + std::to_string(value) + " as its " + row_.name(column));
+    return static_cast<Number>(value);
   }
-  return static_cast<Enum>(value);
-}
+  template <typename Enum>
+  Enum word(int column, Enum last) const {
+    return static_cast<Enum>(number<int>(column, 0, static_cast<int>(last)));
+  }
+  bool flag(int column) const { return number<int>(column, 0, 1) != 0; }
+  double real(int column) const {
+    if (row_.type(column) != SQLITE_FLOAT) damaged(column, "is no number");
+    return row_.real(column);
+  }
+  Time time(int column) const {
+    const std::int64_t value = integer(column);
+    if (value == kNever) return never;
+    if (!is_calendar(from_micros(value))) damaged(column, "is " + std::to_string(value) + ", which is no time");
+    return from_micros(value);
+  }
+  Duration duration(int column, Duration least = -kLongestDuration) const {
+    return Duration(number<std::int64_t>(column, least.count(), kLongestDuration.count()));
+  }
+  Duration duration_or_none(int column) const { return row_.is_null(column) ? Duration(kNotGiven) : duration(column); }
+  /// Until the next step.
+  std::string_view text(int column) const {
+    if (row_.is_null(column)) return {};
+    if (row_.type(column) != SQLITE_TEXT || !is_utf8(row_.bytes(column))) damaged(column, "is no text");
+    return row_.bytes(column);
+  }
+  std::string_view blob(int column) const {
+    if (row_.is_null(column)) return {};
+    if (row_.type(column) != SQLITE_BLOB) damaged(column, "is no blob");
+    return row_.bytes(column);
+  }
+  Id id(int column) const {
+    Id id;
+    const auto bytes = blob(column);
+    if (bytes.size() != id.bytes.size()) damaged(column, "has not the 16 bytes of an id");
+    std::copy(bytes.begin(), bytes.end(), id.bytes.begin());
+    return id;
+  }
+  /// What `read` makes of the bytes.
+  template <typename Read>
+  auto packed(int column, const Read& read) const {
+    try {
+      return read(blob(column));
+    } catch (const StorageError& error) {
+      damaged(column, std::string("cannot be read: ") + error.what());
+    }
+  }
+  Holds holds(int column) const { return packed(column, read_holds); }
+
+  [[noreturn]] void damaged(int column, const std::string& how) const {
+    throw DamagedRow("its " + std::string(row_.name(column)) + " " + how);
+  }
+
+ private:
+  std::int64_t integer(int column) const {
+    if (row_.type(column) != SQLITE_INTEGER) damaged(column, "is no number");
+    return row_.number(column);
+  }
+
+  const SqliteStatement& row_;
+};
 
 /// 0 and 1 lie in a row's header and take no byte of their own.
 std::size_t size_of_small(int value) { return value == 0 || value == 1 ? 0 : 1; }
@@ -84,18 +139,18 @@ std::string pack_cogs(const std::vector<std::pair<Text, Text>>& cogs) {
 }
 
 std::vector<Text> unpack_words(std::string_view packed) {
+  const auto broken = [] { return StorageError("it is no list of words", false); };
   std::vector<Text> words;
   std::size_t at = 0;
   while (at < packed.size()) {
     std::size_t size = 0;
     for (unsigned shift = 0;; shift += 7) {
-      if (at == packed.size() || shift > 28)
-        throw StorageError("the tags or cogs of a Labor cannot be read; the file is damaged", false);
+      if (at == packed.size() || shift > 28) throw broken();
       const auto byte = static_cast<unsigned char>(packed[at++]);
       size |= std::size_t{byte & 0x7fU} << shift;
       if (byte < 0x80) break;
     }
-    if (size > packed.size() - at) throw StorageError("the tags or cogs of a Labor cannot be read; the file is damaged", false);
+    if (size > packed.size() - at || !is_utf8(packed.substr(at, size))) throw broken();
     words.emplace_back(packed.substr(at, size));
     at += size;
   }
@@ -104,13 +159,13 @@ std::vector<Text> unpack_words(std::string_view packed) {
 
 std::vector<std::pair<Text, Text>> unpack_cogs(std::string_view packed) {
   auto words = unpack_words(packed);
+  if (words.size() % 2 != 0) throw StorageError("a name has no origin", false);
   std::vector<std::pair<Text, Text>> cogs;
-  for (std::size_t i = 0; i + 1 < words.size(); i += 2) cogs.emplace_back(std::move(words[i]), std::move(words[i + 1]));
+  for (std::size_t i = 0; i < words.size(); i += 2) cogs.emplace_back(std::move(words[i]), std::move(words[i + 1]));
   return cogs;
 }
 
 std::string pack_holds(const Holds& holds) { return holds.empty() ? std::string() : write_holds(holds); }
-Holds holds_from(std::string_view packed) { return packed.empty() ? Holds() : read_holds(packed); }
 
 }  // namespace
 
@@ -140,20 +195,41 @@ void bind_labor_state(SqliteStatement& statement, std::int64_t key, const Labor&
 }
 
 Labor labor_from(const SqliteStatement& row) {
+  const Columns in(row);
   Labor labor;
-  labor.id = row.id(0);
-  labor.state = enum_from(row, 1, State::STOPPED);
-  labor.reason = enum_from(row, 2, Reason::MAX_FAILURES);
-  labor.submitted = from_micros(row.number(3));
-  labor.started = time_from(row.number(4));
-  labor.ended = time_from(row.number(5));
-  labor.name = row.bytes(6);
-  labor.desc = row.bytes(7);
-  labor.client_id = row.bytes(8);
-  labor.real_user = row.bytes(9);
-  labor.tags = unpack_words(row.bytes(10));
-  labor.cogs = unpack_cogs(row.bytes(11));
-  labor.holds = holds_from(row.bytes(12));
+  labor.id = in.id(0);
+  labor.state = in.word(1, State::STOPPED);
+  labor.reason = in.word(2, Reason::MAX_FAILURES);
+  labor.submitted = in.time(3);
+  labor.started = in.time(4);
+  labor.ended = in.time(5);
+  labor.name = in.text(6);
+  labor.desc = in.text(7);
+  labor.client_id = in.text(8);
+  labor.real_user = in.text(9);
+  labor.tags = in.packed(10, unpack_words);
+  labor.cogs = in.packed(11, unpack_cogs);
+  labor.holds = in.holds(12);
+  return labor;
+}
+
+Labor labor_or_what_is_left(const SqliteStatement& row) {
+  try {
+    return labor_from(row);
+  } catch (const DamagedRow&) {
+  }
+  Labor labor;
+  labor.state = State::UNKNOWN;
+  const Columns in(row);
+  const auto if_readable = [](const auto& read) {
+    try {
+      read();
+    } catch (const DamagedRow&) {
+    }
+  };
+  if_readable([&] { labor.id = in.id(0); });
+  if_readable([&] { labor.name = in.text(6); });
+  if_readable([&] { labor.submitted = in.time(3); });
   return labor;
 }
 
@@ -186,29 +262,30 @@ void bind_task(SqliteStatement& statement, std::int64_t key, const Task& task, R
 }
 
 Task task_from(const SqliteStatement& row, Interner& intern) {
+  const Columns in(row);
   Task task;
   task.ordinal = row_ordinal(row.number(0));
-  task.first_job = number_from<std::uint32_t>(row, 1);
-  task.pre_check_count = number_from<std::uint32_t>(row, 2);
-  task.cont_check_count = number_from<std::uint32_t>(row, 3);
-  task.first_sequence = number_from<std::uint32_t>(row, 4);
-  task.sequence_count = number_from<std::uint32_t>(row, 5);
-  task.state = enum_from(row, 6, State::STOPPED);
-  task.reason = enum_from(row, 7, Reason::MAX_FAILURES);
-  task.started = time_from(row.number(8));
-  task.ended = time_from(row.number(9));
-  task.failures = number_from<std::uint32_t>(row, 10);
-  task.strict = row.number(11) != 0;
-  task.pass_failures = row.number(12) != 0;
-  task.pause_on_entry = row.number(13) != 0;
-  task.concurrency = {row.number(14), intern(row.bytes(15))};
-  task.tolerated_failures = {row.number(16), intern(row.bytes(17))};
-  task.cont_check_interval = Duration(row.number(18));
-  task.bake = Duration(row.number(19));
-  task.entry_delay = Duration(row.number(20));
-  task.name = intern(row.bytes(21));
-  task.desc = intern(row.bytes(22));
-  task.holds = holds_from(row.bytes(23));
+  task.first_job = in.number<std::uint32_t>(1);
+  task.pre_check_count = in.number<std::uint32_t>(2);
+  task.cont_check_count = in.number<std::uint32_t>(3);
+  task.first_sequence = in.number<std::uint32_t>(4);
+  task.sequence_count = in.number<std::uint32_t>(5);
+  task.state = in.word(6, State::STOPPED);
+  task.reason = in.word(7, Reason::MAX_FAILURES);
+  task.started = in.time(8);
+  task.ended = in.time(9);
+  task.failures = in.number<std::uint32_t>(10);
+  task.strict = in.flag(11);
+  task.pass_failures = in.flag(12);
+  task.pause_on_entry = in.flag(13);
+  task.concurrency = {in.number<std::int64_t>(14, 1), intern(in.text(15))};
+  task.tolerated_failures = {in.number<std::int64_t>(16, -1), intern(in.text(17))};
+  task.cont_check_interval = in.duration(18, Duration(1));
+  task.bake = in.duration(19, Duration(0));
+  task.entry_delay = in.duration(20, Duration(0));
+  task.name = intern(in.text(21));
+  task.desc = intern(in.text(22));
+  task.holds = in.holds(23);
   return task;
 }
 
@@ -235,19 +312,20 @@ void bind_sequence(SqliteStatement& statement, std::int64_t key, const Sequence&
 }
 
 Sequence sequence_from(const SqliteStatement& row, Interner& intern) {
+  const Columns in(row);
   Sequence sequence;
   sequence.ordinal = row_ordinal(row.number(0));
-  sequence.task = number_from<std::uint32_t>(row, 1);
-  sequence.first_job = number_from<std::uint32_t>(row, 2);
-  sequence.job_count = number_from<std::uint32_t>(row, 3);
-  sequence.state = enum_from(row, 4, State::STOPPED);
-  sequence.reason = enum_from(row, 5, Reason::MAX_FAILURES);
-  sequence.started = time_from(row.number(6));
-  sequence.ended = time_from(row.number(7));
-  sequence.target = row.bytes(8);  // seldom the same twice
-  sequence.name = intern(row.bytes(9));
-  sequence.desc = intern(row.bytes(10));
-  sequence.holds = holds_from(row.bytes(11));
+  sequence.task = in.number<std::uint32_t>(1);
+  sequence.first_job = in.number<std::uint32_t>(2);
+  sequence.job_count = in.number<std::uint32_t>(3);
+  sequence.state = in.word(4, State::STOPPED);
+  sequence.reason = in.word(5, Reason::MAX_FAILURES);
+  sequence.started = in.time(6);
+  sequence.ended = in.time(7);
+  sequence.target = in.text(8);  // seldom the same twice
+  sequence.name = intern(in.text(9));
+  sequence.desc = intern(in.text(10));
+  sequence.holds = in.holds(11);
   return sequence;
 }
 
@@ -287,30 +365,59 @@ void bind_job(SqliteStatement& statement, std::int64_t key, const Job& job, RowS
 }
 
 Job job_from(const SqliteStatement& row, Interner& intern, bool output) {
+  const Columns in(row);
   Job job;
   job.ordinal = row_ordinal(row.number(0));
-  job.task = number_from<std::uint32_t>(row, 1);
-  job.sequence = row.is_null(2) ? Job::kNoSequence : number_from<std::uint32_t>(row, 2);
-  job.kind = enum_from(row, 3, JobKind::CONT_CHECK);
-  job.state = enum_from(row, 4, State::STOPPED);
-  job.held = row.number(5) != 0;
-  job.rounds = number_from<std::uint32_t>(row, 6);
-  job.started = time_from(row.number(7));
-  job.ended = time_from(row.number(8));
-  job.name = intern(row.bytes(9));
-  job.desc = intern(row.bytes(10));
-  job.cog_path = intern(row.bytes(11));
-  job.options.timeout = duration_from(row, 12);
-  job.options.retries = number_from<std::int32_t>(row, 13);
-  job.options.retry_delay = duration_from(row, 14);
-  job.options.retry_max_delay = duration_from(row, 15);
-  job.options.retry_backoff = row.real(16);
-  job.options.on_interrupt = number_from<std::int8_t>(row, 17);
-  if (const auto attempts = row.bytes(18); !attempts.empty()) job.attempts = read_attempts(attempts);
+  job.task = in.number<std::uint32_t>(1);
+  job.sequence = row.is_null(2) ? Job::kNoSequence : in.number<std::uint32_t>(2);
+  job.kind = in.word(3, JobKind::CONT_CHECK);
+  job.state = in.word(4, State::STOPPED);
+  job.held = in.flag(5);
+  job.rounds = in.number<std::uint32_t>(6);
+  job.started = in.time(7);
+  job.ended = in.time(8);
+  job.name = intern(in.text(9));
+  job.desc = intern(in.text(10));
+  job.cog_path = intern(in.text(11));
+  job.options.timeout = in.duration_or_none(12);
+  job.options.retries = in.number<std::int32_t>(13, -1);
+  job.options.retry_delay = in.duration_or_none(14);
+  job.options.retry_max_delay = in.duration_or_none(15);
+  job.options.retry_backoff = in.real(16);
+  if (job.options.retry_backoff < 1 && job.options.retry_backoff != -1) in.damaged(16, "is below 1");
+  job.options.on_interrupt = in.number<std::int8_t>(17, -1, static_cast<int>(OnInterrupt::HOLD));
+  if (!row.is_null(18)) job.attempts = in.packed(18, read_attempts);
   if (!output) {
     for (auto& attempt : job.attempts) attempt.output = {};
   }
   return job;
+}
+
+Text args_from(const SqliteStatement& row, int column) {
+  const Columns in(row);
+  const auto args = in.blob(column);
+  WireReader reader(args);
+  if (reader.peek() != WireReader::Type::MAP || !is_msgpack(args)) in.damaged(column, "are no mapping");
+  if (const auto why = why_not_kept(args); !why.empty()) in.damaged(column, "cannot be read: " + std::string(why));
+  for (auto pairs = *reader.map(); pairs > 0; --pairs) {
+    if (!reader.text()) in.damaged(column, "have a name that is no text");
+    reader.value();
+  }
+  return Text(args);
+}
+
+HistoryRow history_from(const SqliteStatement& row) {
+  const Columns in(row);
+  HistoryRow out;
+  out.first = in.number<std::uint64_t>(0, 1, kMostChanges);
+  out.labor = in.id(1);
+  out.at = in.time(2);
+  out.count = in.number<std::uint32_t>(3, 1);
+  out.changes = in.blob(4);
+  const auto link = in.blob(5);
+  if (link.size() != out.link.size()) in.damaged(5, "has not 16 bytes");
+  std::copy(link.begin(), link.end(), out.link.begin());
+  return out;
 }
 
 }  // namespace cogwork

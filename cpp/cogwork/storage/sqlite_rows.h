@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <stdexcept>
 #include <string>
 
 #include "cogwork/base/text.h"
@@ -44,10 +45,26 @@ void bind_task(SqliteStatement& statement, std::int64_t key, const Task& task, R
 void bind_sequence(SqliteStatement& statement, std::int64_t key, const Sequence& sequence, RowScratch& scratch);
 void bind_job(SqliteStatement& statement, std::int64_t key, const Job& job, RowScratch& scratch);
 
-// Columns in the order of RowSql::columns. Throw StorageError (not temporary) on what no row of cogwork's holds.
+/// A column holds what no row of cogwork's does: a number out of range, text that is none, bytes that cannot be read. Says which and why, and
+/// not of which row, which whoever reads it knows.
+class DamagedRow : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Columns in the order of RowSql::columns. Throw DamagedRow.
 Labor labor_from(const SqliteStatement& row);
+/// Of a row that is damaged, its id and name if they can be read, and the state UNKNOWN.
+Labor labor_or_what_is_left(const SqliteStatement& row);
 Task task_from(const SqliteStatement& row, Interner& intern);
 Sequence sequence_from(const SqliteStatement& row, Interner& intern);
 Job job_from(const SqliteStatement& row, Interner& intern, bool output);
+/// Of the `args` in that column.
+Text args_from(const SqliteStatement& row, int column);
+/// first, the Labor's id, at, count, changes, link.
+HistoryRow history_from(const SqliteStatement& row);
+
+/// A change numbered above this was numbered by nobody: half of what SQLite can count.
+inline constexpr std::int64_t kMostChanges = std::int64_t{1} << 62;
 
 }  // namespace cogwork

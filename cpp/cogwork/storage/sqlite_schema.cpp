@@ -1,7 +1,11 @@
 #include "cogwork/storage/sqlite_schema.h"
 
 #include <algorithm>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <string>
+#include <string_view>
 
 #include "cogwork/base/error.h"
 
@@ -167,6 +171,71 @@ void check_schema(const SqliteFileKind& kind, const SqlitePlace& place, bool may
     throw StorageError("cannot read " + place.shown + ": " + versions + "; open it once with an engine, which brings it up to date",
                        false);
   }
+}
+
+namespace {
+
+/// By name, how each table and index is made, as SQLite keeps it.
+using Objects = std::map<std::string, std::string, std::less<>>;
+
+constexpr std::string_view kOfSqlite = "sqlite_";  // its own tables and indexes
+
+Objects make_objects(std::int64_t version) {
+  struct Close {
+    void operator()(sqlite3* database) const { sqlite3_close(database); }
+  };
+  sqlite3* opened = nullptr;
+  const int code = sqlite3_open(":memory:", &opened);
+  const std::unique_ptr<sqlite3, Close> database(opened);
+  const auto run = [&](const char* sql, int (*row)(void*, int, char**, char**), void* into) {
+    if (code != SQLITE_OK || sqlite3_exec(database.get(), sql, row, into, nullptr) != SQLITE_OK)
+      throw StorageError("there is no memory left", true);
+  };
+  for (const auto& migration : kMigrations) {
+    if (migration.to <= version) run(migration.sql, nullptr, nullptr);
+  }
+  Objects objects;
+  run(
+      "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL",
+      [](void* into, int, char** values, char**) {
+        static_cast<Objects*>(into)->emplace(values[0], values[1]);
+        return 0;
+      },
+      &objects);
+  return objects;
+}
+
+/// Any thread.
+const Objects& objects_of(std::int64_t version) {
+  static std::mutex mutex;
+  static std::map<std::int64_t, Objects> known;
+  const std::lock_guard lock(mutex);
+  const auto found = known.find(version);
+  return found != known.end() ? found->second : known.emplace(version, make_objects(version)).first->second;
+}
+
+}  // namespace
+
+void check_tables(SqliteConnection& connection, std::int64_t version) {
+  const auto& ours = objects_of(version);
+  const auto refuse = [&connection](const std::string& why) {
+    throw StorageError("cannot use " + connection.place().shown + ": " + why + "; cogwork does not open what another program changed in this way",
+                       false);
+  };
+  SqliteStatement rows(connection, "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema", "read the tables of");
+  const StatementGuard guard(rows);
+  std::size_t found = 0;
+  while (rows.step()) {
+    const std::string type(rows.bytes(0)), name(rows.bytes(1)), table(rows.bytes(2)), sql(rows.bytes(3));
+    if (const auto own = ours.find(name); own != ours.end()) {
+      if (own->second != sql) refuse("its " + type + " '" + name + "' is not the one that cogwork makes");
+      ++found;
+    } else if (type == "view" || type == "trigger" || sql.starts_with("CREATE VIRTUAL") ||
+               (!name.starts_with(kOfSqlite) && ours.contains(table))) {
+      refuse("it holds the " + type + " '" + name + "', which cogwork does not make");
+    }
+  }
+  if (found < ours.size()) refuse("some of its tables are missing");
 }
 
 namespace {

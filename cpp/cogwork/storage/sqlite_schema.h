@@ -34,6 +34,11 @@ std::span<const Migration> sqlite_migrations();
 void check_schema(const SqliteFileKind& kind, const SqlitePlace& place, bool may_make, bool may_migrate,
                   std::int64_t version = kSqliteSchema);
 
+/// Throws StorageError where the file holds tables other than those that the migrations make in that version, or beside them what runs when they
+/// are used: a view, a trigger, a virtual table, an index that cogwork did not make. A file that somebody else made may hold one that never
+/// ends. Other plain tables are left alone.
+void check_tables(SqliteConnection& connection, std::int64_t version);
+
 /// Brings an empty file, or one of an older version, to the version of the last migration. Each is one transaction: whenever the process or
 /// the machine dies, the file is whole and of a version that one of them made, and the next opening goes on from there. What is there keeps its
 /// references, or the migration fails. Two that do this at once do it once.

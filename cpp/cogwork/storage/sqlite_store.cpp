@@ -3,18 +3,20 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <deque>
 #include <filesystem>
 #include <mutex>
 #include <span>
-#include <system_error>
 #include <type_traits>
 
 #include "cogwork/base/error.h"
 #include "cogwork/storage/owner_lock.h"
 #include "cogwork/storage/sqlite_connection.h"
 #include "cogwork/storage/sqlite_exam.h"
+#include "cogwork/storage/sqlite_file.h"
+#include "cogwork/storage/sqlite_guard.h"
+#include "cogwork/storage/sqlite_mend.h"
+#include "cogwork/storage/sqlite_place.h"
 #include "cogwork/storage/sqlite_reader.h"
 #include "cogwork/storage/sqlite_schema.h"
 #include "cogwork/storage/sqlite_writer.h"
@@ -23,67 +25,11 @@
 namespace cogwork {
 namespace {
 
-namespace fs = std::filesystem;
-
-/// Follows links to the end, also one whose file does not exist yet, so that two names of one file are one store.
-fs::path resolve(fs::path path) {
-  for (int links = 0; links < 40; ++links) {
-    std::error_code error;
-    if (fs::symlink_status(path, error).type() != fs::file_type::symlink) break;
-    const auto target = fs::read_symlink(path, error);
-    if (error) break;
-    path = target.is_absolute() ? target : path.parent_path() / target;
-  }
-  std::error_code error;
-  const auto parent = fs::weakly_canonical(fs::absolute(path).parent_path(), error);
-  return error ? fs::absolute(path) : parent / path.filename();
-}
-
-[[noreturn]] void refuse(const std::string& path, const std::string& why) {
-  throw StorageError("cannot open " + path + ": " + why, false);
-}
-
-/// What SQLite would say less well.
-SqlitePlace look_at_file(const std::string& path, OpenMode mode) {
-  if (path.empty()) refuse("a store", "its path is empty; give a file, or 'memory:'");
-  if (path.find('\0') != path.npos) refuse("a store", "its path holds a zero byte");
-  const auto real = resolve(path);
-  struct stat about {};
-  if (real.filename().empty()) refuse(path, "it is a folder; give a file in it, 'labors.db' say");
-  if (stat(real.c_str(), &about) != 0) {
-    if (errno == ENOTDIR) {
-      refuse(path, real.parent_path().string() + " is not a folder");
-    } else if (errno == ENOENT && mode == OpenMode::OWNER) {
-      std::error_code error;
-      const auto parent = real.parent_path();
-      if (!fs::exists(parent, error)) refuse(path, "there is no folder " + parent.string() + "; make it first");
-      if (!fs::is_directory(parent, error)) refuse(path, parent.string() + " is not a folder");
-    } else if (errno == ENOENT) {
-      refuse(path, "there is no such file; an engine makes it");
-    } else {
-      refuse(path, std::system_category().message(errno));
-    }
-  } else if (S_ISDIR(about.st_mode)) {
-    refuse(path, "it is a folder; give a file in it, 'labors.db' say");
-  } else if (!S_ISREG(about.st_mode)) {
-    refuse(path, "it is not a plain file");
-  } else if (about.st_nlink > 1 && mode == OpenMode::OWNER) {
-    refuse(
-        path,
-        "the file has " + std::to_string(about.st_nlink) +
-            " names (hard links), and SQLite would keep a log for each of them, which damages it; copy the file and use the copy");
-  } else if (access(real.c_str(), mode == OpenMode::OWNER ? R_OK | W_OK : R_OK) != 0) {
-    refuse(path, std::string("this user may not ") + (mode == OpenMode::OWNER ? "read and write" : "read") +
-                     " the file; change its permissions");
-  }
-  return {path, real.string()};
-}
-
 /// Labors in a file (T4), with SQLite. Commits go through one connection that only the writing thread uses; each reading call
 /// borrows one of a pool, whose transactions never make the writer wait. See docs/internals/stored-format.md.
 class SqliteStore final : public Storage, public std::enable_shared_from_this<SqliteStore> {
  public:
-  SqliteStore(SqlitePlace place, OpenMode mode) : place_(std::move(place)), mode_(mode) {
+  SqliteStore(SqlitePlace place, OpenMode mode) : place_(std::move(place)), mode_(mode), idle_(SqliteFile::of(place_)) {
     if (mode_ == OpenMode::OWNER) {
       make_private_file();
       open_for_writing();
@@ -92,8 +38,8 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
     }
   }
 
-  // The writer's connection is declared before the readers', so it closes after them, and as the last one moves the log into
-  // the file.
+  /// The writer's connection closes after the readers', and as the last one moves the log into the file.
+  ~SqliteStore() override { let_go(); }
 
   Labor read_labor(const Id& id, bool full) override {
     return reading([&](SqliteReader& reader) { return reader.read_labor(id, full); });
@@ -115,11 +61,19 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
   void apply(const Batch& batch) override {
     if (mode_ == OpenMode::READER)
       throw StorageError("cannot write to " + place_.shown + ": it was opened for reading only", false);
+    if (batch.empty()) return;
+    if (guard_) keep_files();
     if (!writer_ || writer_->broken()) {
       writer_.reset();
       open_for_writing();
     }
     writer_->apply(batch);
+    if (!guard_) return;
+    if (!batch.history.empty()) {
+      last_ = {batch.history.back().first, batch.history.back().link};
+      owner_->committed(last_);
+    }
+    guard_->note();
   }
 
   void history(const Id& labor, std::uint64_t since, const std::function<bool(const HistoryRow&)>& row) override {
@@ -155,13 +109,18 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
 
   std::unique_ptr<StoreLock> lock(const Owner& owner) override {
     if (mode_ == OpenMode::READER) throw StorageError("cannot lock " + place_.shown + ": it was opened for reading only", false);
-    return std::make_unique<Lock>(weak_from_this(), lock_owner_file(place_.real, place_.shown, owner));
+    if (!writer_) open_for_writing();
+    auto file = lock_owner_file(place_.real, place_.shown, owner, [this](const LastCommit& last) { require_left(last); });
+    set_guard(std::make_shared<SqliteGuard>(place_));
+    owner_ = file.get();
+    last_ = {};
+    return std::make_unique<Lock>(weak_from_this(), std::move(file));
   }
 
   std::optional<OwnerSeen> seen_owner() const override { return look_at_owner_file(place_.real); }
 
   std::string name() const override { return place_.shown; }
-  std::string folder() const override { return fs::path(place_.real).parent_path().string(); }
+  std::string folder() const override { return std::filesystem::path(place_.real).parent_path().string(); }
 
   /// The file itself, whatever it is called and however it is reached.
   std::string identity() const override {
@@ -178,7 +137,7 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
   /// Who gives the store up leaves it in one file: nobody may think of the log who copies it then.
   class Lock final : public StoreLock {
    public:
-    Lock(std::weak_ptr<SqliteStore> store, std::unique_ptr<StoreLock> file) : store_(std::move(store)), file_(std::move(file)) {}
+    Lock(std::weak_ptr<SqliteStore> store, std::unique_ptr<OwnerLock> file) : store_(std::move(store)), file_(std::move(file)) {}
     ~Lock() override {
       if (const auto store = store_.lock()) store->let_go();
     }
@@ -186,13 +145,12 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
 
    private:
     std::weak_ptr<SqliteStore> store_;
-    std::unique_ptr<StoreLock> file_;  // after that
+    std::unique_ptr<OwnerLock> file_;  // after that
   };
 
   static constexpr std::size_t kHistoryPiece = 256;
   static constexpr std::size_t kFirstPiece = 64;
   static constexpr std::size_t kSearchPiece = 1024;
-  static constexpr std::size_t kIdleReaders = 4;
 
   /// A search finds the keys of its Labors at once, in one transaction, and then reads the Labors in pieces, each in one of its
   /// own: a caller who takes his time, or forgets the rest, must not keep SQLite from reusing its log.
@@ -207,9 +165,12 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
         const auto size = std::min(place_ == 0 ? kFirstPiece : kSearchPiece, keys_.size() - place_);
         const auto keys = std::span(keys_).subspan(place_, size);
         auto labors = store_->reading([&](SqliteReader& reader) { return reader.labors(keys); });
-        // Looked at again: a state may have changed since the Labor was found; the rest that a filter asks for does not.
+        // Looked at again: a state may have changed since the Labor was found; the rest that a filter asks for does not. One that is
+        // damaged may be in any.
         if (!states_.empty())
-          std::erase_if(labors, [&](const Labor& labor) { return std::ranges::find(states_, labor.state) == states_.end(); });
+          std::erase_if(labors, [&](const Labor& labor) {
+            return labor.state != State::UNKNOWN && std::ranges::find(states_, labor.state) == states_.end();
+          });
         piece_.assign(std::make_move_iterator(labors.begin()), std::make_move_iterator(labors.end()));
         place_ += size;
       }
@@ -248,16 +209,22 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
       owner.pid = getpid();
       owner.program = kind.version == 0 ? "the making of its tables" : "a migration of its tables";
       owner.brief = true;
-      lock = lock_owner_file(place_.real, place_.shown, owner);
+      lock = lock_owner_file(place_.real, place_.shown, owner, [&](const LastCommit& last) {
+        if (kind.version > 0) require_left(last);  // else there is a new file
+      });
       kind = look_at(connection);  // somebody else may have done it meanwhile
       check_schema(kind, place_, true, true);
     }
     if (const auto mode = connection.word("PRAGMA journal_mode = WAL"); mode != "wal") {
       refuse(place_.shown, "its file system cannot hold SQLite's write-ahead log (" + mode + "); put the file on a local disk");
     }
-    if (kind.version < kSqliteSchema) migrate_schema(connection);
+    check_tables(connection, kind.version);
+    if (kind.version < kSqliteSchema) {
+      migrate_schema(connection);
+      // Till then all tables lie in the log: a file that is copied without it would be an empty one.
+      connection.execute("PRAGMA wal_checkpoint(TRUNCATE)", "open");
+    }
     lock.reset();
-    // After a crash a PRAGMA quick_check belongs here: on a connection of its own, in the background where the file is large.
     writer_ = std::make_unique<SqliteWriter>(place_);
     writer_->connection().execute("PRAGMA synchronous = FULL", "open");
     // Measured, see docs/internals/stored-format.md: larger logs write to fresh blocks for longer, which costs more than the more
@@ -268,26 +235,94 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
 
   /// Closes what is open; the writer last, which then moves the log into the file. Whatever comes later opens anew.
   void let_go() {
-    std::vector<std::unique_ptr<SqliteReader>> idle;
-    {
-      const std::lock_guard lock(mutex_);
-      idle.swap(idle_);
-    }
-    idle.clear();
+    owner_ = nullptr;
+    if (guard_) guard_->unlock();
+    idle_.file().close_idle();
     writer_.reset();
+    set_guard(nullptr);
+    lost_.clear();
+  }
+
+  // ---- the files, while they are owned ----
+
+  std::shared_ptr<SqliteGuard> guard() {
+    const std::lock_guard lock(mutex_);
+    return guard_;
+  }
+  void set_guard(std::shared_ptr<SqliteGuard> guard) {
+    const std::lock_guard lock(mutex_);
+    guard_.swap(guard);
+  }
+
+  /// What an owner that died committed last must be there.
+  void require_left(const LastCommit& last) const {
+    if (!holds_row(place_, last, false)) throw StorageError("cannot open " + place_.shown + ": " + missing_commit(place_, last), false);
+  }
+
+  /// Before a commit: looks whether what was committed is still where it was put, and mends what can be mended. Whatever was wrong is thrown,
+  /// so that somebody hears of it; what is mended is temporary, and the next try goes through.
+  void keep_files() {
+    owner_->keep();
+    if (!lost_.empty()) throw StorageError(lost_, false);
+    const auto found = guard_->look();
+    switch (found) {
+      case Tampering::NONE: return;
+      case Tampering::LOG_RESET:
+      case Tampering::FILE_TOUCHED:
+        require_last_row(found);
+        return guard_->note_anew();
+      case Tampering::INDEX_OVERWRITTEN: guard_->discard_index(); break;
+      case Tampering::LOG_MOVED:
+      case Tampering::INDEX_MOVED: begin_log_anew(); break;
+      case Tampering::FILE_MOVED:
+        move_log_into_file(writer_->connection());
+        throw_sqlite(place_, "write to", SQLITE_READONLY_DBMOVED, "");
+      case Tampering::FILE_REMOVED: {
+        const auto written_out = write_out(writer_->connection());
+        guard_->remove_log();
+        lose(found, put_in_place(place_, written_out));
+      }
+      case Tampering::LOG_OVERWRITTEN:
+      case Tampering::FILE_OVERWRITTEN: lose(found, {});
+    }
+    require_last_row(found);
+    guard_->note_anew();
+    throw StorageError(said_of(found, place_), true);
+  }
+
+  /// Nothing is written any more, and what is in the files stays as it is.
+  [[noreturn]] void lose(Tampering found, const std::string& written_out) {
+    lost_ = said_of(found, place_, written_out);
+    sqlite3_db_config(writer_->connection().handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    throw StorageError(lost_, false);
+  }
+
+  void require_last_row(Tampering found) {
+    if (last_.first == 0 || holds_row(place_, last_, found == Tampering::FILE_TOUCHED)) return;
+    lose(Tampering::FILE_OVERWRITTEN, {});
+  }
+
+  /// The log, its index, or both have lost their names; SQLite goes on with what nobody else sees, and what would be gone with this process.
+  void begin_log_anew() {
+    const auto alone = idle_.file().alone();
+    if (!alone) throw StorageError(said_of(Tampering::LOG_MOVED, place_) + " once nobody reads it", true);
+    guard_->mend_cut_index();
+    if (writer_) move_log_into_file(writer_->connection());
+    writer_.reset();
+    guard_->clear_places();
+    open_for_writing();
+    if (!guard_->guard_anew()) {
+      throw StorageError("cannot write to " + place_.shown +
+                             ": its log was removed or replaced, and a connection of this process that is not cogwork's still has the "
+                             "old one open; close that (sqlite3, say)",
+                         true);
+    }
   }
 
   /// A connection for one reading call. A reading store of a file without a log takes it as a snapshot, since SQLite would
   /// else make the log's files beside it; the call is made again where somebody wrote meanwhile.
   std::unique_ptr<SqliteReader> borrow() {
-    {
-      const std::lock_guard lock(mutex_);
-      while (!idle_.empty()) {
-        auto reader = std::move(idle_.back());
-        idle_.pop_back();
-        if (reader->current()) return reader;
-      }
-    }
+    if (auto reader = idle_.take()) return reader;
     if (mode_ == OpenMode::READER && !has_sqlite_log(place_)) {
       try {
         return std::make_unique<SqliteReader>(place_, SqliteConnection::Kind::SNAPSHOT);
@@ -301,21 +336,21 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
   template <typename Read>
   std::invoke_result_t<const Read&, SqliteReader&> reading(const Read& read) {
     static constexpr int kTries = 20;
+    const auto use = idle_.file().read();
+    if (const auto guarded = guard()) guarded->mend_cut_index();
     for (int tries = 1;; ++tries) {
       auto reader = borrow();
       try {
         auto result = read(*reader);
-        if (reader->current()) {
-          const std::lock_guard lock(mutex_);
-          if (idle_.size() < kIdleReaders) idle_.push_back(std::move(reader));
+        if (!reader->is_snapshot() || reader->current()) {
+          idle_.give_back(std::move(reader));
           return result;
         }
       } catch (const StorageError&) {
         if (reader->current()) throw;
       } catch (const NotFound&) {
         if (reader->current()) {
-          const std::lock_guard lock(mutex_);
-          if (idle_.size() < kIdleReaders) idle_.push_back(std::move(reader));
+          idle_.give_back(std::move(reader));
           throw;
         }
       }
@@ -329,8 +364,12 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
   const SqlitePlace place_;
   const OpenMode mode_;
   std::unique_ptr<SqliteWriter> writer_;
+  ReaderPool idle_;
+  OwnerLock* owner_ = nullptr;  ///< While the store is owned.
   std::mutex mutex_;
-  std::vector<std::unique_ptr<SqliteReader>> idle_;
+  std::shared_ptr<SqliteGuard> guard_;  ///< Of the writing thread; others read it with the mutex.
+  LastCommit last_;                     ///< Of this owner; without a number: none.
+  std::string lost_;                    ///< Why nothing is written any more.
 };
 
 }  // namespace
@@ -338,7 +377,10 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
 FileExam examine_sqlite(const std::string& path) {
   const auto place = look_at_file(path, OpenMode::READER);
   try {
-    return std::make_shared<SqliteStore>(place, OpenMode::READER)->examine();
+    auto exam = std::make_shared<SqliteStore>(place, OpenMode::READER)->examine();
+    if (const auto last = left_by_dead_owner(place.real); last && !holds_row(place, *last, false))
+      exam.troubles.push_back({missing_commit(place, *last), "put back what belongs to it, or restore a copy"});
+    return exam;
   } catch (const DamagedStore& error) {  // even its first page
     FileExam exam;
     exam.troubles.push_back({error.what(), "restore a copy"});

@@ -17,7 +17,7 @@ from .._advice import DB
 from .._errors import CogworkError, SignalNotAllowed
 from .._lengths import LOOKS_LIKE, length_of
 from .._model import State
-from .._text import use_utc
+from .._text import shown, use_utc
 from . import _streams
 
 
@@ -145,7 +145,8 @@ class TakesValues(TyperCommand):
 
 
 def fail(error: BaseException, status: Status = Status.USAGE) -> NoReturn:
-    print(f"cogwork: {error}", file=sys.stderr, flush=True)
+    said = "\n".join(map(shown, str(error).splitlines()))  # names and notes in it may be anybody's
+    print(f"cogwork: {said}", file=sys.stderr, flush=True)
     raise typer.Exit(status)
 
 

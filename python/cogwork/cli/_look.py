@@ -89,6 +89,8 @@ def _print_labors(console: Console, labors: list[Labor], latches: list[Latch]) -
     for labor in labors:
         why = shown(" ".join(holds(labor.holds, now)[:1])) if not labor.state.ended else ""
         why = next((f"held by {latch}" for latch in latches if latch.holds(labor)), why)
+        if labor.state == State.UNKNOWN:
+            why = "its row is damaged: cogwork doctor says how"
         tags = " ".join(f"#{shown(tag)}" for tag in labor.tags)
         rows.append(
             [

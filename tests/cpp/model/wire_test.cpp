@@ -8,6 +8,7 @@
 
 #include "cogwork/base/random.h"
 #include "cogwork/model/document.h"
+#include "cogwork/model/outcome.h"
 #include "support/random_labor.h"
 
 namespace cogwork {
@@ -119,6 +120,7 @@ TEST(Wire, M2_TimesReadBackWhereverTheyAre) {
     hold.rank = Rank::USER;
     const auto bits = 1 + random.below(57);
     hold.since = from_micros(static_cast<std::int64_t>(random.next() >> (64 - bits)) * (random.chance(0.5) ? 1 : -1));
+    hold.since = std::clamp(hold.since, kEarliest, kLatest);
     if (random.chance(0.3)) hold.since = from_micros(to_micros(hold.since) / 1'000'000 * 1'000'000);
     ASSERT_EQ(read_holds(write_holds({hold}))[0].since, hold.since) << to_micros(hold.since);
   }
@@ -209,6 +211,68 @@ TEST(Duration, OfSecondsIsRoundedToTheMicrosecond) {
   EXPECT_EQ(duration_of(-2.5), Duration(-2'500'000));
   for (const double bad : {1e300, -1e300, 1e13, std::numeric_limits<double>::infinity(), std::nan("")})
     EXPECT_FALSE(duration_of(bad));
+}
+
+/// A value with that many lists around it.
+std::string nested(std::size_t lists) { return std::string(lists, '\x91') + "\xc0"; }
+
+TEST(Wire, X9_WhatIsNestedTooDeepCanBePassedOverAndNotKept) {
+  EXPECT_TRUE(why_not_kept(nested(WireReader::kDeepest)).empty());
+  EXPECT_EQ(why_not_kept(nested(WireReader::kDeepest + 1)), "it is nested more than 512 levels deep");
+  EXPECT_TRUE(is_msgpack(nested(WireReader::kDeepest)));
+  EXPECT_FALSE(is_msgpack(nested(WireReader::kDeepest + 1)));
+  EXPECT_TRUE(is_msgpack(nested(WireReader::kDeepestRead), WireReader::kDeepestRead));
+  EXPECT_FALSE(is_msgpack(nested(WireReader::kDeepestRead + 1), WireReader::kDeepestRead));
+  EXPECT_FALSE(is_msgpack(nested(50'000'000), WireReader::kDeepestRead)) << "and nothing is kept for each level";
+  // Beside each other they are not in each other.
+  std::string many("\xdd\x00\x01\x86\xa0", 5);
+  for (int i = 0; i < 100'000; ++i) many += "\x91\x90";
+  EXPECT_TRUE(why_not_kept(many).empty());
+}
+
+TEST(Wire, X9_WhatAReaderCannotHoldIsNotKept) {
+  const auto why = [](std::string_view bytes) {
+    EXPECT_TRUE(is_msgpack(bytes));
+    return std::string(why_not_kept(bytes));
+  };
+  // What Python can: whatever can be hashed.
+  EXPECT_EQ(why("\x81\xa1k\x80"), "");
+  EXPECT_EQ(why("\x81\xc0\x02"), "");
+  EXPECT_EQ(why("\x81\x91\x01\x80"), "") << "a list in a key is a tuple";
+  EXPECT_EQ(why("\x81\x90\x81\x01\x80"), "") << "what stands behind a key is in none";
+  EXPECT_EQ(why(std::string_view("\x81\xd6\xff\0\0\0\1\x02", 8)), "") << "a time";
+  EXPECT_EQ(why("\xd4\x05x"), "") << "an extension that nobody knows is its bytes";
+  // And what it cannot.
+  EXPECT_EQ(why("\x81\x80\x02"), "a mapping stands in a key");
+  EXPECT_EQ(why("\x81\x91\x80\x02"), "a mapping stands in a key");
+  EXPECT_EQ(why("\x92\x01\x82\x01\x02\x92\x01\x81\x01\x02\x03"), "a mapping stands in a key");
+  EXPECT_EQ(why("\x81\xd4\x05x\x02"), "an extension value stands in a key");
+  for (const auto& time : {std::string("\xc7\x03\xff"
+                                       "abc"),
+                           std::string("\xd4\xffx"), std::string("\xd7\xff\xff\xff\xff\xff\x65\x92\x00\x80", 10),
+                           std::string("\xc7\x0c\xff\0\0\0\0\x00\x00\x00\x3a\xff\xf4\x41\x80", 15),     // the year 10000
+                           std::string("\xc7\x0c\xff\0\0\0\0\xff\xff\xff\xf1\x88\x6e\x08\xff", 15)}) {  // before the year 1
+    EXPECT_FALSE(why(time).empty()) << testing::PrintToString(time);
+    EXPECT_FALSE(why("\x91" + time).empty());
+  }
+  std::uint8_t marks = 0;
+  EXPECT_EQ(kept_output("\x81\x80\x02", marks), "\xc4\x03\x81\x80\x02") << "its bytes";
+  EXPECT_EQ(marks, Attempt::REPR);
+  marks = 0;
+  EXPECT_EQ(kept_output("\x81\x01\x02", marks), "\x81\x01\x02");
+  EXPECT_EQ(kept_output("", marks), "");
+  EXPECT_EQ(marks, 0);
+}
+
+TEST(Wire, X9_AnOutputThatIsStoredAndCannotBeHeldIsReadAsItsBytes) {
+  Attempt attempt;
+  attempt.number = 1;
+  attempt.started = attempt.ended = from_micros(5);
+  attempt.status = AttemptStatus::SUCCESS;
+  attempt.output = "\x81\x80\x02";
+  const auto read = read_attempts(write_attempts({attempt})).at(0);
+  EXPECT_EQ(read.output, "\xc4\x03\x81\x80\x02");
+  EXPECT_EQ(read.marks, Attempt::REPR);
 }
 
 TEST(Wire, DescribesForMessages) {

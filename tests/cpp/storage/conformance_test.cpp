@@ -523,7 +523,7 @@ TEST_P(Conformance, T5_records_by_kind_and_key) {
 
 TEST_P(Conformance, T5_values_of_many_megabytes) {
   Labor labor = make_labor(2);
-  labor.jobs[0].args = std::string(20'000'000, 'a');
+  labor.jobs[0].args = std::string("\x81\xa1x\xc6\x01\x31\x2d\x00", 8) + std::string(20'000'000, 'a');
   store->write_labor(labor);
   for (std::uint32_t i = 1; i <= 3; ++i) {
     labor.jobs[1].attempts.push_back({i, 0, kNoon, kNoon, AttemptStatus::FAILURE, Attempt::CUT, Decision::NONE,

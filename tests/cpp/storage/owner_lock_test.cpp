@@ -268,6 +268,34 @@ TEST_F(OwnerLockTest, R1_one_of_many_at_a_time) {
   EXPECT_FALSE(fs::exists(side));
 }
 
+TEST_F(OwnerLockTest, R1_what_has_its_name_and_is_none_is_not_written_over) {
+  const auto refused = [&] {
+    try {
+      lock_owner_file(path, "labors.db", owner);
+    } catch (const StorageError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  const auto letter = folder / "letter.txt";
+  for (const std::string text : {"dear bob", "pid: 1, or so it says"}) {
+    std::ofstream(letter) << text;
+    fs::create_hard_link(letter, side);
+    EXPECT_NE(refused().find("move it away"), std::string::npos) << refused();
+    EXPECT_EQ(fs::file_size(letter), text.size());
+    EXPECT_TRUE(fs::exists(side)) << "nor removed";
+    fs::remove(side);
+  }
+  std::ofstream(side) << "a file of somebody's";
+  EXPECT_NE(refused().find("move it away"), std::string::npos) << refused();
+  fs::remove(side);
+  fs::create_directory(side);
+  EXPECT_NE(refused().find("move away"), std::string::npos) << refused();
+  fs::remove(side);
+  ASSERT_EQ(mkfifo(side.c_str(), 0600), 0);
+  EXPECT_NE(refused().find("move it away"), std::string::npos) << refused();
+}
+
 TEST_F(OwnerLockTest, R1_a_side_file_that_cannot_be_made_is_an_error) {
   EXPECT_THROW(lock_owner_file(folder / "no/such/labors.db", "labors.db", owner), StorageError);
   fs::create_symlink("/etc/passwd", side);
