@@ -505,6 +505,9 @@ class Labor(_Object, omit_defaults=True):
     """The pauses that were sent to itself (G5a)."""
     cogs: dict[str, str] = {}
     """The Cogs that it calls, as they were at submit: name, and where that came from (R4)."""
+    provenance: dict[str, str] = {}
+    """What it was made with, for people: `file` and its `blob` (the id that git gives those contents), `arguments`, git `revision`, `host`,
+    `user`, cogwork's `version`; what is not known is left out. Filled in at submit where it is empty."""
 
     def __getitem__(self, key: str | int) -> Task:
         """A Task by its name, or its index."""
@@ -536,7 +539,7 @@ class Labor(_Object, omit_defaults=True):
         """
         return _fresh(
             self,
-            {*_COMMON_RESULTS, "submitted", "client_id", "cogs"},
+            {*_COMMON_RESULTS, "submitted", "client_id", "cogs", "provenance"},
             tags=list(self.tags),
             tasks=[task.as_new() for task in self.tasks],
         )

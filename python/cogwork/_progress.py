@@ -349,7 +349,9 @@ def clock_was_set(jumps: int, by: timedelta) -> str:
     """In words: that somebody, or something, set the system's clock while the engine ran."""
     ahead = f"{abs(by)} {'back' if by < timedelta(0) else 'ahead'}"
     times = "was set" if jumps == 1 else f"was set {jumps} times, the last time"
-    return f"the system's clock {times} {ahead} while the engine ran; times in records before and after it do not compare"
+    return (
+        f"the system's clock {times} {ahead} while the engine ran; times in records before and after it do not compare"
+    )
 
 
 def _losses_from(raw: list[dict[str, Any]]) -> list[Loss]:

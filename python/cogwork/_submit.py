@@ -16,6 +16,7 @@ from ._cog import _Cog, find_cog, lost_cog, raise_from_handler, registry
 from ._mistakes import is_list
 from ._model import Job, Labor, Sequence, Task
 from ._plain import TEXT_TYPES
+from ._provenance import of_this_program
 
 # Fault.where in the core.
 LABOR, TASK, PRE_CHECK, CONT_CHECK, SEQUENCE, JOB = range(6)
@@ -33,6 +34,8 @@ def prepare(labor: Labor) -> tuple[bytes, list[Fault], str, bool]:
     if not isinstance(labor, Labor):
         raise TypeError(f"a cogwork.Labor is what can be submitted, not {_mistakes.what_is(labor)}")
     faults: list[Fault] = []
+    if not labor.provenance:
+        labor = msgspec.structs.replace(labor, provenance=of_this_program())
     document, failed = _document(labor)
     uses_async, fits = _check_args(labor, faults) if document is not None else (False, False)
     if (
@@ -178,7 +181,7 @@ registry.set_args_check(_misfits)
 
 
 def _fingerprint(labor: Labor) -> str:
-    normal = msgspec.structs.replace(labor, tasks=[_normal_task(task) for task in _items(labor.tasks)])
+    normal = msgspec.structs.replace(labor, tasks=[_normal_task(task) for task in _items(labor.tasks)], provenance={})
     return hashlib.sha256(sorted_encoder.encode(normal)).hexdigest()
 
 

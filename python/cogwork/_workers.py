@@ -4,7 +4,6 @@ the core ever waits for the GIL (docs/internals/threads.md)."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import select
 import threading

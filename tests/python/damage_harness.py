@@ -83,7 +83,9 @@ def _held(engine: cw.Engine) -> None:
 
 
 def _paused(engine: cw.Engine) -> None:
-    handles = [engine.submit(labor(name, quick.job(), wait.job(), concurrency=2)) for name in ("paused", "admin", "crisis")]
+    handles = [
+        engine.submit(labor(name, quick.job(), wait.job(), concurrency=2)) for name in ("paused", "admin", "crisis")
+    ]
     handles[0].pause(by="alice", note="lunch")
     handles[1].admin_pause()
     engine.crisis_pause(tags=["crisis"], by="bob", note="INC-12")
@@ -91,7 +93,9 @@ def _paused(engine: cw.Engine) -> None:
 
 
 def _ended(engine: cw.Engine) -> None:
-    engine.run(labor("done", says.job(), quick.job(), concurrency=2, cont_checks=[quick.job()], cont_check_interval=0.01))
+    engine.run(
+        labor("done", says.job(), quick.job(), concurrency=2, cont_checks=[quick.job()], cont_check_interval=0.01)
+    )
     engine.run(labor("lost", bad.job(retries=1, retry_delay=0), quick.job()))
     handle = engine.submit(labor("stopped", wait.job()))
     handle.stop(interrupt=True).wait(LONGEST)
@@ -130,7 +134,27 @@ def make(state: str, path: str) -> None:
 
 # ---- damage ----
 
-_NUMBERS = [0, 1, -1, 2, 3, 7, 9, 11, 77, 255, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**53, 2**62, 2**63 - 1, -(2**63), -(2**31)]
+_NUMBERS = [
+    0,
+    1,
+    -1,
+    2,
+    3,
+    7,
+    9,
+    11,
+    77,
+    255,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    2**32,
+    2**53,
+    2**62,
+    2**63 - 1,
+    -(2**63),
+    -(2**31),
+]
 
 
 def _value(dice: random.Random, old: object) -> object:
@@ -139,7 +163,15 @@ def _value(dice: random.Random, old: object) -> object:
     if isinstance(old, bytes) and old and dice.random() < 0.6:
         return _bits(dice, old) if dice.random() < 0.7 else old[: dice.randrange(len(old))]
     return dice.choice(
-        [dice.choice(_NUMBERS), None, dice.random() * 1e9, "text", "\x1b[31m\x00\u202e", dice.randbytes(dice.randrange(40)), ""]
+        [
+            dice.choice(_NUMBERS),
+            None,
+            dice.random() * 1e9,
+            "text",
+            "\x1b[31m\x00\u202e",
+            dice.randbytes(dice.randrange(40)),
+            "",
+        ]
     )
 
 
@@ -156,7 +188,12 @@ def _bits(dice: random.Random, data: bytes) -> bytes:
 
 
 def _edit(dice: random.Random, database: sqlite3.Connection) -> str:
-    tables = [name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'")]
+    tables = [
+        name
+        for (name,) in database.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+        )
+    ]
     table = dice.choice(tables)
     columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
     keys = [row[1] for row in database.execute(f"PRAGMA table_info({table})") if row[5]]

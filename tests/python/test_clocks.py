@@ -224,7 +224,6 @@ def wait() -> str:
 @pytest.mark.parametrize("kind", ["command", "process"])
 def test_x8_what_had_ended_while_the_engine_was_stopped_has_answered(tmp_path, kind):
     """It was TIMED_OUT, and would have run again, although it had succeeded in time."""
-    import subprocess
 
     (tmp_path / "script.py").write_text(SIGSTOP_SCRIPT)
     (tmp_path / "cogs_of_mine.py").write_text(COGS)
@@ -245,7 +244,8 @@ def test_x8_what_had_ended_while_the_engine_was_stopped_has_answered(tmp_path, k
 def _await(path: pathlib.Path, process) -> None:
     deadline = time.monotonic() + 120
     while not path.exists():
-        assert process.poll() is None and time.monotonic() < deadline, f"{path.name} does not come"
+        assert process.poll() is None, f"{path.name} does not come"
+        assert time.monotonic() < deadline, f"{path.name} does not come"
         time.sleep(0.01)
 
 
@@ -259,7 +259,9 @@ def test_x8_the_longest_lengths_of_time_are_no_nonsense(engine, make_cog):
             raise ValueError
 
     longest = timedelta(days=10_000_000)
-    job = make_cog(flaky, idempotent=True).job().replace(timeout=longest, retries=100, retry_delay=0, retry_backoff=1e300)
+    job = (
+        make_cog(flaky, idempotent=True).job().replace(timeout=longest, retries=100, retry_delay=0, retry_backoff=1e300)
+    )
     fine = make_cog(lambda: None, idempotent=True)
     labor = cw.Labor(
         "l",
@@ -276,4 +278,6 @@ def test_x8_the_longest_lengths_of_time_are_no_nonsense(engine, make_cog):
     handle.stop().wait()
     too_long = timedelta.max
     with pytest.raises(cw.ValidationError):
-        engine.submit(cw.Labor("l", tasks=[cw.Task("t", bake=too_long, sequences=[cw.Sequence("s", jobs=[fine.job()])])]))
+        engine.submit(
+            cw.Labor("l", tasks=[cw.Task("t", bake=too_long, sequences=[cw.Sequence("s", jobs=[fine.job()])])])
+        )

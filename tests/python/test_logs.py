@@ -272,3 +272,67 @@ def test_lines_in_a_pipe(engine, make_cog, monkeypatch):
     assert "\r" not in text
     assert r"\x1b[2Jevil talk | \x1b[31mred\rover" in text
     assert text.index("| ") < text.index("COMPLETED"), "what it said comes before its end"
+
+
+# ---- what was said by an attempt that did not end ----
+
+DIES = """
+import logging, os, sys, time
+import cogwork as cw
+
+@cw.cog
+def flash(ctx: cw.Context, host: str) -> None:
+    ctx.log("by the context")
+    logging.getLogger("there").warning("by logging")
+    while True: ctx.sleep(60)
+
+labor = cw.Labor("l", tasks=[cw.Task("t", sequences=[cw.Sequence("r1", jobs=[JOB])])])
+with cw.Engine("labors.db") as engine:
+    handle = engine.submit(labor)
+    said = ""
+    while "LAST" not in said:  # until it is in the store
+        said = "".join(a.log for a in engine.read_labor(handle.id)["t"]["r1"][0].attempts)
+        time.sleep(0.02)
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize(
+    ("job", "expected"),
+    [
+        ('flash.job("r1")', ["by the context", "by logging"]),
+        ('cw.command.job(shell="echo to stderr >&2; echo last line >&2; sleep 60")', ["to stderr", "last line"]),
+        ('cw.Job("PROGRAM:talks", {"file": "none"})', ["by the context", "by logging"]),
+    ],
+    ids=["plain", "command", "process"],
+)
+def test_r2_an_attempt_whose_engine_is_killed_keeps_what_it_said(tmp_path, program, job, expected):
+    code = DIES.replace("JOB", job.replace("PROGRAM", program)).replace("LAST", expected[-1])
+    end = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert end.returncode == -9, end.stderr
+    with cw.Engine(tmp_path / "labors.db", recover="none") as engine:
+        (labor,) = engine.search()
+        (attempt,) = engine.read_labor(labor.id)["t"]["r1"][0].attempts
+        for words in expected:
+            assert words in attempt.log
+
+
+def test_r2_closing_keeps_what_interrupted_attempts_said(tmp_path, make_cog):
+    began = threading.Event()
+
+    def waits(ctx: cw.Context) -> None:
+        ctx.log("on my way")
+        began.set()
+        ctx.sleep(600)
+        ctx.log("cut short")
+        raise RuntimeError("interrupted")
+
+    with pytest.warns(cw.CogworkWarning):
+        engine = cw.Engine(tmp_path / "l.db")
+        handle = engine.submit(one(make_cog(waits).job()))
+        assert began.wait(60)
+        engine.close(interrupt=True)
+    with cw.open_store(tmp_path / "l.db") as store:
+        (attempt,) = store.read_labor(handle.id)["task"]["host"][0].attempts
+        assert attempt.ended is None
+        assert "on my way" in attempt.log

@@ -41,7 +41,7 @@ def labor(name: str = "l") -> cw.Labor:
 
 @pytest.mark.parametrize(("given", "error", "words"), BAD)
 @pytest.mark.parametrize("field", ["submit_begin", "submit_end"])
-def test_T3_a_filter_takes_moments(field, given, error, words):
+def test_t3_a_filter_takes_moments(field, given, error, words):
     with pytest.raises(error, match=words) as caught:
         cw.LaborFilter(**{field: given})
     assert field in str(caught.value)
@@ -51,7 +51,7 @@ def test_T3_a_filter_takes_moments(field, given, error, words):
         list(engine.search(later))
 
 
-def test_T3_moments_at_the_ends_of_the_calendar(tmp_path):
+def test_t3_moments_at_the_ends_of_the_calendar(tmp_path):
     with cw.Engine(tmp_path / "labors.db") as engine:
         engine.run(labor())
         for moment in GOOD:
@@ -63,7 +63,7 @@ def test_T3_moments_at_the_ends_of_the_calendar(tmp_path):
 
 
 @pytest.mark.parametrize(("given", "error", "words"), [case for case in BAD if not isinstance(case[0], int)])
-def test_D7_at_takes_moments(tmp_path, given, error, words):
+def test_d7_at_takes_moments(tmp_path, given, error, words):
     with cw.Engine(tmp_path / "labors.db") as engine:
         done = engine.run(labor())
         for at in (engine.at, cw.open_store(tmp_path / "labors.db").at):
@@ -74,7 +74,7 @@ def test_D7_at_takes_moments(tmp_path, given, error, words):
         assert engine.at(done.id, GOOD[1]).state == cw.State.COMPLETED
 
 
-def test_M2_a_clock_that_stands_before_1970(tmp_path):
+def test_m2_a_clock_that_stands_before_1970(tmp_path):
     shim = tmp_path / "clock.so"
     (tmp_path / "clock.c").write_text(
         "#define _GNU_SOURCE\n#include <time.h>\n#include <unistd.h>\n#include <sys/syscall.h>\n"
@@ -82,7 +82,10 @@ def test_M2_a_clock_that_stands_before_1970(tmp_path):
         "  int r = syscall(SYS_clock_gettime, c, t);\n"
         "  if (c == CLOCK_REALTIME) t->tv_sec -= 2000000000;\n  return r;\n}\n"
     )
-    if subprocess.run(["cc", "-shared", "-fPIC", "-o", shim, tmp_path / "clock.c"], capture_output=True).returncode != 0:
+    if (
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", shim, tmp_path / "clock.c"], capture_output=True).returncode
+        != 0
+    ):
         pytest.skip("no C compiler")
     code = (
         "import cogwork as cw, sys\nsys.path.insert(0, sys.argv[1])\nimport test_moments as t\n"

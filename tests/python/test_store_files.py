@@ -57,7 +57,9 @@ os.kill(os.getpid(), signal.SIGKILL)
 def after(folder: pathlib.Path, deed: str, look: bool = True, wait: float = PATIENCE) -> tuple[list[str], str]:
     """What an engine acknowledged to which that was done, and why it acknowledged no more."""
     script = ENGINE.replace("DEED", deed).replace("LOOK", str(look)).replace("WAIT", str(wait))
-    done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, timeout=3 * PATIENCE)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, timeout=3 * PATIENCE
+    )
     assert done.returncode == -signal.SIGKILL, done.stderr
     said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
     return said["acknowledged"].split(), said.get("refused", "")
@@ -66,7 +68,9 @@ def after(folder: pathlib.Path, deed: str, look: bool = True, wait: float = PATI
 def stored(folder: pathlib.Path) -> dict[str, cw.State]:
     """As another process finds it."""
     code = "import cogwork as cw; [print(l.id, l.state.name) for l in cw.open_store('labors.db').search()]"
-    out = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True, timeout=PATIENCE)
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
     return {id: cw.State[state] for id, state in (line.split() for line in out.stdout.splitlines())}
 
 
@@ -86,7 +90,7 @@ def stored(folder: pathlib.Path) -> dict[str, cw.State]:
         "[shutil.copy('labors.db', 'backup.db') for _ in range(100)]",
     ],
 )
-def test_D5_what_is_read_in_the_engines_process_costs_nothing(tmp_path, deed):
+def test_d5_what_is_read_in_the_engines_process_costs_nothing(tmp_path, deed):
     acknowledged, refused = after(tmp_path, deed)
     assert refused == ""
     assert len(acknowledged) == 10
@@ -112,7 +116,7 @@ def test_D5_what_is_read_in_the_engines_process_costs_nothing(tmp_path, deed):
         "os.rename('labors.db', 'old'); os.rename('old', 'labors.db')",
     ],
 )
-def test_D6_what_can_be_mended_is_and_nothing_is_lost(tmp_path, deed):
+def test_d6_what_can_be_mended_is_and_nothing_is_lost(tmp_path, deed):
     acknowledged, refused = after(tmp_path, deed, look="rename" not in deed)
     assert refused == ""
     assert len(acknowledged) == 10
@@ -132,7 +136,7 @@ def test_D6_what_can_be_mended_is_and_nothing_is_lost(tmp_path, deed):
         ("os.truncate('labors.db', 0)", None),
     ],
 )
-def test_D6_after_what_cannot_be_mended_nothing_is_acknowledged(tmp_path, deed, kept):
+def test_d6_after_what_cannot_be_mended_nothing_is_acknowledged(tmp_path, deed, kept):
     acknowledged, refused = after(tmp_path, deed, look=False)
     assert "nothing more is written" in refused, refused
     assert len(acknowledged) == 5
@@ -145,7 +149,7 @@ def test_D6_after_what_cannot_be_mended_nothing_is_acknowledged(tmp_path, deed, 
         assert stored(tmp_path) == dict.fromkeys(acknowledged, cw.State.COMPLETED)
 
 
-def test_D6_a_renamed_file_is_waited_for_and_what_it_lacks_is_in_it(tmp_path):
+def test_d6_a_renamed_file_is_waited_for_and_what_it_lacks_is_in_it(tmp_path):
     acknowledged, refused = after(tmp_path, "os.rename('labors.db', 'old.db')", look=False, wait=0.5)
     assert "put it back" in refused
     assert len(acknowledged) == 5
@@ -155,7 +159,7 @@ def test_D6_a_renamed_file_is_waited_for_and_what_it_lacks_is_in_it(tmp_path):
     assert stored(tmp_path) == dict.fromkeys(acknowledged, cw.State.COMPLETED)
 
 
-def test_R1_a_removed_owners_file_lets_no_second_engine_in(tmp_path):
+def test_r1_a_removed_owners_file_lets_no_second_engine_in(tmp_path):
     path = tmp_path / "labors.db"
     with cw.Engine(path) as engine:
         owner = tmp_path / "labors.db-owner"
@@ -163,15 +167,21 @@ def test_R1_a_removed_owners_file_lets_no_second_engine_in(tmp_path):
         for second in (path, os.fspath(path)):
             with pytest.raises(cw.StoreInUse, match="one engine at a time"):
                 cw.Engine(second)
-        code = "import cogwork as cw\ntry: cw.Engine('labors.db')\nexcept cw.StoreInUse as error: print('refused', error)"
-        out = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+        code = (
+            "import cogwork as cw\ntry: cw.Engine('labors.db')\nexcept cw.StoreInUse as error: print('refused', error)"
+        )
+        out = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE
+        )
         assert out.stdout.startswith("refused"), out
-        engine.submit(cw.Labor("x", tasks=[cw.Task("t", sequences=[cw.Sequence("a", jobs=[cw.command.job(["true"])])])])).wait()
+        engine.submit(
+            cw.Labor("x", tasks=[cw.Task("t", sequences=[cw.Sequence("a", jobs=[cw.command.job(["true"])])])])
+        ).wait()
         assert f"pid: {os.getpid()}" in owner.read_text()
     assert not owner.exists()
 
 
-def test_R1_an_owners_file_that_is_somebodys_letter_is_left_alone(tmp_path):
+def test_r1_an_owners_file_that_is_somebodys_letter_is_left_alone(tmp_path):
     letter = tmp_path / "letter"
     letter.write_text("dear bob")
     os.link(letter, tmp_path / "labors.db-owner")
@@ -302,10 +312,12 @@ except cw.StorageError as error:
         ("OFD", "COMPLETED"),
     ],
 )
-def test_R1_what_a_file_system_lacks_is_said(tmp_path, lacks, words):
+def test_r1_what_a_file_system_lacks_is_said(tmp_path, lacks, words):
     source, shim = tmp_path / "lacks.c", tmp_path / "lacks.so"
     source.write_text(LACKS)
-    made = subprocess.run(["cc", f"-DLACKS_{lacks}", "-shared", "-fPIC", "-o", shim, source, "-ldl"], capture_output=True, text=True)
+    made = subprocess.run(
+        ["cc", f"-DLACKS_{lacks}", "-shared", "-fPIC", "-o", shim, source, "-ldl"], capture_output=True, text=True
+    )
     if made.returncode != 0:
         pytest.skip("no C compiler")
     done = subprocess.run(
@@ -317,7 +329,7 @@ def test_R1_what_a_file_system_lacks_is_said(tmp_path, lacks, words):
         assert "put the store on a local disk" in done.stdout
 
 
-def test_R1_a_medium_that_is_read_only_is_said(tmp_path):
+def test_r1_a_medium_that_is_read_only_is_said(tmp_path):
     """As root, in a mount namespace of its own; else the folder's permissions stand for it."""
     cw.Engine(tmp_path / "labors.db").close()
     inner = (

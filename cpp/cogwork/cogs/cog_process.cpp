@@ -123,8 +123,8 @@ void CogProcess::cancel(std::int64_t id, Deaf deaf) {
 
 void CogProcess::send_cancel(std::int64_t id, Deaf deaf) {
   const auto found = flights_.find(id);
-  if (found == flights_.end()) return;                // it was answered
-  if (child_ && child_->has_exited()) return;         // its end is about to be told
+  if (found == flights_.end()) return;         // it was answered
+  if (child_ && child_->has_exited()) return;  // its end is about to be told
   found->second.cancelled = true;
   send(write_cancel(id));
   // One timer for each cancel: they are few, and each has its own grace.

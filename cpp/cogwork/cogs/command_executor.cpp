@@ -22,7 +22,7 @@ struct CommandExecutor::Run {
   // The loop.
   std::shared_ptr<ChildProcess> process;
   bool interrupted = false;  // it was asked to end before it had exited
-  LineSplitter lines;  // of the error output, for those who watch
+  LineSplitter lines;        // of the error output, for those who watch
 
   void say(std::string_view line, std::size_t left_out) const {
     if (request.log) request.log->add_line(request, line, left_out);

@@ -18,8 +18,20 @@ std::size_t weight(const LogLine& line) { return line.text.size() + sizeof(LogLi
 
 LogRoom::LogRoom() : now([clock = std::shared_ptr<Clock>(make_system_clock())] { return clock->wall(); }) {}
 
-LaborLog::LaborLog(std::shared_ptr<LogRoom> room)
-    : room_(std::move(room)), base_(static_cast<std::uint64_t>(std::max<std::int64_t>(to_micros(room_->now()), 0))) {}
+void LogRoom::on_unstored(std::function<void(const Id&)> hear) {
+  const std::lock_guard lock(mutex_);
+  hear_ = std::move(hear);
+}
+
+void LogRoom::tell(const Id& labor) {
+  const std::lock_guard lock(mutex_);
+  if (hear_) hear_(labor);
+}
+
+LaborLog::LaborLog(std::shared_ptr<LogRoom> room, const Id& labor)
+    : room_(std::move(room)),
+      labor_(labor),
+      base_(static_cast<std::uint64_t>(std::max<std::int64_t>(to_micros(room_->now()), 0))) {}
 
 LaborLog::~LaborLog() { room_->bytes.fetch_sub(static_cast<std::int64_t>(bytes_), std::memory_order_relaxed); }
 
@@ -29,6 +41,7 @@ LaborLog::Voice& LaborLog::voice_of(const AttemptRequest& from, Time now) {
   auto [it, fresh] = voices_.try_emplace(from.key);
   auto& voice = it->second;
   if (fresh) {
+    voice.self.attempt_key = from.key;
     voice.self.job = from.job;
     voice.self.attempt = from.number;
     voice.self.target = from.target;
@@ -77,6 +90,7 @@ template <typename F>
 void LaborLog::change(F apply) {
   const auto now = room_->now();
   std::shared_ptr<Completion> news;
+  bool tell = false;
   {
     const std::lock_guard lock(mutex_);
     if (closed_) return;
@@ -84,8 +98,10 @@ void LaborLog::change(F apply) {
     apply(now);
     make_room();
     if (last_ != before || closed_) news = std::exchange(news_, nullptr);
+    if (last_ != before) tell = !std::exchange(told_, true);
   }
   if (news) news->set();
+  if (tell) room_->tell(labor_);
 }
 
 void LaborLog::say(Voice& voice, Time now, std::string_view line, std::size_t left_out) {
@@ -135,8 +151,21 @@ void LaborLog::make_room() {
 
 LaborLog::Piece LaborLog::read(std::uint64_t since) {
   const auto now = room_->now();
-  Piece piece;
   const std::lock_guard lock(mutex_);
+  return read_locked(since, now);
+}
+
+LaborLog::Piece LaborLog::unstored() {
+  const auto now = room_->now();
+  const std::lock_guard lock(mutex_);
+  auto piece = read_locked(stored_, now);
+  stored_ = last_;
+  told_ = false;
+  return piece;
+}
+
+LaborLog::Piece LaborLog::read_locked(std::uint64_t since, Time now) {
+  Piece piece;
   for (auto& [key, voice] : voices_) {
     // Of one that has fallen silent since: nothing else would say it.
     if (voice.dropped > 0 && now >= voice.since + kSecond) own_up(voice, now);

@@ -21,7 +21,8 @@ namespace cogwork {
 
 /// One line that a Cog said while it ran.
 struct LogLine {
-  std::uint64_t number = 0;  ///< One more than that of the line before it in its Labor, and higher than those of earlier engines.
+  AttemptKey attempt_key = 0;  ///< Of its attempt, while its engine lives; 0: of nobody.
+  std::uint64_t number = 0;    ///< One more than that of the line before it in its Labor, and higher than those of earlier engines.
   Time at = never;
   Id job;  ///< Nil: a process that serves several calls of the Labor printed it, and nobody knows for which.
   std::uint32_t attempt = 0;
@@ -31,13 +32,24 @@ struct LogLine {
   std::uint64_t dropped = 0;  ///< Above 0: no Cog's line; it says how many lines of this attempt were left out here.
 };
 
-/// What the logs of one engine share: the time, and how much they may keep together. Any thread.
+/// What the logs of one engine share: the time, how much they may keep together, and who stores what is said. Any thread.
 struct LogRoom {
   LogRoom();
   explicit LogRoom(std::function<Time()> clock) : now(std::move(clock)) {}
 
+  /// `hear` is called with a Labor's id when its log has a line that unstored() has not given yet, once until unstored() was called again. It is
+  /// called on the thread that speaks, and must not block. An empty function: nobody hears any more once this returns.
+  void on_unstored(std::function<void(const Id&)> hear);
+
   const std::function<Time()> now;
   std::atomic<std::int64_t> bytes{0};
+
+ private:
+  friend class LaborLog;
+  void tell(const Id& labor);
+
+  std::mutex mutex_;
+  std::function<void(const Id&)> hear_;
 };
 
 /// The latest lines of a Labor's Cogs, for those who watch it. Any thread.
@@ -56,7 +68,7 @@ class LaborLog {
   static constexpr std::int64_t kMostTogether = std::int64_t{64} << 20;
   static constexpr std::size_t kLeastBytes = std::size_t{1} << 14;
 
-  explicit LaborLog(std::shared_ptr<LogRoom> room);
+  explicit LaborLog(std::shared_ptr<LogRoom> room, const Id& labor = {});
   ~LaborLog();
   LaborLog(const LaborLog&) = delete;
 
@@ -75,6 +87,8 @@ class LaborLog {
   };
   /// The lines that are kept behind the one of this number.
   Piece read(std::uint64_t since);
+  /// The lines behind those that it gave the last time: for who stores them.
+  Piece unstored();
   /// Set when read() will give something, or nothing will come any more.
   std::shared_ptr<Completion> ready(std::uint64_t since);
   bool over(std::uint64_t since) const;
@@ -98,8 +112,10 @@ class LaborLog {
   void own_up(Voice& voice, Time now);
   void put(const Voice& voice, Time now, std::string_view text, std::uint64_t dropped);
   void make_room();
+  Piece read_locked(std::uint64_t since, Time now);
 
   const std::shared_ptr<LogRoom> room_;
+  const Id labor_;
   // The time at which it was made, in microseconds: so a reader's place in the log of an engine that is gone is before all that the next
   // engine's holds.
   const std::uint64_t base_;
@@ -107,6 +123,8 @@ class LaborLog {
   std::map<std::uint64_t, LogLine> lines_;  // by number
   std::size_t bytes_ = 0;
   std::uint64_t last_ = base_;
+  std::uint64_t stored_ = base_;  // the last line that unstored() has given
+  bool told_ = false;             // that there are more
   std::map<AttemptKey, Voice> voices_;
   std::shared_ptr<Completion> news_;  // somebody waits
   bool closed_ = false;

@@ -19,8 +19,9 @@ class ControlListener : public std::enable_shared_from_this<ControlListener> {
   /// `welcome` is given each connection. It returns false where that is a stranger's: the next one then waits a little, so that somebody
   /// who may knock, but not come in, cannot keep the loop busy. `make_room` is asked for a descriptor where the system gives none to somebody
   /// who waits at the door; false: there is none.
-  ControlListener(boost::asio::io_context& io, ControlAddress address, std::function<bool(Protocol::socket)> welcome,
-                  std::function<bool()> make_room = [] { return false; });
+  ControlListener(
+      boost::asio::io_context& io, ControlAddress address, std::function<bool(Protocol::socket)> welcome,
+      std::function<bool()> make_room = [] { return false; });
 
   /// Binds, and listens. What stands at the path is removed: the caller owns the store, so it is stale. Throws where it cannot be.
   void listen();

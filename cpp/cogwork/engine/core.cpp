@@ -235,6 +235,7 @@ void Core::outcome(AttemptKey key, Outcome outcome) {
   const bool final = outcome.status == AttemptStatus::SUCCESS || outcome.status == AttemptStatus::FAILURE_NO_RETRIES;
   if (interrupting_ && !final && outcome.status != AttemptStatus::WITHDRAWN) {
     // R2: interrupted by the close. The attempt stays open in the store; on_interrupt decides at the next opening.
+    if (!outcome.log.empty()) step(run, input::Said{job, std::move(outcome.log)});
     attempts_.erase(found);
     check_quiet();
     return;
@@ -268,6 +269,7 @@ void Core::tick() {
     const auto [run, job] = found->second;
     const auto& attempt = run->attempts.at(job);
     executor_of(*attempt.cog, attempt.check).abandon(key);  // X8a
+    store_log(run);                                         // there will be no other word of it
     if (interrupting_) {
       attempts_.erase(found);
       check_quiet();
@@ -294,6 +296,7 @@ input::Tick Core::tick_of(const LaborRun& run, SteadyTime now) {
 
 std::optional<SteadyTime> Core::settle() {
   dispatch();
+  store_due_logs();
   for (const auto& run : dirty_) outbox_.push_back(make_unit(run));
   dirty_.clear();
   if (!outbox_.empty()) {
@@ -303,6 +306,7 @@ std::optional<SteadyTime> Core::settle() {
   std::optional<SteadyTime> next;
   if (!wakes_.empty()) next = wakes_.begin()->first;
   if (!graces_.empty() && (!next || graces_.begin()->first < *next)) next = graces_.begin()->first;
+  if (const auto logs = unstored_logs_.next(); logs && (!next || *logs < *next)) next = logs;
   return next;
 }
 
@@ -372,6 +376,7 @@ void Core::after_commit(const std::shared_ptr<LaborRun>& run, const AfterCommit&
 void Core::forget_if_done(const std::shared_ptr<LaborRun>& run) {
   if (run->dirty || run->flying > 0 || !run->machine.ended() || !run->end->completion_.done()) return;
   if (run->wake != kNeverDue) wakes_.erase({run->wake, run->id});
+  unstored_logs_.forget(run->id);
   if (run->log && run->log->last() > run->log->base()) {
     ended_logs_.emplace_back(run->id, run->log);
     if (ended_logs_.size() > kMostEndedLogs) ended_logs_.pop_front();
@@ -437,7 +442,10 @@ bool Core::give_place(Lane& lane) {
   if (effects_.opened.empty()) return true;  // overtaken: stopped, or held
   --lane.free;
   const auto key = next_key_++;
-  next.run->attempts[next.job] = AttemptRun{key, next.cog, next.run->machine.labor().jobs[next.job].is_check(), false, -1, {}};
+  auto& attempt = next.run->attempts[next.job] = {};
+  attempt.key = key;
+  attempt.cog = next.cog;
+  attempt.check = next.run->machine.labor().jobs[next.job].is_check();
   attempts_.emplace(key, std::pair(next.run, next.job));
   return true;
 }
@@ -505,7 +513,7 @@ void Core::hand_over(const std::shared_ptr<LaborRun>& run, std::uint32_t index) 
 
 const std::shared_ptr<LaborLog>& Core::log_of(LaborRun& run) {
   if (!run.log) {
-    run.log = std::make_shared<LaborLog>(seams_.logs);
+    run.log = std::make_shared<LaborLog>(seams_.logs, run.id);
     if (run.end->completion_.done()) run.log->close();
   }
   return run.log;
@@ -641,9 +649,7 @@ void Core::count(const Counts& counts) {
 
 // ---- opening and closing ----
 
-void Core::take_up(Labor labor, const ChainEnd& end) {
-  recover(add_run(std::move(labor), end), false);
-}
+void Core::take_up(Labor labor, const ChainEnd& end) { recover(add_run(std::move(labor), end), false); }
 
 /// R1: what was stored is applied before anything begins. To a Labor under way, signals come before undecided Jobs are asked about; what needs
 /// those - a decision, and the ADMIN_RESUME that follows it - comes after.

@@ -19,6 +19,7 @@
 #include "cogwork/engine/labor_run.h"
 #include "cogwork/engine/latches.h"
 #include "cogwork/engine/stored_signal.h"
+#include "cogwork/engine/unstored_logs.h"
 #include "cogwork/storage/committer.h"
 
 namespace cogwork {
@@ -89,6 +90,8 @@ class Core {
   // ---- what happens ----
   void outcome(AttemptKey key, Outcome outcome);
   void progressed(AttemptKey key, double fraction, Text message);
+  /// The Labor's log has lines that are not stored.
+  void said(const Id& labor);
   void committed(std::vector<CommitResult> results);
   void tick();
   /// Returns when the next tick is due.
@@ -112,6 +115,8 @@ class Core {
   bool still_waits(const Id& labor, const std::string& why);
   /// Nothing begins any more; `quiet` is set when nothing executes.
   void begin_close(std::shared_ptr<Completion> quiet);
+  /// What running attempts have said so far is to be stored, all of it.
+  void store_logs();
   /// Asks every call that still goes on to end. From now on only answers that are final count (R2: the rest is INTERRUPTED at
   /// the next opening).
   void interrupt_all();
@@ -187,6 +192,8 @@ class Core {
   bool give_place(Lane& lane);
   void hand_over(const std::shared_ptr<LaborRun>& run, std::uint32_t job);
   const std::shared_ptr<LaborLog>& log_of(LaborRun& run);
+  void store_due_logs();
+  void store_log(const std::shared_ptr<LaborRun>& run);
   void interrupt(const std::shared_ptr<LaborRun>& run, std::uint32_t job);
   void close_attempt(LaborRun& run, std::uint32_t job);
   void note_ended_sequences(LaborRun& run);
@@ -227,6 +234,7 @@ class Core {
   std::unordered_map<std::uint64_t, PendingSubmit> submits_;  // by token
   std::unordered_map<std::uint64_t, Unit> units_;             // by token: on their way to the store
   Latches latches_;
+  UnstoredLogs unstored_logs_;
   std::unordered_map<std::uint64_t, std::function<void(bool closed)>> latch_writes_;  // by token: what waits for them
   std::vector<std::shared_ptr<LaborRun>> dirty_;
   std::vector<CommitUnit> outbox_;

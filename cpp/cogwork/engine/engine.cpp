@@ -52,6 +52,7 @@ EngineParts::EngineParts(std::shared_ptr<Storage> store_in, std::shared_ptr<CogR
       owner(this_engine(options, clock->wall())),
       lock(store->lock(opening(owner))),
       feeds(std::make_shared<FeedHub>(store, store->last_change())),
+      logs(std::make_shared<LogRoom>()),
       jobs(loop, options.workers),
       checks(loop, options.workers),
       async_calls(loop, options.workers),
@@ -61,6 +62,7 @@ EngineParts::EngineParts(std::shared_ptr<Storage> store_in, std::shared_ptr<CogR
           Backoff(std::chrono::milliseconds(20), std::chrono::seconds(5), Random::from_system()))),
       core(seams(), options, store->last_change()) {
   taken_up = open_core(core, *store, *cogs, options);
+  logs->on_unstored([this](const Id& labor) { loop.post([labor](Core& c) { c.said(labor); }); });
   loop.post([](Core&) {});  // what was taken up goes on
   loop.start(core);
 }
@@ -78,6 +80,7 @@ CoreSeams EngineParts::seams() {
   s.commands = &processes->commands;
   s.processes = &processes->programs;
   s.feeds = feeds;
+  s.logs = logs;
   s.random = Random::from_system();
   s.who = who_of(owner);
   if (const auto died = lock->died()) s.died = who_of(*died);
@@ -205,7 +208,7 @@ CloseReport EngineParts::finish_close() {
   // Twice: what the first flush made durable may have been the last word on something. Whoever asks meanwhile is answered.
   bool durable = true;
   for (int i = 0; i < 2 && durable; ++i) {
-    ask([](Core&) {});
+    ask([](Core& c) { c.store_logs(); });
     durable = flush();
   }
   const auto health = committer->health();
@@ -221,6 +224,7 @@ CloseReport EngineParts::finish_close() {
     const std::lock_guard guard(gate);
     finished = true;
   }
+  logs->on_unstored({});
   feeds->close();
   jobs.close();
   checks.close();

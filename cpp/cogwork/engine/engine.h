@@ -33,9 +33,9 @@ struct EngineOptions {
   std::int64_t max_output = std::int64_t{1} << 20;
   bool recover = true;
   bool recover_later =
-      false;         ///< With recover=false: what is unfinished waits for take_up(), and what is sent to it is stored until then.
+      false;  ///< With recover=false: what is unfinished waits for take_up(), and what is sent to it is stored until then.
   bool begin_later = false;  ///< No attempt begins before begin(): until then the engine can be let go of, and nothing was done.
-  std::string user;  ///< Shown as the store's owner, with the program.
+  std::string user;          ///< Shown as the store's owner, with the program.
   std::string program;
   std::string guardian;  ///< The program that ends processes whose engine has died; without it none is started.
   std::string python;    ///< The interpreter of process Cogs that are Python modules; absolute.
@@ -140,9 +140,9 @@ struct Stats {
   Counter labors, tasks, sequences, jobs;  // X12
   std::uint64_t queued_jobs = 0, queued_checks = 0;
   PullQueue::Figures workers, check_workers, async_calls;
-  int commands = 0;       ///< That run as attempts of the command Cog.
-  int processes = 0;      ///< Of process Cogs, whether they have something to do or not.
-  int process_calls = 0;  ///< That run in them, those too whose attempt was closed (X8a).
+  int commands = 0;                       ///< That run as attempts of the command Cog.
+  int processes = 0;                      ///< Of process Cogs, whether they have something to do or not.
+  int process_calls = 0;                  ///< That run in them, those too whose attempt was closed (X8a).
   std::vector<OutdatedProgram> outdated;  ///< Process Cogs whose file cannot be used as it is (C3).
   StoreHealth store;
   Committer::Figures commits;
@@ -156,8 +156,8 @@ struct Stats {
   std::vector<Waiting> waiting;
   std::vector<HeldJob> held;  ///< R2: of all Labors here, at most 100.
   std::uint64_t held_count = 0;
-  std::uint64_t steps = 0;  ///< Inputs that machines have taken.
-  bool closing = false;     ///< Nothing begins any more.
+  std::uint64_t steps = 0;   ///< Inputs that machines have taken.
+  bool closing = false;      ///< Nothing begins any more.
   ClockJumps clock;          ///< How the wall clock was set meanwhile.
   Duration records_ahead{};  ///< How far the latest record of a Labor that was taken up was ahead of the wall clock.
 };

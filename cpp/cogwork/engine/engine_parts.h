@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cogwork/cogs/command_executor.h"
+#include "cogwork/cogs/labor_log.h"
 #include "cogwork/cogs/process_executor.h"
 #include "cogwork/cogs/process_loop.h"
 #include "cogwork/cogs/pull_queue.h"
@@ -86,6 +87,7 @@ struct EngineParts : std::enable_shared_from_this<EngineParts> {
   const Owner owner;
   std::shared_ptr<StoreLock> lock;
   const std::shared_ptr<FeedHub> feeds;
+  const std::shared_ptr<LogRoom> logs;
   Loop loop;
   PullQueue jobs, checks, async_calls;
   std::shared_ptr<Processes> processes;  // swapped under `gate`

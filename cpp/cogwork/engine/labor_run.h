@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -25,6 +26,8 @@ struct AttemptRun {
   bool handed = false;
   double fraction = -1;  // ctx.progress
   Text message;
+  std::string said;                 // its first lines, as they are stored while it runs
+  std::uint64_t said_left_out = 0;  // lines that do not fit into that any more
 };
 
 /// Group 3 of some steps' effects (effect.h): what waits for one commit.

@@ -72,6 +72,12 @@ struct Ended {
   bool still_running = false;
 };
 
+/// What an executing attempt has said so far; to be stored beside it, in case its end is never heard of.
+struct Said {
+  std::uint32_t job = 0;
+  Text log;
+};
+
 /// The moment that next_wake() named has come. `calls`: of the Jobs that calls_due() named, when the Cog was called: the time-out counts
 /// from then (X8). Nothing: it was not called yet, or it has answered and that answer is on its way.
 struct Tick {
@@ -101,7 +107,7 @@ struct Recovered {
 
 }  // namespace input
 
-using Input = std::variant<input::Start, input::Signalled, input::Decided, input::Begin, input::Recorded, input::Ended, input::Tick,
-                           input::Closing, input::Weighed, input::Recovered>;
+using Input = std::variant<input::Start, input::Signalled, input::Decided, input::Begin, input::Recorded, input::Ended, input::Said,
+                           input::Tick, input::Closing, input::Weighed, input::Recovered>;
 
 }  // namespace cogwork

@@ -115,7 +115,7 @@ void LaborMachine::ended(const input::Ended& in) {
   auto& attempt = labor_.jobs[in.job].attempts.back();
   attempt.output = in.outcome.output;
   attempt.error = in.outcome.error;
-  attempt.log = in.outcome.log;
+  if (!in.outcome.log.empty()) attempt.log = in.outcome.log;  // else what it said while it ran
   attempt.version = in.outcome.version;
   attempt.marks = in.outcome.marks;
 
@@ -144,6 +144,13 @@ void LaborMachine::ended(const input::Ended& in) {
   }
   close_attempt(*run, status);
   settle_attempt(*run, status, in.still_running);
+}
+
+void LaborMachine::said(const input::Said& in) {
+  const auto* run = find_run(in.job);
+  if (!run || run->phase != RunPhase::HANDED) return;
+  labor_.jobs[in.job].attempts.back().log = in.log;
+  write({ObjectKind::JOB, in.job});
 }
 
 void LaborMachine::time_out(Run& run, std::optional<SteadyTime> called) {

@@ -29,6 +29,7 @@ void LaborMachine::step(const Input& input, Now now, Effects& out) {
                  [this](const input::Begin& in) { begin(in); },
                  [this](const input::Recorded& in) { recorded(in); },
                  [this](const input::Ended& in) { ended(in); },
+                 [this](const input::Said& in) { said(in); },
                  [this](const input::Tick& in) { tick(in); },
                  [this](const input::Closing&) { close(); },
                  [this](const input::Weighed& in) { weighed(in); },

@@ -149,6 +149,7 @@ class LaborMachine {
   void begin(const input::Begin& in);
   void recorded(const input::Recorded& in);
   void ended(const input::Ended& in);
+  void said(const input::Said& in);
   void time_out(Run& run, std::optional<SteadyTime> called);
   void withdraw(Run& run);
   void close_attempt(Run& run, AttemptStatus status);
@@ -256,14 +257,14 @@ class LaborMachine {
   std::uint32_t running_ = 0;        // Sequences started and not ended
   bool any_cut_ = false;             // some Sequence of it ended STOPPED
   SteadyTime baked_at_ = kNeverDue;  // when the last round is due (X6a)
-  std::uint32_t executing_ = 0;   // open attempts, checks included
-  std::uint32_t round_open_ = 0;  // checks of the round under way that have not ended
-  std::uint32_t round_ = 0;       // number of the round under way, or of the last
+  std::uint32_t executing_ = 0;      // open attempts, checks included
+  std::uint32_t round_open_ = 0;     // checks of the round under way that have not ended
+  std::uint32_t round_ = 0;          // number of the round under way, or of the last
   bool check_failed_ = false;
   bool round_is_last_ = false;
   bool last_round_passed_ = false;
   SteadyTime round_at_ = kNeverDue;  // when the next round is due
-  std::vector<bool> check_noted_;  // by check: its state is in the history
+  std::vector<bool> check_noted_;    // by check: its state is in the history
   // G4c: since when no round may begin, as the Task is held, or nobody runs it; the round that must have passed before a Sequence
   // starts, and the last one that has.
   SteadyTime unwatched_since_ = kNeverDue;

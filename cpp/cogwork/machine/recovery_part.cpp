@@ -175,8 +175,8 @@ void LaborMachine::recover_round(std::optional<Time> sequences_ended, std::vecto
   round_open_ = static_cast<std::uint32_t>(open.size());
   // The last round (X6a) is the one that began when the bake was over.
   const bool all_ended = running_ == 0 && next_sequence_ == t.first_sequence + t.sequence_count;
-  round_is_last_ = round_open_ > 0 && all_ended && round_started != Time::max() && sequences_ended &&
-                   phase_ == Phase::ROLLING && round_started >= *sequences_ended + t.bake;
+  round_is_last_ = round_open_ > 0 && all_ended && round_started != Time::max() && sequences_ended && phase_ == Phase::ROLLING &&
+                   round_started >= *sequences_ended + t.bake;
   for (const auto i : open) add_run(i);
   for (const auto i : open) {
     if (recover_run(i)) failing.push_back(i);

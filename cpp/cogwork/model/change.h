@@ -24,13 +24,13 @@ struct Change {
   State from = State::UNKNOWN;  ///< Of what is no change of state: the state that it met.
   State to = State::UNKNOWN;    ///< Of what is no change of state: the state right after it was taken.
   Reason reason = Reason::NO_FAILURE;
-  Signal signal = Signal::STOP;        ///< Of a signal.
-  Decision decision = Decision::NONE;  ///< Of a decision.
+  Signal signal = Signal::STOP;           ///< Of a signal.
+  Decision decision = Decision::NONE;     ///< Of a decision.
   EngineEvent event = EngineEvent::NONE;  ///< Of an engine.
-  bool refused = false;                ///< Of a signal or a decision: not allowed, or ignored (G2).
-  bool interrupt = false;              ///< Of a STOP: executing attempts were to be ended too (G3a).
-  std::uint32_t rounds = 0;            ///< Of a check: the rounds that it has passed by now.
-  Time sent = never;         ///< Of what was stored until its Labor was taken up (R1): when it was sent. `at` is when it was applied.
+  bool refused = false;                   ///< Of a signal or a decision: not allowed, or ignored (G2).
+  bool interrupt = false;                 ///< Of a STOP: executing attempts were to be ended too (G3a).
+  std::uint32_t rounds = 0;               ///< Of a check: the rounds that it has passed by now.
+  Time sent = never;  ///< Of what was stored until its Labor was taken up (R1): when it was sent. `at` is when it was applied.
   Text by;  ///< Who sent the signal, or decided, or sent the signal that caused the change; of an engine its user. May be empty.
   Text note;
 

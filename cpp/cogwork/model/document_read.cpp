@@ -27,7 +27,7 @@ constexpr std::string_view kEmptyMap = "\x80";
 // clang-format off
 enum class Field : std::uint8_t {
   ID, NAME, DESC, STATE, REASON, STARTED, ENDED, HOLDS,
-  CLIENT_ID, REAL_USER, TAGS, SUBMITTED, COGS, TASKS,
+  CLIENT_ID, REAL_USER, TAGS, SUBMITTED, COGS, PROVENANCE, TASKS,
   PRE_CHECKS, CONT_CHECKS, SEQUENCES, CONCURRENCY, TOLERATED_FAILURES, CONCURRENCY_NUMBER, TOLERATED_NUMBER, STRICT,
   PASS_FAILURES, CONT_CHECK_INTERVAL, BAKE, PAUSE_ON_ENTRY, ENTRY_DELAY, FAILURES,
   TARGET, JOBS,
@@ -45,10 +45,21 @@ struct KnownField {
 
 // The fields of each kind of object. In the order in which they are usually written, which is where they are looked for first.
 constexpr KnownField kLaborFields[] = {
-    {"name", Field::NAME},       {"tasks", Field::TASKS}, {"tags", Field::TAGS},           {"desc", Field::DESC},
-    {"id", Field::ID},           {"state", Field::STATE}, {"reason", Field::REASON},       {"submitted", Field::SUBMITTED},
-    {"started", Field::STARTED}, {"ended", Field::ENDED}, {"client_id", Field::CLIENT_ID}, {"real_user", Field::REAL_USER},
-    {"holds", Field::HOLDS},     {"cogs", Field::COGS},
+    {"name", Field::NAME},
+    {"tasks", Field::TASKS},
+    {"tags", Field::TAGS},
+    {"desc", Field::DESC},
+    {"id", Field::ID},
+    {"state", Field::STATE},
+    {"reason", Field::REASON},
+    {"submitted", Field::SUBMITTED},
+    {"started", Field::STARTED},
+    {"ended", Field::ENDED},
+    {"client_id", Field::CLIENT_ID},
+    {"real_user", Field::REAL_USER},
+    {"holds", Field::HOLDS},
+    {"cogs", Field::COGS},
+    {"provenance", Field::PROVENANCE},
 };
 constexpr KnownField kTaskFields[] = {
     {"id", Field::ID},
@@ -508,6 +519,16 @@ class DocumentReader {
     }
   }
 
+  /// A map from text to text.
+  void pairs(std::string_view name, std::vector<std::pair<Text, Text>>& into) {
+    const auto count = in_.map();
+    if (!count) return wrong(name, "a mapping");
+    for (std::uint32_t i = 0; i < *count && in_.ok(); ++i) {
+      auto key = text(name);
+      into.emplace_back(std::move(key), text(name));
+    }
+  }
+
   void labor_field(Labor& l, Field field, std::string_view name) {
     switch (field) {
       case Field::TASKS:
@@ -526,16 +547,10 @@ class DocumentReader {
         if (of_user()) return void(pass(name));
         l.submitted = time(name);
         return;
-      case Field::COGS: {  // name to origin (R4)
+      case Field::PROVENANCE: return pairs(name, l.provenance);
+      case Field::COGS:  // name to origin (R4)
         if (of_user()) return void(pass(name));
-        const auto pairs = in_.map();
-        if (!pairs) return wrong(name, "a mapping");
-        for (std::uint32_t i = 0; i < *pairs && in_.ok(); ++i) {
-          auto cog = text(name);
-          l.cogs.emplace_back(std::move(cog), text(name));
-        }
-        return;
-      }
+        return pairs(name, l.cogs);
       default: common(l, field, name);
     }
   }

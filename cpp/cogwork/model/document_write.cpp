@@ -39,14 +39,8 @@ class DocumentWriter {
     time("started", l.started);
     time("ended", l.ended);
     own_holds(l.holds);
-    if (!l.cogs.empty()) {
-      key("cogs");
-      pack_.pack_map(static_cast<std::uint32_t>(l.cogs.size()));
-      for (const auto& [name, origin] : l.cogs) {
-        str(name);
-        str(origin);
-      }
-    }
+    pairs("cogs", l.cogs);
+    pairs("provenance", l.provenance);
     if (full) {
       key("tasks");
       pack_.pack_array(static_cast<std::uint32_t>(l.tasks.size()));
@@ -266,6 +260,15 @@ class DocumentWriter {
     key(name);
     if (is_utf8(words)) return str(words);
     str(repair_utf8(words));
+  }
+  void pairs(std::string_view name, const std::vector<std::pair<Text, Text>>& texts) {
+    if (texts.empty()) return;
+    key(name);
+    pack_.pack_map(static_cast<std::uint32_t>(texts.size()));
+    for (const auto& [first, second] : texts) {
+      str(first);
+      str(second);
+    }
   }
   void boolean(std::string_view name, bool value) {
     if (!value) return;

@@ -108,6 +108,7 @@ Labor without_tables(const Labor& labor) {
   copy.real_user = labor.real_user;
   copy.tags = labor.tags;
   copy.cogs = labor.cogs;
+  copy.provenance = labor.provenance;
   copy.submitted = labor.submitted;
   copy.started = labor.started;
   copy.ended = labor.ended;

@@ -169,6 +169,8 @@ struct Labor {
   /// The Cogs that it calls, as they were when it was submitted: name, and origin ("module:qualified.name"). Another function of the
   /// same name does not take it up (R4).
   std::vector<std::pair<Text, Text>> cogs;
+  /// What it was made with - file, arguments, host and so on: name, and text. For people; nothing is decided by it.
+  std::vector<std::pair<Text, Text>> provenance;
   Time submitted = never;
   Time started = never;
   Time ended = never;

@@ -218,7 +218,8 @@ std::optional<Time> WireReader::timestamp() {
     default: return std::nullopt;
   }
   constexpr auto kSecond = 1'000'000;
-  if (nanos > 999'999'999 || seconds < to_micros(kEarliest) / kSecond || seconds > to_micros(kLatest) / kSecond) return std::nullopt;
+  if (nanos > 999'999'999 || seconds < to_micros(kCalendarBegin) / kSecond || seconds > to_micros(kCalendarEnd) / kSecond)
+    return std::nullopt;
   take(h.size + h.length);
   return from_micros(seconds * kSecond + nanos / 1000);
 }

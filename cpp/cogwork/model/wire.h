@@ -85,9 +85,9 @@ std::string_view why_not_kept(std::string_view value);
 std::string as_bin(std::string_view bytes);
 
 /// What calendars hold, and Python's datetime: what is stored as a time lies between.
-inline constexpr Time kEarliest = std::chrono::sys_days(std::chrono::January / 1 / 1);
-inline constexpr Time kLatest = Time(std::chrono::sys_days(std::chrono::January / 1 / 10'000)) - Duration(1);
-constexpr bool is_calendar(Time t) { return kEarliest <= t && t <= kLatest; }
+inline constexpr Time kCalendarBegin = std::chrono::sys_days(std::chrono::January / 1 / 1);
+inline constexpr Time kCalendarEnd = Time(std::chrono::sys_days(std::chrono::January / 1 / 10'000)) - Duration(1);
+constexpr bool is_calendar(Time t) { return kCalendarBegin <= t && t <= kCalendarEnd; }
 
 /// A number in few letters, for messages: "1.5", "1e+20".
 std::string short_number(double value);

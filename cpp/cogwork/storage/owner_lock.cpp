@@ -161,6 +161,8 @@ class Lock final : public OwnerLock {
     write();
   }
 
+  void forget_died() override { found_.clear(); }
+
   void committed(const LastCommit& last) override {
     const std::lock_guard lock(mutex_);
     const bool known = last_.first != 0;
@@ -223,7 +225,7 @@ class Lock final : public OwnerLock {
 
   const std::string store_, side_, shown_;
   const bool brief_;
-  const std::string found_;  ///< What an engine left that did not close.
+  std::string found_;  ///< What an engine left that did not close.
   std::mutex mutex_;
   int fd_ = -1;
   bool marked_ = false;
@@ -246,9 +248,10 @@ std::unique_ptr<OwnerLock> lock_owner_file(const std::string& path, const std::s
     }
     if (!is_side_file(fd)) {
       close(fd);
-      throw StorageError("cannot lock " + shown + ": " + side +
-                             " is no file of cogwork's, or it has several names (hard links); move it away, that name is for the lock",
-                         false);
+      throw StorageError(
+          "cannot lock " + shown + ": " + side +
+              " is no file of cogwork's, or it has several names (hard links); move it away, that name is for the lock",
+          false);
     }
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
       const int error = errno;

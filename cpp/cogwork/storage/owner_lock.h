@@ -23,6 +23,8 @@ class OwnerLock : public StoreLock {
  public:
   /// After a commit; one system call. Not synced to the disk: it outlives the process, and after a power cut it may be older than the commit.
   virtual void committed(const LastCommit& last) = 0;
+  /// What an owner that died has left is of another file, and goes with this lock.
+  virtual void forget_died() = 0;
   /// Puts the side file back where somebody removed or replaced it: without it nobody could tell who the owner is. Does nothing where that is
   /// not possible. Beside `announce`.
   virtual void keep() = 0;

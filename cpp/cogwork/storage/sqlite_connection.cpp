@@ -64,7 +64,8 @@ Verdict judge(int extended_code) {
       return {true, "another program holds a lock on the file", "end what else has it open for writing, an sqlite3 shell say"};
     case SQLITE_CANTOPEN:
       return {true, "the file, or its -wal or -shm file beside it, cannot be opened",
-              "look whether its folder exists and who may read and write there; of a medium that is read-only, copy all of them to a folder "
+              "look whether its folder exists and who may read and write there; of a medium that is read-only, copy all of them to "
+              "a folder "
               "that can be written"};
     case SQLITE_PERM:
     case SQLITE_READONLY: return {true, "the file or its folder may not be written", "give this user the right to write both"};

@@ -18,7 +18,8 @@ struct Orphans {
 };
 
 constexpr Orphans kOrphans[] = {
-    {"SELECT count(*) FROM labors WHERE typeof(id) <> 'blob' OR length(id) <> 16", "Labors have no id, so that nobody can name them"},
+    {"SELECT count(*) FROM labors WHERE typeof(id) <> 'blob' OR length(id) <> 16",
+     "Labors have no id, so that nobody can name them"},
     {"SELECT count(*) FROM tasks WHERE key >> 32 NOT IN (SELECT key FROM labors)", "rows of Tasks belong to no Labor"},
     {"SELECT count(*) FROM sequences WHERE key >> 32 NOT IN (SELECT key FROM labors)", "rows of Sequences belong to no Labor"},
     {"SELECT count(*) FROM jobs WHERE key >> 32 NOT IN (SELECT key FROM labors)", "rows of Jobs belong to no Labor"},

@@ -22,7 +22,7 @@ constexpr off_t kFirstLock = 0x40000000;
 constexpr off_t kShared = kFirstLock + 2;  ///< Read-locked by whoever has the database open; write-locked by who ends the log.
 constexpr off_t kSharedSize = 510;
 constexpr off_t kEngine = kFirstLock + 512;  ///< The next one: ours.
-constexpr off_t kIndexInUse = 128;           ///< Of the index; whoever finds it free takes the index to be left over, and makes it anew.
+constexpr off_t kIndexInUse = 128;  ///< Of the index; whoever finds it free takes the index to be left over, and makes it anew.
 
 constexpr std::size_t kIndexHeader = 136;
 constexpr std::size_t kLogHeader = 32, kFrameHeader = 24;
@@ -86,10 +86,10 @@ SqliteGuard::SqliteGuard(const SqlitePlace& place)
   };
   if (!file_) fail(place.real);
   if (!lock_in_time(file_.get(), F_WRLCK, kEngine, 1)) {
-      close_file(file_);
-      throw StoreInUse(place_.shown + " is in use by an engine that cannot be named, as its file " + place_.shown +
-                       "-owner was removed or replaced, or it opened the store under another name; one engine at a time owns a "
-                       "store. Close that one first, or work through it with cogwork.connect (reading needs neither).");
+    close_file(file_);
+    throw StoreInUse(place_.shown + " is in use by an engine that cannot be named, as its file " + place_.shown +
+                     "-owner was removed or replaced, or it opened the store under another name; one engine at a time owns a "
+                     "store. Close that one first, or work through it with cogwork.connect (reading needs neither).");
   }
   lock_in_time(file_.get(), F_RDLCK, kShared, kSharedSize);
   if (!guard_anew()) {
@@ -143,7 +143,8 @@ bool SqliteGuard::log_holds(const Index& index) const {
   if (index.frames == 0) return true;
   std::array<char, kLogHeader> head{};
   if (pread(log_.get(), head.data(), head.size(), 0) != static_cast<ssize_t>(head.size()) ||
-      (big_endian(number_at<std::uint32_t>(head.data())) & ~1U) != kLogMagic || std::memcmp(head.data() + 16, index.salt.data(), 8) != 0)
+      (big_endian(number_at<std::uint32_t>(head.data())) & ~1U) != kLogMagic ||
+      std::memcmp(head.data() + 16, index.salt.data(), 8) != 0)
     return false;
   std::array<char, kFrameHeader> frame{};
   const auto at = kLogHeader + std::uint64_t{index.frames - 1} * (kFrameHeader + index.page_size);
@@ -213,7 +214,8 @@ Tampering SqliteGuard::look() {
   const bool begun_anew = index_sound && index.salt != noted_.salt && log_holds(index);
   if (log != noted_log_ && !log_holds(noted_)) {
     if (begun_anew) return Tampering::LOG_RESET;
-    return noted_.moved >= noted_.frames ? Tampering::LOG_MOVED : Tampering::LOG_OVERWRITTEN;  // of one that was moved all, nothing is missed
+    return noted_.moved >= noted_.frames ? Tampering::LOG_MOVED
+                                         : Tampering::LOG_OVERWRITTEN;  // of one that was moved all, nothing is missed
   }
   if (!index_has_its_name) return Tampering::INDEX_MOVED;
   if (begun_anew) return Tampering::LOG_RESET;
@@ -231,8 +233,10 @@ bool SqliteGuard::mend_cut_index() {
 
 void SqliteGuard::discard_index() {
   static constexpr std::array<char, kIndexHeader> kNothing{};
-  [[maybe_unused]] const auto written = pwrite(index_.get(), kNothing.data(), 96, 0);  // what is behind belongs to who reads, and writes
-  if (about(index_.get()).size < index_size_) [[maybe_unused]] const int grown = ftruncate(index_.get(), index_size_);
+  [[maybe_unused]] const auto written =
+      pwrite(index_.get(), kNothing.data(), 96, 0);  // what is behind belongs to who reads, and writes
+  if (about(index_.get()).size < index_size_) [[maybe_unused]]
+    const int grown = ftruncate(index_.get(), index_size_);
 }
 
 void SqliteGuard::remove_log() {

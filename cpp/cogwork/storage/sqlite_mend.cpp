@@ -43,10 +43,13 @@ std::string said_of(Tampering found, const SqlitePlace& place, const std::string
   const auto rest = std::string("; nothing more is written, so that nothing is acknowledged that would be lost. ");
   switch (found) {
     case Tampering::INDEX_OVERWRITTEN:
-      return file + "-shm, the index of its log, was cut or written over beside the engine; it is made anew from the log, and nothing is lost";
+      return file +
+             "-shm, the index of its log, was cut or written over beside the engine; it is made anew from the log, and nothing is "
+             "lost";
     case Tampering::INDEX_MOVED:
-      return file + "-shm, the index of its log, was removed, renamed or replaced beside the engine; what the log holds is moved into " + file +
-             ", and nothing is lost";
+      return file +
+             "-shm, the index of its log, was removed, renamed or replaced beside the engine; what the log holds is moved into " +
+             file + ", and nothing is lost";
     case Tampering::LOG_MOVED:
       return file + "-wal, its log, was removed, renamed or replaced beside the engine; what it held is moved into " + file +
              ", and nothing is lost";
@@ -54,7 +57,9 @@ std::string said_of(Tampering found, const SqlitePlace& place, const std::string
       return file + "-wal, its log, was cut or written over beside the engine: what was committed last is gone from it" + rest +
              "Close the engine; the next one finds " + file + " as it was before that";
     case Tampering::FILE_OVERWRITTEN:
-      return file + " was written over beside the engine (a copy that was restored while it was open?), and what the engine committed is not in it" +
+      return file +
+             " was written over beside the engine (a copy that was restored while it was open?), and what the engine committed is "
+             "not in it" +
              rest + "Close the engine, and restore " + file + " with nothing beside it named -wal or -shm";
     case Tampering::FILE_REMOVED:
       return file + " was removed or replaced while it was open; all of it was written out again to " + written_out + rest +
@@ -90,9 +95,11 @@ bool holds_row(const SqlitePlace& place, const LastCommit& row, bool thoroughly)
 }
 
 std::string missing_commit(const SqlitePlace& place, const LastCommit& last) {
-  return "change " + std::to_string(last.first) + ", which the engine that had it open last had committed before it died, is not in it: " +
-         place.shown + "-wal was removed, replaced or damaged since, or an older copy was restored; put back what belongs to it, or, to go on "
-         "with what is there, remove " + place.shown + "-owner";
+  return "change " + std::to_string(last.first) +
+         ", which the engine that had it open last had committed before it died, is not in it: " + place.shown +
+         "-wal was removed, replaced or damaged since, or an older copy was restored; put back what belongs to it, or, to go on "
+         "with what is there, remove " +
+         place.shown + "-owner";
 }
 
 std::string write_out(SqliteConnection& writer) {

@@ -66,7 +66,8 @@ SqlitePlace look_at_file(const std::string& path, OpenMode mode) {
         "the file has " + std::to_string(about.st_nlink) +
             " names (hard links), and SQLite would keep a log for each of them, which damages it; copy the file and use the copy");
   } else if (access(real.c_str(), mode == OpenMode::OWNER ? R_OK | W_OK : R_OK) != 0) {
-    if (errno == EROFS) refuse(path, "its file system is read-only; copy the file to another, or read it where it is: cogwork.open_store");
+    if (errno == EROFS)
+      refuse(path, "its file system is read-only; copy the file to another, or read it where it is: cogwork.open_store");
     refuse(path, std::string("this user may not ") + (mode == OpenMode::OWNER ? "read and write" : "read") +
                      " the file; change its permissions");
   }

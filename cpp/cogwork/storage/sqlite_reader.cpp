@@ -29,8 +29,8 @@ auto row_of_object(const SqlitePlace& place, const char* kind, const Id& id, con
     return read();
   } catch (const DamagedRow& error) {
     const auto of = id.ordinal() == 0 ? std::string() : " of the Labor " + id.labor().text();
-    throw DamagedStore("cannot read the " + std::string(kind) + " " + id.text() + of + " from " + place.shown + ": " + error.what() +
-                       kRestore);
+    throw DamagedStore("cannot read the " + std::string(kind) + " " + id.text() + of + " from " + place.shown + ": " +
+                       error.what() + kRestore);
   }
 }
 
@@ -411,8 +411,8 @@ std::vector<HistoryRow> SqliteReader::history(const Id& labor, std::uint64_t sin
 
 std::uint64_t SqliteReader::last_change() {
   // A row with a damaged number is passed over: those that come must not be numbered behind it.
-  auto& row = kept(last_change_, "SELECT first, count FROM history WHERE first <= ?1 ORDER BY first DESC LIMIT 1",
-                   "read the history of");
+  auto& row =
+      kept(last_change_, "SELECT first, count FROM history WHERE first <= ?1 ORDER BY first DESC LIMIT 1", "read the history of");
   const StatementGuard guard(row);
   row.bind(1, kMostChanges);
   if (!row.step()) return 0;

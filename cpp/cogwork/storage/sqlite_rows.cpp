@@ -129,11 +129,11 @@ std::string pack_tags(const std::vector<Text>& tags) {
   return out;
 }
 
-std::string pack_cogs(const std::vector<std::pair<Text, Text>>& cogs) {
+std::string pack_pairs(const std::vector<std::pair<Text, Text>>& pairs) {
   std::string out;
-  for (const auto& [name, origin] : cogs) {
-    pack_word(out, name);
-    pack_word(out, origin);
+  for (const auto& [first, second] : pairs) {
+    pack_word(out, first);
+    pack_word(out, second);
   }
   return out;
 }
@@ -157,12 +157,12 @@ std::vector<Text> unpack_words(std::string_view packed) {
   return words;
 }
 
-std::vector<std::pair<Text, Text>> unpack_cogs(std::string_view packed) {
+std::vector<std::pair<Text, Text>> unpack_pairs(std::string_view packed) {
   auto words = unpack_words(packed);
-  if (words.size() % 2 != 0) throw StorageError("a name has no origin", false);
-  std::vector<std::pair<Text, Text>> cogs;
-  for (std::size_t i = 0; i < words.size(); i += 2) cogs.emplace_back(std::move(words[i]), std::move(words[i + 1]));
-  return cogs;
+  if (words.size() % 2 != 0) throw StorageError("a word has no other", false);
+  std::vector<std::pair<Text, Text>> pairs;
+  for (std::size_t i = 0; i < words.size(); i += 2) pairs.emplace_back(std::move(words[i]), std::move(words[i + 1]));
+  return pairs;
 }
 
 std::string pack_holds(const Holds& holds) { return holds.empty() ? std::string() : write_holds(holds); }
@@ -170,22 +170,24 @@ std::string pack_holds(const Holds& holds) { return holds.empty() ? std::string(
 }  // namespace
 
 const RowSql kLaborSql = {
-    "INSERT INTO labors(key, id, state, reason, submitted, started, ended, name, desc, client_id, real_user, tags, cogs, holds) "
-    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) "
+    "INSERT INTO labors(key, id, state, reason, submitted, started, ended, name, desc, client_id, real_user, tags, cogs, holds, "
+    "provenance) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) "
     "ON CONFLICT(key) DO UPDATE SET state = ?3, reason = ?4, submitted = ?5, started = ?6, ended = ?7, name = ?8, desc = ?9, "
-    "client_id = ?10, real_user = ?11, tags = ?12, cogs = ?13, holds = ?14",
+    "client_id = ?10, real_user = ?11, tags = ?12, cogs = ?13, holds = ?14, provenance = ?15",
     "UPDATE labors SET state = ?2, reason = ?3, started = ?4, ended = ?5, holds = ?6 WHERE key = ?1",
-    "id, state, reason, submitted, started, ended, name, desc, client_id, real_user, tags, cogs, holds"};
+    "id, state, reason, submitted, started, ended, name, desc, client_id, real_user, tags, cogs, holds, provenance"};
 
 void bind_labor(SqliteStatement& statement, std::int64_t key, const Labor& labor, RowScratch& scratch) {
   scratch.tags = pack_tags(labor.tags);
-  scratch.cogs = pack_cogs(labor.cogs);
+  scratch.cogs = pack_pairs(labor.cogs);
+  scratch.provenance = pack_pairs(labor.provenance);
   scratch.holds = pack_holds(labor.holds);
   statement.bind(1, key).bind_id(2, labor.id);
   statement.bind(3, static_cast<int>(labor.state)).bind(4, static_cast<int>(labor.reason));
   statement.bind(5, to_micros(labor.submitted)).bind(6, time_value(labor.started)).bind(7, time_value(labor.ended));
   statement.bind_text(8, labor.name).bind_text(9, labor.desc).bind_text(10, labor.client_id).bind_text(11, labor.real_user);
   statement.bind_blob(12, scratch.tags).bind_blob(13, scratch.cogs).bind_blob(14, scratch.holds);
+  statement.bind_blob(15, scratch.provenance);
 }
 
 void bind_labor_state(SqliteStatement& statement, std::int64_t key, const Labor& labor, RowScratch& scratch) {
@@ -208,8 +210,9 @@ Labor labor_from(const SqliteStatement& row) {
   labor.client_id = in.text(8);
   labor.real_user = in.text(9);
   labor.tags = in.packed(10, unpack_words);
-  labor.cogs = in.packed(11, unpack_cogs);
+  labor.cogs = in.packed(11, unpack_pairs);
   labor.holds = in.holds(12);
+  labor.provenance = in.packed(13, unpack_pairs);
   return labor;
 }
 

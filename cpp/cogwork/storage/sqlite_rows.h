@@ -35,7 +35,7 @@ extern const RowSql kLaborSql, kTaskSql, kSequenceSql, kJobSql;
 
 /// What a statement refers to while it runs, beyond the row itself.
 struct RowScratch {
-  std::string tags, cogs, holds, attempts;
+  std::string tags, cogs, holds, provenance, attempts;
 };
 
 void bind_labor(SqliteStatement& statement, std::int64_t key, const Labor& labor, RowScratch& scratch);

@@ -136,6 +136,8 @@ CREATE TABLE records(
   PRIMARY KEY(kind, key)
 ) WITHOUT ROWID;
 )sql"},
+    // What a Labor was made with.
+    {2, "ALTER TABLE labors ADD COLUMN provenance BLOB"},
 };
 
 }  // namespace
@@ -219,8 +221,9 @@ const Objects& objects_of(std::int64_t version) {
 void check_tables(SqliteConnection& connection, std::int64_t version) {
   const auto& ours = objects_of(version);
   const auto refuse = [&connection](const std::string& why) {
-    throw StorageError("cannot use " + connection.place().shown + ": " + why + "; cogwork does not open what another program changed in this way",
-                       false);
+    throw StorageError(
+        "cannot use " + connection.place().shown + ": " + why + "; cogwork does not open what another program changed in this way",
+        false);
   };
   SqliteStatement rows(connection, "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema", "read the tables of");
   const StatementGuard guard(rows);

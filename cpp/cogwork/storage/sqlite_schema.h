@@ -9,7 +9,7 @@
 namespace cogwork {
 
 /// The version of the tables that this cogwork reads and writes; docs/internals/stored-format.md describes them.
-inline constexpr std::int64_t kSqliteSchema = 1;
+inline constexpr std::int64_t kSqliteSchema = 2;
 /// "cogw": what tells a file of cogwork's from any other SQLite database.
 inline constexpr std::int64_t kSqliteApplication = 0x636f6777;
 

@@ -142,6 +142,7 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
       if (const auto store = store_.lock()) store->let_go();
     }
     void announce(const Owner& owner) override { file_->announce(owner); }
+    std::optional<Owner> died() const override { return file_->died(); }
 
    private:
     std::weak_ptr<SqliteStore> store_;
@@ -201,7 +202,7 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
       refuse(place_.shown, "this user may not write the file; change its permissions");
     auto kind = look_at(connection);
     check_schema(kind, place_, true, true);
-    std::unique_ptr<StoreLock> lock;
+    std::unique_ptr<OwnerLock> lock;
     if (kind.version < kSqliteSchema) {
       // Who makes or changes the tables is alone with the file. SQLite does not let others wait for the first change of its journal; and an
       // engine of the version before may be at work on the file: what it knows of the tables must not change under it.
@@ -210,8 +211,9 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
       owner.program = kind.version == 0 ? "the making of its tables" : "a migration of its tables";
       owner.brief = true;
       lock = lock_owner_file(place_.real, place_.shown, owner, [&](const LastCommit& last) {
-        if (kind.version > 0) require_left(last);  // else there is a new file
+        if (kind.version > 0) require_left(last);
       });
+      if (kind.version == 0) lock->forget_died();  // that owned another file, which had this one's name
       kind = look_at(connection);  // somebody else may have done it meanwhile
       check_schema(kind, place_, true, true);
     }
@@ -256,7 +258,8 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
 
   /// What an owner that died committed last must be there.
   void require_left(const LastCommit& last) const {
-    if (!holds_row(place_, last, false)) throw StorageError("cannot open " + place_.shown + ": " + missing_commit(place_, last), false);
+    if (!holds_row(place_, last, false))
+      throw StorageError("cannot open " + place_.shown + ": " + missing_commit(place_, last), false);
   }
 
   /// Before a commit: looks whether what was committed is still where it was put, and mends what can be mended. Whatever was wrong is thrown,
@@ -268,9 +271,7 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
     switch (found) {
       case Tampering::NONE: return;
       case Tampering::LOG_RESET:
-      case Tampering::FILE_TOUCHED:
-        require_last_row(found);
-        return guard_->note_anew();
+      case Tampering::FILE_TOUCHED: require_last_row(found); return guard_->note_anew();
       case Tampering::INDEX_OVERWRITTEN: guard_->discard_index(); break;
       case Tampering::LOG_MOVED:
       case Tampering::INDEX_MOVED: begin_log_anew(); break;
@@ -312,10 +313,11 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
     guard_->clear_places();
     open_for_writing();
     if (!guard_->guard_anew()) {
-      throw StorageError("cannot write to " + place_.shown +
-                             ": its log was removed or replaced, and a connection of this process that is not cogwork's still has the "
-                             "old one open; close that (sqlite3, say)",
-                         true);
+      throw StorageError(
+          "cannot write to " + place_.shown +
+              ": its log was removed or replaced, and a connection of this process that is not cogwork's still has the "
+              "old one open; close that (sqlite3, say)",
+          true);
     }
   }
 

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import msgspec
+
 from .. import _guard, _importing
 from .._cog import Cog
 from .._importing import told
 from .._model import Labor, did_you_mean
+from .._provenance import of_file
 from ._app import Refused
 from ._values import arguments
 
@@ -35,6 +38,12 @@ def load(text: str, words: list[str]) -> Labor:
     target = Target.parse(text)
     with _guard.building(target.source):
         module = import_source(target.source)
+    labor = _labor_in(module, target, words)
+    file = getattr(module, "__file__", None) or target.source
+    return msgspec.structs.replace(labor, provenance=of_file(file, [*[target.name] * bool(target.name), *words]))
+
+
+def _labor_in(module: ModuleType, target: Target, words: list[str]) -> Labor:
     found = _find(module, target)
     if isinstance(found, Labor):
         if words:

@@ -15,6 +15,7 @@ from .._display import unicode_on
 from .._errors import StoreInUse
 from .._history import Moment
 from .._model import Attempt, Job, Labor, Sequence, State, Task
+from .._provenance import in_words as made_with
 from .._screen import Frame, picture
 from .._summary import holds, place, place_of
 from .._text import clock, date, first_line, format_span, shown
@@ -105,6 +106,7 @@ def _of_labor(labor: Labor) -> dict[str, str]:
         "submitted": date(labor.submitted),
         "started": date(labor.started),
         "ended": date(labor.ended),
+        "made with": made_with(labor.provenance),
         "cogs": ", ".join(f"{name} ({origin})" for name, origin in labor.cogs.items()),
     }
 

@@ -190,9 +190,10 @@ TEST_P(Misfits, R4ALaborWhoseCogsDoNotTakeItsArgsAnyMoreWaitsAndOthersGoOn) {
   const auto waiting = w.engine->stats().waiting;
   ASSERT_EQ(waiting.size(), 1u);
   EXPECT_EQ(waiting[0].labor, misfit);
-  EXPECT_EQ(waiting[0].why,
-            "its cog 'changed' does not take the args any more of 3 Jobs: 'task/host0 changed': args: 'version' is missing; register "
-            "a version of the cog that takes them, or stop the Labor");
+  EXPECT_EQ(
+      waiting[0].why,
+      "its cog 'changed' does not take the args any more of 3 Jobs: 'task/host0 changed': args: 'version' is missing; register "
+      "a version of the cog that takes them, or stop the Labor");
   w.engine->start(fits, "ann", "");
   EXPECT_EQ(w.wait(fits).state, S::COMPLETED);
   w.engine->start(misfit, "ann", "");  // it is kept

@@ -64,10 +64,7 @@ const std::vector<Wait>& waits() {
        [](const MachineWorld& w) { return w.job(0).attempts.size() == 2; }},
       {"bake", 40s,
        [] {
-         MachineWorld w(LaborBuilder()
-                            .task(1, 1, 0, 1)
-                            .with([](Task& t) { t.cont_check_interval = 1000s, t.bake = 40s; })
-                            .build());
+         MachineWorld w(LaborBuilder().task(1, 1, 0, 1).with([](Task& t) { t.cont_check_interval = 1000s, t.bake = 40s; }).build());
          w.start();
          w.finish(0);
          w.finish(1);
@@ -234,10 +231,8 @@ TEST(Clocks, R3BeforeTheYear1970) {
 
 TEST(Clocks, X8ADelayOfNothingStaysNothingHoweverOftenItGrows) {
   for (const double backoff : {1.0, 2.0, 1e300}) {
-    MachineWorld w(LaborBuilder()
-                       .task(1)
-                       .jobs([&](Job& j) { j.options.retries = 2000, j.options.retry_backoff = backoff; })
-                       .build());
+    MachineWorld w(
+        LaborBuilder().task(1).jobs([&](Job& j) { j.options.retries = 2000, j.options.retry_backoff = backoff; }).build());
     w.start();
     for (int n = 0; n < 1500; ++n) {
       w.finish(0, A::FAILURE);
@@ -251,7 +246,9 @@ TEST(Clocks, X8NoSumOfTheLongestTimesOverflows) {
   MachineWorld w(LaborBuilder()
                      .task(1, 1, 0, 1)
                      .with([](Task& t) { t.cont_check_interval = kLongestDuration, t.bake = kLongestDuration; })
-                     .jobs([](Job& j) { j.options.timeout = kLongestDuration, j.options.retry_delay = kLongestDuration, j.options.retries = 1; })
+                     .jobs([](Job& j) {
+                       j.options.timeout = kLongestDuration, j.options.retry_delay = kLongestDuration, j.options.retries = 1;
+                     })
                      .build());
   w.start();
   EXPECT_EQ(w.machine.next_wake(), w.steady() + kLongestDuration);

@@ -57,12 +57,12 @@ Labor in_the_middle(Random& r) {
         break;
       case 4:
         d.now += Duration(static_cast<std::int64_t>(r.below(8'000'000)));
-        if (const auto wake = d.machine.next_wake(); wake && *wake <= d.now) d.step(input::Tick{});
+        if (const auto wake = d.next_wake(); wake && *wake <= d.now) d.tick();
         break;
       default:
         if (!r.chance(0.2)) break;
-        d.step(input::Signalled{r.chance(0.5) ? ObjectRef{} : task_ref(0), static_cast<Signal>(r.below(kSignals)), r.chance(0.5),
-                                ticket++, "ann", {}});
+        d.step(input::Signalled{
+            r.chance(0.5) ? ObjectRef{} : task_ref(0), static_cast<Signal>(r.below(kSignals)), r.chance(0.5), ticket++, "ann", {}});
     }
   }
   if (r.chance(0.2)) d.die(d.commits_in_flight(), 1s);
@@ -168,10 +168,10 @@ std::string waits_for(Labor labor) {
     for (const auto& [job, since] : handed) {
       if (d.handed.contains(job)) d.finish(job, {});
     }
-    if (const auto wake = d.machine.next_wake()) d.now = std::max(d.now, std::min(*wake, d.now + 1h));
-    d.step(input::Tick{});
+    if (const auto wake = d.next_wake()) d.now = std::max(d.now, std::min(*wake, d.now + 1h));
+    d.tick();
   }
-  return d.machine.ended() ? "" : std::string(name_of(d.labor().state)) + ", " + d.machine.waiting_for(d.now);
+  return d.machine.ended() ? "" : std::string(name_of(d.labor().state)) + ", " + d.machine.waiting_for(d.steady());
 }
 
 TEST(Damage, R4_a_machine_goes_on_with_every_tree_that_is_not_told_to_be_damaged) {

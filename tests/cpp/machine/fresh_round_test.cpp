@@ -190,10 +190,8 @@ TEST(FreshRound, G4cARoundThatWaitsForARetryOverThePauseDoesNotCount) {
 }
 
 TEST(FreshRound, G4cAHoldBeforeTheEntryIsFollowedByTheEntrysRound) {
-  MachineWorld w(LaborBuilder()
-                     .task(1, 1, 0, 1)
-                     .with([](Task& t) { t.cont_check_interval = kInterval, t.pause_on_entry = true; })
-                     .build());
+  MachineWorld w(
+      LaborBuilder().task(1, 1, 0, 1).with([](Task& t) { t.cont_check_interval = kInterval, t.pause_on_entry = true; }).build());
   w.start();
   w.pass(100s);
   w.signal(task_ref(0), Signal::ADMIN_RESUME);
@@ -227,10 +225,8 @@ TEST(FreshRound, G4cWithoutContinuousChecksThereIsNothingToWaitFor) {
 }
 
 TEST(FreshRound, G4cWhatHadStartedGoesOnMeanwhile) {
-  MachineWorld w(LaborBuilder()
-                     .task(3, 2, 0, 1)
-                     .with([](Task& t) { t.cont_check_interval = kInterval, t.concurrency.number = 2; })
-                     .build());
+  MachineWorld w(
+      LaborBuilder().task(3, 2, 0, 1).with([](Task& t) { t.cont_check_interval = kInterval, t.concurrency.number = 2; }).build());
   w.start();
   w.finish(0);
   w.signal(Signal::PAUSE);

@@ -484,7 +484,8 @@ TEST(Submitted, DepthIsBounded) {
   };
   EXPECT_TRUE(faults_of(nested(WireReader::kDeepest - 1)).empty());
   EXPECT_EQ(faults_of(nested(WireReader::kDeepest)).size(), 1u);
-  EXPECT_NE(faults_of(nested(WireReader::kDeepest))[0].message.find("args: it is nested more than 512 levels deep"), std::string::npos);
+  EXPECT_NE(faults_of(nested(WireReader::kDeepest))[0].message.find("args: it is nested more than 512 levels deep"),
+            std::string::npos);
   EXPECT_EQ(faults_of(nested(1'000'000)).size(), 1u);
 }
 

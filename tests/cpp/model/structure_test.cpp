@@ -52,7 +52,11 @@ TEST(Structure, T1_what_does_not_fit_is_named) {
   } kDeeds[] = {
       {"Task[0]: ", [](Labor& l) { l.tasks[0].first_job = 1; }},
       {"Task[1]: ", [](Labor& l) { l.tasks[1].first_sequence = 3; }},
-      {"Task[0].ContCheck[0]: ", [](Labor& l) { l.tasks[0].pre_check_count = 0; l.tasks[0].cont_check_count = 2; }},
+      {"Task[0].ContCheck[0]: ",
+       [](Labor& l) {
+         l.tasks[0].pre_check_count = 0;
+         l.tasks[0].cont_check_count = 2;
+       }},
       {"Task[0].ContCheck[1]: ", [](Labor& l) { l.tasks[0].cont_check_count = UINT32_MAX; }},
       {"Task[0].Sequence[2]: ", [](Labor& l) { l.tasks[0].sequence_count = UINT32_MAX; }},
       {"Task[0].Sequence[1].Job[2]: ", [](Labor& l) { l.sequences[1].job_count = UINT32_MAX; }},

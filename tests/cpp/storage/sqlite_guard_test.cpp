@@ -198,7 +198,8 @@ TEST_F(SqliteGuardTest, D5_closing_another_descriptor_of_the_files_does_not_let_
   own();
   write();
   for (const auto& file : {path, log, index, side}) {
-    close(open(file.c_str(), O_RDONLY | O_CLOEXEC));  // a copy that is made in this process, and drops all of its POSIX locks on them
+    close(
+        open(file.c_str(), O_RDONLY | O_CLOEXEC));  // a copy that is made in this process, and drops all of its POSIX locks on them
   }
   EXPECT_TRUE(other.sql(path));
   EXPECT_TRUE(fs::exists(log));
@@ -354,15 +355,15 @@ TEST_P(Moved, D6_both_are_missed_at_the_next_commit_and_nothing_is_lost) {
   expect_all();
 }
 
-INSTANTIATE_TEST_SUITE_P(Deeds, Moved, testing::ValuesIn(kMoves),
-                         [](const auto& deed) { return std::string(deed.param.name); });
+INSTANTIATE_TEST_SUITE_P(Deeds, Moved, testing::ValuesIn(kMoves), [](const auto& deed) { return std::string(deed.param.name); });
 
 TEST_F(SqliteGuardTest, D6_an_index_that_is_cut_or_written_over_is_made_anew) {
   own();
   write();
   const auto earlier = bytes_of(index);
   for (int i = 0; i < 3; ++i) write();
-  for (const auto& bytes : {std::string(), std::string(100, '\0'), std::string(32 * 1024, '\0'), std::string(32 * 1024, 'x'), earlier}) {
+  for (const auto& bytes :
+       {std::string(), std::string(100, '\0'), std::string(32 * 1024, '\0'), std::string(32 * 1024, 'x'), earlier}) {
     overwrite(index, bytes);
     const auto found = count_labors(*store);  // it is no SIGBUS
     EXPECT_EQ(found, bytes == earlier ? 1 : static_cast<long>(written.size()));

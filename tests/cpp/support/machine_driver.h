@@ -39,6 +39,7 @@ inline std::string describe(const Input& input) {
       return "Ended " + std::to_string(in.job) + " " + std::string(name_of(in.outcome.status)) +
              (in.still_running ? " still running" : "");
     }
+    std::string operator()(const input::Said& in) const { return "Said " + std::to_string(in.job); }
     std::string operator()(const input::Tick&) const { return "Tick"; }
     std::string operator()(const input::Closing&) const { return "Closing"; }
     std::string operator()(const input::Weighed& in) const {

@@ -89,7 +89,7 @@ class MachineWorld {
   LaborMachine machine;
   Time now = from_micros(1'700'000'000'000'000);
   Duration set_ahead{};  ///< By how much somebody has set the wall clock meanwhile.
-  bool durable = true;  ///< Whether records become durable at once; else they gather in `opened`.
+  bool durable = true;   ///< Whether records become durable at once; else they gather in `opened`.
   std::deque<std::uint32_t> ready;
   std::deque<Effects::Opened> opened;
   std::vector<std::uint32_t> handed;
