@@ -1,8 +1,8 @@
-"""Makes schema-1.db, and schema-1.json with what is in it: a store as the cogwork of the tables' version 1 wrote it.
+"""Makes schema-N.db, and schema-N.json with what is in it: a store as the cogwork whose tables are of version N writes it.
 
-usage, with that cogwork: python tests/data/make_schema_1.py
+usage, with that cogwork: python tests/data/make_schema.py
 
-It was run once. Later versions open the file in their tests (tests/python/test_migrations.py); it is not made anew.
+It is run once for each version. Later versions open the files in their tests (tests/python/test_migrations.py); none is made anew.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import contextlib
 import itertools
 import json
 import pathlib
+import shutil
+import tempfile
 import threading
 
 import cogwork as cw
@@ -50,16 +52,28 @@ def gated(host: str) -> None:
     _gate.wait()
 
 
+def labor(name: str, **settings) -> cw.Labor:
+    """It says what it was made with (M1), which is not to tell where this was run."""
+    return cw.Labor(name, provenance={"file": "rollout.py", "user": "ann", "version": cw.__version__}, **settings)
+
+
 def steps(cog, count: int, **args) -> list[cw.Sequence]:
     return [cw.Sequence(f"edge-{n}", desc="a step", jobs=[cog.job(host=f"edge-{n}", **args)]) for n in range(count)]
 
 
 def main() -> None:
-    path = HERE / "schema-1.db"
-    path.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "labors.db"
+        fill(path)
+        version = cw.doctor(path).version
+        shutil.copy(path, HERE / f"schema-{version}.db")
+        (HERE / f"schema-{version}.json").write_text(json.dumps(held(path), indent=1, sort_keys=True) + "\n")
+
+
+def fill(path: pathlib.Path) -> None:
     with cw.Engine(path) as engine:
         engine.run(
-            cw.Labor(
+            labor(
                 "completed",
                 desc="with checks",
                 tags=["edge", "night"],
@@ -71,11 +85,9 @@ def main() -> None:
                 ],
             )
         )  # fmt: skip
-        engine.run(cw.Labor("failed", tasks=[cw.Task("all", pass_failures=True, sequences=steps(broken, 3))]))
-        engine.submit(
-            cw.Labor("waits", tasks=[cw.Task("all", sequences=steps(upgrade, 2, version="2.2"))]), start=False
-        )
-        paused = engine.submit(cw.Labor("paused", tasks=[cw.Task("all", sequences=steps(gated, 3))]))
+        engine.run(labor("failed", tasks=[cw.Task("all", pass_failures=True, sequences=steps(broken, 3))]))
+        engine.submit(labor("waits", tasks=[cw.Task("all", sequences=steps(upgrade, 2, version="2.2"))]), start=False)
+        paused = engine.submit(labor("paused", tasks=[cw.Task("all", sequences=steps(gated, 3))]))
         ack = paused.pause(by="bob", note="INC-12")
         with contextlib.suppress(cw.SignalNotAllowed):
             paused.admin_resume(by="eve", note="not hers")
@@ -86,13 +98,17 @@ def main() -> None:
     client.store.close()
     with cw.Engine(path, recover="none"):  # closing moves the log into the file
         pass
+
+
+def held(path: pathlib.Path) -> dict:
     with cw.open_store(path) as store:
-        held = {
+        return {
             "labors": [plain(store.read_labor(labor.id)) for labor in store.search()],
             "changes": [plain(change) for change in store.changes()],
-            "records": {kind.name: {key: value.hex() for key, value in store.records(kind).items()} for kind in cw.RecordKind},
-        }  # fmt: skip
-    (HERE / "schema-1.json").write_text(json.dumps(held, indent=1, sort_keys=True) + "\n")
+            "records": {
+                kind.name: {key: value.hex() for key, value in store.records(kind).items()} for kind in cw.RecordKind
+            },
+        }
 
 
 if __name__ == "__main__":
