@@ -33,6 +33,7 @@ from ._markup import (
 )
 from ._model import Hold, Job, Labor, Reason, Sequence, State, Task
 from ._progress import Progress, TaskProgress
+from ._provenance import in_words as made_with
 from ._summary import half_way, holds, outline, reasons, where
 from ._text import clock, date
 
@@ -71,6 +72,7 @@ def labor_html(labor: Labor, remark: str = "") -> str:
         dim(*facts),
         dim(moment_of("submitted", labor.submitted), moment_of("started", labor.started), moment_of("ended", labor.ended)),
         dim(labor.id, cls="cw-mono"),
+        dim(f"made with {made}" if (made := made_with(labor.provenance)) else ""),
         _remark(remark),
         *_why(told),
         task_table([row_of(task) for task in tasks], len(labor.tasks), now),

@@ -114,6 +114,7 @@ def _normal(obj: Any) -> Any:
 def t1_reads_back_what_was_written(make: Make) -> None:
     with make() as store:
         labor = sample_labor("Ünïcode", tags=["a", "b"], desc="why", real_user="bob", cogs={"check": "m:check"})
+        labor.provenance = {"file": "rollout.py", "arguments": "straße"}
         store.write_labor(labor)
         _same(_normal(store.read_labor(labor.id)), _normal(labor), "T1", "read_labor")
 

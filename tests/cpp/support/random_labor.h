@@ -42,6 +42,7 @@ class LaborMaker {
     l.desc = words();
     if (r_.chance(0.3)) l.client_id = "client-" + std::to_string(r_.below(1000));
     if (r_.chance(0.5)) l.real_user = "alice";
+    for (auto n = r_.below(3); n > 0; --n) l.provenance.emplace_back(Text("key " + std::to_string(n)), words());
     for (auto n = r_.below(4); n > 0; --n) l.tags.push_back(pick({"edge", "core", "straße", "x"}));
     if (sizes_.results) {
       for (auto n = r_.below(3); n > 0; --n) l.cogs.emplace_back(kRandomCogs[n], Text("module:" + std::to_string(n)));
