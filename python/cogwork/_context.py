@@ -9,7 +9,7 @@ import functools
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Generator, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ._codec import any_decoder, encodable
 from ._durations import seconds_of
@@ -220,25 +220,26 @@ class Context:
         self._running.progress(min(1.0, max(0.0, float(fraction))), str(message))
 
     def sleep(self, duration: Duration) -> Slept:
-        """Sleeps - seconds, or a timedelta - and wakes at once when the call is cancelled; true where the time was slept out. In an async
+        """Sleeps - seconds, or a timedelta - and wakes at once when the call is cancelled; True where the time was slept out. In an async
         Cog it is awaited: `await ctx.sleep(5)`, which the cancelling of the call cancels."""
         seconds = seconds_of(duration)
         if self._running.is_async:
-            return Slept(seconds, False)
-        return Slept(0, self._running.sleep(seconds))
+            return Slept(seconds)
+        # A bool, so that a Cog may return it: what can be awaited is a promise.
+        return cast(Slept, self._running.sleep(seconds))
 
 
 class Slept(Awaitable[bool]):
-    """How `ctx.sleep` ended: true where the time was slept out, and not cut short by a cancel. In an async Cog, what to await."""
+    """How `ctx.sleep` ended: True where the time was slept out, and not cut short by a cancel. A plain Cog is given that bool; an async one
+    awaits it."""
 
-    __slots__ = ("_out", "_seconds")
+    __slots__ = ("_seconds",)
 
-    def __init__(self, seconds: float, out: bool) -> None:
+    def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._out = out
 
     def __bool__(self) -> bool:
-        return self._out
+        return False
 
     def __await__(self) -> Generator[Any, None, bool]:
         yield from asyncio.sleep(self._seconds).__await__()

@@ -49,6 +49,7 @@ def second_time():
 @cw.cog(idempotent=True)
 def step_clock():
     set_clock(step)
+    return True
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -79,7 +80,7 @@ def test_m2_a_step_forwards_and_back_dates_no_later_labor_and_is_said(clock):
 from datetime import datetime, timezone
 @cw.cog(idempotent=True)
 def fine():
-    pass
+    return True
 
 engine = cw.Engine("a.db")
 set_clock({DAY})
@@ -109,7 +110,7 @@ def flaky():
 
 @cw.cog(idempotent=True)
 def fine():
-    pass
+    return True
 """
     clock.set(ahead)
     clock.run(
@@ -155,7 +156,7 @@ def test_m2_a_clock_of_another_century_is_no_nonsense(clock, year):
         """
 @cw.cog(idempotent=True)
 def fine():
-    pass
+    return True
 
 set_clock(float(sys.argv[1]))  # Python itself does not begin after 2262
 with cw.Engine("a.db") as engine:
@@ -262,7 +263,7 @@ def test_x8_the_longest_lengths_of_time_are_no_nonsense(engine, make_cog):
     job = (
         make_cog(flaky, idempotent=True).job().replace(timeout=longest, retries=100, retry_delay=0, retry_backoff=1e300)
     )
-    fine = make_cog(lambda: None, idempotent=True)
+    fine = make_cog(lambda: True, idempotent=True)
     labor = cw.Labor(
         "l",
         tasks=[

@@ -239,6 +239,28 @@ def test_async_sleep_is_awaited_and_says_that_it_was_slept_out(engine, make_cog)
     assert run_one(engine, make_cog(nap).job()).output is True
 
 
+def test_x8_how_a_sleep_ended_may_be_answered(engine, make_cog):
+    """In a plain Cog it is a bool, and no promise."""
+
+    def nap(ctx: cw.Context) -> bool:
+        return ctx.sleep(0)
+
+    def naps(ctx: cw.Context) -> dict:
+        return {"slept": ctx.sleep(timedelta(milliseconds=1))}
+
+    assert run_one(engine, make_cog(nap).job()).output is True
+    assert run_one(engine, make_cog(naps).job()).output == {"slept": True}
+    assert engine.run(one(make_cog(naps).job(), pre_checks=[make_cog(nap).job()])).state == State.COMPLETED
+
+
+def test_x8_a_sleep_that_nobody_awaited_is_a_promise(engine, make_cog):
+    async def nap(ctx: cw.Context) -> object:
+        return ctx.sleep(600)
+
+    job = run_one(engine, make_cog(nap).job())
+    assert (job.state, "await" in job.error) == (State.FAILED, True)
+
+
 def test_a_flood_of_log_lines_is_bounded(engine, make_cog):
     def flood(ctx: cw.Context) -> None:
         for n in range(100_000):
