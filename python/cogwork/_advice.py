@@ -48,6 +48,10 @@ def watch(id: str, db: str) -> str:
     return command("watch", id[:_LENGTH], db=db)
 
 
+def doctor(db: str) -> str:
+    return shlex.join(["cogwork", "doctor", *[db] * (command(db=db) != "cogwork")])
+
+
 def crises(db: str) -> str:
     return command("crisis", "status", db=db)
 

@@ -245,7 +245,7 @@ _GONE = (
     "the engine that owned the store is gone; what it had not finished is stored, and goes on when one opens it again"
 )
 _UNKNOWN = (
-    ". It went before it answered: whether it took this is not known; look (`cogwork show`, `cogwork history`) before "
+    ". It went before it answered: whether it took this is not known; look at the Labor and its history before "
     "you send it again"
 )
 

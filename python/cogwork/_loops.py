@@ -16,7 +16,7 @@ from typing import Any
 
 from ._context import Running, current
 from ._errors import ResourceError
-from ._resources import descriptors, no_thread
+from ._resources import new_event_loop, no_thread
 
 log = logging.getLogger("cogwork.engine")
 
@@ -87,8 +87,7 @@ class LoopThread(Calls):
         self._over = False
         self._leaving = False
         self._thread = threading.Thread(target=self._run, name=f"cogwork-async-{next(_numbers)}", daemon=True)
-        with descriptors("an event loop for async Cogs"):
-            loop = asyncio.new_event_loop()
+        loop = new_event_loop()
         try:
             super().__init__(loop)
             self._stop = loop.stop

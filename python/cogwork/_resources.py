@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -28,6 +30,16 @@ def no_thread(name: str, error: BaseException) -> ResourceError:
         f"no thread could be started for {name} ({error}); this process or its user has as many as the limits on processes allow "
         "(ulimit -u, pids cgroup)"
     )
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Raises ResourceError where there are no descriptors for one."""
+    with descriptors("an event loop for async Cogs"):
+        # asyncio leaves half a loop where it finds none, and that complains when it is collected.
+        ends = [end for _ in range(2) for end in socket.socketpair()]
+        for end in ends:
+            end.close()
+    return asyncio.new_event_loop()
 
 
 @contextlib.contextmanager

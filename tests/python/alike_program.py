@@ -25,6 +25,11 @@ def facts(ctx: cw.Context) -> dict[str, Any]:
 
 
 @cw.cog
+def is_check(ctx: cw.Context) -> bool:
+    return ctx.check
+
+
+@cw.cog
 def waits(ctx: cw.Context) -> str:
     ctx.log("waiting")
     return "not asked" if ctx.sleep(60) else "asked to end"

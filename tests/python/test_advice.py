@@ -9,6 +9,7 @@ import pathlib
 import re
 import shlex
 import signal
+import sqlite3
 import warnings
 from collections.abc import Callable
 
@@ -264,7 +265,7 @@ def test_the_picture_says_what_is_held(typed, all):
     if all:
         typed.follow(said)
     else:
-        for job in re.findall(r": ([^:\n]*)$", jobs, re.MULTILINE):
+        for job in re.findall(r": ([^:\n]*/[^:\n]*)$", jobs, re.MULTILINE):
             typed.follow(each, replace={"JOB": job})
         typed.follow("\n".join(line for line in head.splitlines() if "--all" not in line))
     typed.ended()
@@ -539,6 +540,19 @@ def test_a_wrong_id(typed):
     assert "COMPLETED" in typed.said
 
 
+@follows("doctor")
+def test_a_damaged_row(typed):
+    typed.go()
+    typed("run", "rollout.py")
+    with sqlite3.connect(typed.folder / typed.db) as db:
+        db.execute("UPDATE labors SET state = 77")
+    db.close()
+    (line,) = _ADVISED.findall(typed("ls"))
+    code, said = shell(typed.folder, *shlex.split(line)[1:])
+    assert code == 1
+    assert "77" in said
+
+
 @follows("show")
 def test_nothing_to_decide(typed):
     typed.go()
@@ -608,7 +622,7 @@ def test_opening_warns_of_what_is_held(script, make_cog, gate):
     with pytest.warns(cw.CogworkWarning) as opening:
         engine = eval(opened, {"cogwork": cw})
     with engine:
-        script.follow(str(opening[-1].message))
+        script.follow(next(str(w.message) for w in opening if "is held" in str(w.message)))
         assert engine.handle(handle.id).wait(30).state is State.COMPLETED
 
 

@@ -171,10 +171,10 @@ def test_a_closed_engine_keeps_no_guardian(tmp_path):
 
 def test_the_end_of_a_command_wakes_no_thread_of_the_host():
     """SIGCHLD that nobody handles goes to the thread that started the command, and is nothing there."""
-    code = """
+    code = r"""
 import os, re, threading, cogwork as cw
 def switches():
-    return int(re.search(r"\nvoluntary_ctxt_switches:\\s*(\\d+)", open(f"/proc/self/task/{os.getpid()}/status").read())[1])
+    return int(re.search(r"\nvoluntary_ctxt_switches:\s*(\d+)", open(f"/proc/self/task/{os.getpid()}/status").read())[1])
 with cw.Engine("memory:") as engine:
     sequences = [cw.Sequence(f"h{n}", jobs=[cw.command.job(["true"])]) for n in range(200)]
     handle = engine.submit(cw.Labor("x", tasks=[cw.Task("t", concurrency=8, sequences=sequences)]))

@@ -30,7 +30,7 @@ GOOD = [
 ]
 
 
-@cw.cog(idempotent=True)
+@cw.cog(idempotent=True, name="quick of moments")
 def quick() -> int:
     return 1
 

@@ -40,7 +40,7 @@ def only(words: list[str]) -> Iterator[CogProgram]:
 
 
 FACTS = {
-    "job": "j-1", "labor": "l-1", "labor_name": "upgrade", "job_name": "look", "target": "edge-1", "attempt": 3, "check": True,
+    "job": "j-1", "labor": "l-1", "labor_name": "upgrade", "job_name": "look", "target": "edge-1", "attempt": 3, "check": False,
     "real_user": "ann", "timeout": 2.5, "outputs": [["before", [1]]],
 }  # fmt: skip
 
@@ -48,6 +48,11 @@ FACTS = {
 def test_a_call_knows_the_same(program: CogProgram) -> None:
     result = program.execute("facts", {}, **FACTS)
     assert result["output"] == {**FACTS, "outputs": {"before": [1]}}
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_call_knows_whether_it_is_a_check(program: CogProgram, check: bool) -> None:
+    assert program.execute("is_check", {}, **{**FACTS, "check": check})["output"] is check
 
 
 def test_what_is_nil_is_as_good_as_left_out(program: CogProgram) -> None:

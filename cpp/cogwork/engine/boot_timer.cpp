@@ -9,21 +9,25 @@
 #include <string>
 #include <utility>
 
+#include "cogwork/base/descriptor.h"
 #include "cogwork/base/error.h"
 
 namespace cogwork {
 namespace {
 
-int make_timer() {
-  const int fd = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
-  if (fd < 0) throw ResourceError(std::string("no file descriptor for the engine's timer: ") + std::strerror(errno));
+Descriptor make_timer() {
+  Descriptor fd(timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC));
+  if (!fd) throw ResourceError(std::string("no file descriptor for the engine's timer: ") + std::strerror(errno));
   return fd;
 }
 
 }  // namespace
 
 BootTimer::BootTimer(boost::asio::io_context& io, std::function<void()> gone_off)
-    : timer_(io, make_timer()), gone_off_(std::move(gone_off)) {
+    : timer_(io), gone_off_(std::move(gone_off)) {
+  auto fd = make_timer();
+  timer_.assign(fd.get());  // it does not take it where it throws
+  fd.release();
   wait();
 }
 

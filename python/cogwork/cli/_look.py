@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from .. import _advice
 from .._client import Client, connect
 from .._display import BEAT, End, display
 from .._errors import EngineClosed, SignalNotAllowed, StoreInUse
@@ -68,6 +69,8 @@ def ls(
         )
         return
     _print_labors(console, labors, latches)
+    if any(labor.state == State.UNKNOWN for labor in labors):
+        console.print(Text(f"to see what is damaged:\n  {_advice.doctor(db)}", style="dim"), soft_wrap=True)
     if owner is not None and owner.holds and not owner.brief:
         console.print(Text(f"run by {owner}", style="dim"))
     if more:
@@ -90,7 +93,7 @@ def _print_labors(console: Console, labors: list[Labor], latches: list[Latch]) -
         why = shown(" ".join(holds(labor.holds, now)[:1])) if not labor.state.ended else ""
         why = next((f"held by {latch}" for latch in latches if latch.holds(labor)), why)
         if labor.state == State.UNKNOWN:
-            why = "its row is damaged: cogwork doctor says how"
+            why = "its row is damaged"
         tags = " ".join(f"#{shown(tag)}" for tag in labor.tags)
         rows.append(
             [

@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
            })
       .concurrency(1);
   if (argc < 2 || argv[1] != std::string_view("--only")) {
+    program.cog("is_check", [](Call& call) { return cogwork::success(call.check); });
     program.cog("waits", [](Call& call) {
       call.log("waiting");
       return cogwork::success(call.sleep(60) ? "not asked" : "asked to end");
