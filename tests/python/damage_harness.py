@@ -18,6 +18,7 @@ import shutil
 import sqlite3
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
@@ -51,8 +52,13 @@ def flash(ctx: cw.Context) -> None:
     ctx.sleep(600)
 
 
+@cw.cog(idempotent=True)
+def healthy() -> bool:
+    return True
+
+
 @cw.cog(retries=5, retry_delay=3600)
-def bad() -> None:
+def bad() -> bool:
     raise ValueError("boom")
 
 
@@ -71,7 +77,7 @@ def _later() -> list[cw.Task]:
 
 
 def _running(engine: cw.Engine) -> None:
-    checks = {"pre_checks": [quick.job()], "cont_checks": [quick.job()], "cont_check_interval": 0.02}
+    checks = {"pre_checks": [healthy.job()], "cont_checks": [healthy.job()], "cont_check_interval": 0.02}
     engine.submit(labor("runs", quick.job(), wait.job(), concurrency=2, **checks))
     engine.submit(labor("retries", bad.job(), concurrency=3, tolerated_failures=2))
     engine.submit(labor("checks", wait.job(), pre_checks=[bad.job()]))
@@ -94,9 +100,9 @@ def _paused(engine: cw.Engine) -> None:
 
 def _ended(engine: cw.Engine) -> None:
     engine.run(
-        labor("done", says.job(), quick.job(), concurrency=2, cont_checks=[quick.job()], cont_check_interval=0.01)
+        labor("done", says.job(), quick.job(), concurrency=2, cont_checks=[healthy.job()], cont_check_interval=0.01)
     )
-    engine.run(labor("lost", bad.job(retries=1, retry_delay=0), quick.job()))
+    engine.run(labor("lost", bad.job().replace(retries=1, retry_delay=0), quick.job()))
     handle = engine.submit(labor("stopped", wait.job()))
     handle.stop(interrupt=True).wait(LONGEST)
     engine.submit(labor("known", quick.job()), start=False)
@@ -117,12 +123,15 @@ def make(state: str, path: str) -> None:
     """Leaves the store as an engine that is killed does, without a log."""
     pid = os.fork()
     if pid == 0:
-        with suppress(BaseException):
+        try:
             engine = cw.Engine(path)
             STATES[state](engine)
             time.sleep(0.3)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
         os._exit(0)
-    os.waitpid(pid, 0)
+    assert os.waitpid(pid, 0)[1] == 0
     if state == "held":  # an engine that finds the calls asks about them
         with cw.Engine(path, grace=0.1) as engine:
             assert engine.stats().held
@@ -304,8 +313,6 @@ def look_at(path: str) -> Iterator[str]:
             if not str(error):
                 yield f"{look.__name__}: {type(error).__name__} says nothing"
         except BaseException as error:
-            import traceback
-
             yield f"{look.__name__}: {type(error).__name__}: {error}\n{''.join(traceback.format_exception(error)[-3:])}"
         finally:
             faulthandler.cancel_dump_traceback_later()
