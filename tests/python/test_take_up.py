@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import pytest
 from cli_support import Shell, write_script
 from conftest import one
@@ -99,3 +102,70 @@ def test_none_leaves_for_good(db, left):
         pytest.raises(cw.SignalNotAllowed, match=r"cannot take it up: .*recover"),
     ):
         engine.take_up(left[0])
+
+
+# ---- R4: args that fit no more ----
+
+
+def define(source: str) -> cw.Cog:
+    """A module's Cog, as the module stands now."""
+    module = sys.modules["fleet_r4"] = types.ModuleType("fleet_r4")
+    exec(f"import cogwork as cw\n@cw.cog(idempotent=True)\n{source}", vars(module))
+    return module.upgrade
+
+
+WAS = "def upgrade(host: str, version: str = '2.1'): return version"
+MISFITS = {
+    "a parameter is gone": ("def upgrade(host: str): pass", "no parameter 'version'"),
+    "a parameter has another name": ("def upgrade(target: str, version: str): pass", "'host'"),
+    "a parameter has another type": ("def upgrade(host: str, version: int): pass", "expected int"),
+    "a parameter was added": ("def upgrade(host: str, version: str, force: bool): pass", "'force' is missing"),
+    "a type was narrowed": ("async def upgrade(host: str, version: __import__('typing').Literal['3.0']): pass", "2.2"),
+    "a validator says no": (
+        "def upgrade(host: str, version: str): pass\n@upgrade.validator\ndef check(host, version):\n    if version == '2.2': raise ValueError('2.2 is withdrawn')",
+        "2.2 is withdrawn",
+    ),
+}  # fmt: skip
+FITS = {
+    "a parameter has another default": "def upgrade(host: str, version: str = '3.0'): return version",
+    "a parameter with a default was added": "def upgrade(host: str, version: str, force: bool = False): return version",
+    "a type was widened": "async def upgrade(host: object, version: str | None = None): return version",
+}
+
+
+@pytest.fixture
+def kept(db):
+    """A Labor that is held by its Task, of an engine that has closed."""
+    with pytest.warns(cw.CogworkWarning, match="left"), cw.Engine(db) as engine:
+        handle = engine.submit(one(define(WAS).job("edge-1", version="2.2"), pause_on_entry=True))
+        for change in handle.changes():
+            if change.to_state is State.ADMIN_PAUSED:
+                break
+    yield handle.id
+    sys.modules.pop("fleet_r4", None)
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_r4_a_labor_whose_args_fit_no_more_waits_and_says_so(db, kept, name):
+    source, words = MISFITS[name]
+    define(source)
+    with cw.Engine(db) as engine:
+        [waiting] = engine.stats().waiting
+        assert waiting.labor_id == kept
+        assert "cog 'upgrade' does not take the args any more" in waiting.why
+        assert words in waiting.why
+        assert words in engine.handle(kept).progress().unattended
+        assert engine.taken_up == []
+        define(WAS)
+        assert engine.stats().waiting == []
+        engine.handle(kept).task("task").admin_resume()
+        assert engine.handle(kept).wait(60).tasks[0].sequences[0].jobs[0].output == "2.2"
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_r4_one_whose_args_still_fit_goes_on(db, kept, name):
+    define(FITS[name])
+    with pytest.warns(cw.CogworkWarning, match="took up"), cw.Engine(db) as engine:
+        assert (engine.stats().waiting, engine.taken_up) == ([], [kept])
+        engine.handle(kept).task("task").admin_resume()
+        assert engine.handle(kept).wait(60).tasks[0].sequences[0].jobs[0].output == "2.2"
