@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 
 import cogwork as cw
 
@@ -33,7 +34,8 @@ def first_process(db: str) -> None:
 
 
 def second_process(db: str, labor_id: str) -> None:
-    """Opens the same file: that is all it takes to go on."""
+    """Opens the same file: that is all it takes to go on. A warning says what goes on, in case that nobody meant it to."""
+    warnings.simplefilter("ignore", cw.CogworkWarning)
     with cw.Engine(db) as engine:
         done = engine.handle(labor_id).wait().raise_for_state()
     jobs = [sequence.jobs[0] for sequence in done.tasks[0].sequences]

@@ -121,14 +121,13 @@ def budget_of(task: cw.Task) -> str:
 
 
 def error_of(jobs: list[cw.Job]) -> str:
-    """What the last error said: the last line of its traceback, without the exception's class; what a program said at its end."""
+    """What the last error said: the last line of its traceback, without the exception's class; of a program how it ended, and its last line."""
     for job in reversed(jobs):
         for attempt in reversed(job.attempts):
             if attempt.error:
-                *said, line = attempt.error.strip().splitlines()
-                if said and line.startswith("exit status"):
-                    return "; ".join(said[-2:]) + f" ({line})"
-                return line.partition(": ")[2] or line
+                lines = attempt.error.strip().splitlines()
+                first, last = lines[0], lines[-1]
+                return first if first.startswith("exit status") else last.partition(": ")[2] or last
     return "no error was recorded"
 
 

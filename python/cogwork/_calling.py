@@ -27,6 +27,8 @@ _REPR = 2
 Answer = tuple[int, "bytes | None", str, int]
 """Status, output as msgpack, error, marks."""
 
+_LONGEST_LINE = 1000
+"""Letters of an error's first line that stand before what is left of it."""
 CANCELLED: Answer = (FAILURE, None, "cancelled", 0)
 
 
@@ -115,7 +117,7 @@ class Caller:
         status = NO_RETRIES if isinstance(error, NoRetry) else FAILURE
         text = _describe(error).encode("utf-8", "replace")
         if len(text) > self.max_output:
-            head = f"{_core.error_line(text.decode())}\n... cut ...\n".encode()
+            head = f"{_core.error_line(text.decode())[:_LONGEST_LINE]}\n... cut ...\n".encode()
             room = max(0, self.max_output - len(head))
             end = text[-room:].decode("utf-8", "ignore") if room else ""
             return status, None, head.decode() + end, _CUT

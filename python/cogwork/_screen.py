@@ -177,7 +177,7 @@ def _undecided(progress: Progress, frame: Frame) -> list[Text]:
         f"{progress.held_count} {'Job' if one else 'Jobs'} must be decided: what was executing when the engine ended. Look at the targets, then"
     ]
     lines += [f"  {line}" for line in frame.helps or _advice.released(progress, frame.db)]
-    lines.append(f"or, instead of all at once, of each JOB {_advice.decide('JOB', frame.db)}")
+    lines += ["or, instead of all at once, of each JOB", f"  {_advice.decide('JOB', frame.db)}"]
     for held in progress.held[:_MOST_HELD]:
         where = shlex.quote(f"{labor}/{held.task}/{held.target}") if held.target else held.job_id
         lines.append(f"  {shown(str(held))}: {shown(where)}")

@@ -260,7 +260,7 @@ def test_the_picture_says_what_is_held(typed, all):
     typed.begin("serve", "rollout.py").wait_for("resume --admin")
     said = typed("show", "last")
     head, each, jobs = re.search(
-        r"([\s\S]*)or, .* of each JOB (cogwork decide JOB .*)\n((?:  .*: .*\n)+)", said
+        r"([\s\S]*)or, .* of each JOB\n  (cogwork decide JOB .*)\n((?:  .*: .*\n)+)", said
     ).groups()
     if all:
         typed.follow(said)

@@ -741,9 +741,6 @@ def read_frame(sock: socket.socket) -> dict:
         (frame({"id": "x", "op": "hello"}), '"id"'),
         (frame({"id": 1, "op": "stats"}), "hello"),
         (frame({"id": 1, "op": "hello", "protocol": 99}), "version 1"),
-        (frame(HELLO) + frame({"id": 2, "op": "signal", "object": "nobody"}), '"object"'),
-        (frame(HELLO) + frame({"id": 2, "op": "signal", "signal": 77}), '"signal"'),
-        (frame(HELLO) + frame({"id": 2, "op": "signal"}), 'needs a "signal"'),
     ],
 )
 def test_what_is_no_request_is_told_so_and_hung_up_on(engine, sent, said):
@@ -754,6 +751,22 @@ def test_what_is_no_request_is_told_so_and_hung_up_on(engine, sent, said):
             while True:
                 last = read_frame(sock)
         assert said in last["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"object": "nobody"}, '"object"'),
+        ({"signal": 77}, '"signal"'),
+        ({}, 'needs a "signal"'),
+    ],
+)
+def test_a_wrong_field_is_an_error_of_its_request(engine, fields, said):
+    with raw(engine) as sock:
+        sock.sendall(frame(HELLO) + frame({"id": 2, "op": "signal", **fields}) + frame({"id": 3, "op": "stats"}))
+        assert "ok" in read_frame(sock)
+        assert said in read_frame(sock)["error"]["message"]
+        assert "ok" in read_frame(sock)
 
 
 def test_an_unknown_request_leaves_the_connection(engine):

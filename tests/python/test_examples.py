@@ -77,7 +77,7 @@ def test_demo_with_a_shell_script(tmp_path: pathlib.Path) -> None:
     done = run(DEMO, "--fast", "--plain", "--shell", "--fleet", "20", folder=tmp_path, timeout=150)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "All that was to be shown has happened." in done.stdout
-    assert "2.0.0 serves again (exit status 65)" in done.stdout
+    assert "lost edge-07: exit status 65: 2.0.0 serves again" in done.stdout
     assert "setting 'legacy_tls' is not known to version 2.1.0" in done.stdout
 
 
