@@ -14,7 +14,7 @@ import msgspec
 from ._decoding import Made, decode_other
 from ._errors import CogError
 from ._hints import AtSubmit, NotKept, decodable, is_context, type_hints
-from ._model import did_you_mean
+from ._model import JOB_OPTIONS, did_you_mean
 from ._plain import plain
 
 
@@ -136,6 +136,11 @@ def schema(struct: Any, parameters: list[inspect.Parameter]) -> dict[str, Any]:
     return made
 
 
+def _meant(name: str, names: list[str]) -> str:
+    guess = did_you_mean(name, names)
+    return guess if guess or name not in JOB_OPTIONS else f" - did you mean .job(...).replace({name}=...)?"
+
+
 def explain(message: str, names: list[str]) -> str:
     """msgspec's words in ours: `args: 'version' is missing`, `args: 'package.name': expected str, got int`."""
     text, *at = message.split(" - at `")
@@ -146,7 +151,7 @@ def explain(message: str, names: list[str]) -> str:
     if match := re.fullmatch(r"Object missing required field `(.+?)`", text):
         text = f"{match[1]!r} is missing"
     elif match := re.fullmatch(r"Object contains unknown field `(.+?)`", text):
-        text = f"there is no parameter {match[1]!r}{did_you_mean(match[1], names)}"
+        text = f"there is no parameter {match[1]!r}{_meant(match[1], names)}"
     elif path:
         text = text.replace("`", "")
         text = f"{text[:1].lower()}{text[1:]}"

@@ -97,9 +97,13 @@ class Engine(Steering):
             raise ValueError(f"workers is a whole number from 1 to 10000, not {workers!r}")
         if isinstance(max_output, bool) or not isinstance(max_output, int) or max_output < 1:
             raise ValueError(f"max_output is a number of bytes, 1 or more, not {max_output!r}")
+        if isinstance(max_crashes, bool) or not isinstance(max_crashes, int) or not 0 <= max_crashes < 2**31:
+            raise ValueError(f"max_crashes is a whole number, 0 or more, not {max_crashes!r}")
         self._grace = seconds_of(grace)
         if self._grace < 0:
             raise ValueError(f"grace must not be negative, is {grace!r}")
+        if loop is not None and not isinstance(loop, asyncio.AbstractEventLoop):
+            raise TypeError(f"loop is the event loop that async Cogs are called on, not {loop!r}")
         if loop is not None and loop.is_closed():
             raise ValueError("loop is closed; async Cogs are called on one that runs")
         install_logging()

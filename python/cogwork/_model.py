@@ -661,6 +661,8 @@ def written(parts: Any, kind: type[T]) -> Iterator[T]:
 
 
 _COMMON_RESULTS = {"id", "state", "reason", "started", "ended", "holds"}
+JOB_OPTIONS = ("name", "desc", "timeout", "retries", "retry_delay", "retry_backoff", "retry_max_delay", "on_interrupt")
+"""What `Job.replace` is mostly called with."""
 _JOB_RESULTS = {"id", "state", "reason", "started", "ended", "held", "rounds", "attempts", "output"}
 
 

@@ -497,9 +497,18 @@ def test_a_grace_of_for_ever(tmp_path, make_cog):
 
 
 def test_bad_options_are_refused(tmp_path):
-    for options in ({"workers": 0}, {"workers": True}, {"recover": "some"}, {"max_output": 0}, {"grace": -1}):
-        with pytest.raises(ValueError, match="|".join(options)):
+    wrong = (
+        *({"workers": value} for value in (0, True, "4", 1.5, None)),
+        *({"recover": value} for value in ("some", None, 1)),
+        *({"max_output": value} for value in (0, 1.5, "1MiB", None)),
+        *({"max_crashes": value} for value in (-1, 1.5, "3", None, True, 2**31)),
+        *({"grace": value} for value in (-1, "soon", None)),
+        *({"loop": value} for value in (5, "loop")),
+    )
+    for options in wrong:
+        with pytest.raises((ValueError, TypeError), match="|".join([*options, "seconds"])) as caught:
             cw.Engine(tmp_path / "l.db", **options)
+        assert len(str(caught.value)) < 200, "in words, and no signature of what lies below"
     with pytest.raises(TypeError):
         cw.Engine(5)
     with pytest.raises(TypeError):

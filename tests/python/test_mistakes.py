@@ -105,6 +105,8 @@ MISTAKES = {
     "args None": (lambda: of_jobs([cw.Job("mistaken", None)]), JOB0, "'host' is missing"),
     "args with numbers as keys": (lambda: of_jobs([cw.Job("mistaken", {1: "a"})]), JOB0, "the names of parameters are texts"),
     "args that contain themselves": (lambda: of_jobs([mistaken.job(host=cycle())]), JOB0, "args: 'host' cannot be encoded: it contains itself, or is nested deeper than 512 levels"),
+    "option of a job as an arg": (lambda: of_jobs([mistaken.job("a", timeout=5)]), JOB0, "no parameter 'timeout' - did you mean .job(...).replace(timeout=...)?"),
+    "another option of a job as an arg": (lambda: of_jobs([mistaken.job("a", retries=2)]), JOB0, "did you mean .job(...).replace(retries=...)?"),
     "cog as cog_path": (lambda: of_jobs([cw.Job(mistaken, {"host": "a"})]), JOB0, "cog_path: expected the name of a Cog, got the Cog 'mistaken'; did you mean 'mistaken', or its .job(...)?"),
     "function as cog_path": (lambda: of_jobs([cw.Job(plain_function, {"host": "a"})]), JOB0, "@cw.cog makes a Cog of a function"),
     "seconds as text": (lambda: labor(sequences=[sequence(job())], cont_check_interval="10s"), TASK0, "cont_check_interval: expected a number of seconds or a timedelta, got '10s'; did you mean 10, or timedelta(seconds=10)?"),
