@@ -4,9 +4,11 @@
 namespace cogwork::bindings {
 namespace {
 
+PyObject* errors = nullptr;  // kept: where Python ends nothing can be imported any more
+
 template <typename... Args>
 void raise(const char* name, Args&&... args) {
-  const auto type = py::module_::import("cogwork._errors").attr(name);
+  const auto type = py::handle(errors).attr(name);
   const py::object error = type(std::forward<Args>(args)...);
   PyErr_SetObject(type.ptr(), error.ptr());
 }
@@ -14,6 +16,7 @@ void raise(const char* name, Args&&... args) {
 }  // namespace
 
 void bind_errors(py::module_&) {
+  errors = py::module_::import("cogwork._errors").release().ptr();
   py::register_local_exception_translator([](std::exception_ptr p) {
     try {
       if (p) std::rethrow_exception(p);

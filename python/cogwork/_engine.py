@@ -20,9 +20,10 @@ from ._codec import by_whom, login_name, program_name
 from ._context import install_logging
 from ._control import Control, Submits, control_of
 from ._durations import seconds_of
-from ._errors import CogworkError, CogworkWarning, EngineClosed
+from ._errors import CogworkError, CogworkWarning, EngineClosed, ResourceError
 from ._model import Duration, Labor, LaborFilter, State
 from ._outlet import settle_all
+from ._resources import begin
 from ._steering import Steering
 from ._submit import prepare, twice
 from ._waiting import Origin, forked, in_thread, wait_for
@@ -230,7 +231,13 @@ class Engine(Steering):
     ) -> None:
         with _beside(error):
             _self_wait.check_close(self, blocks=False)
-            await in_thread(self.close, None if kind is None else self._grace)
+            try:
+                await in_thread(self.close, None if kind is None else self._grace)
+            except (
+                ResourceError
+            ) as no_thread:  # the loop waits then: an engine that was left open would go on with nobody there
+                log.warning("%s; the event loop waits until the engine has closed", no_thread)
+                self.__exit__(kind, None, tb)
 
     def __repr__(self) -> str:
         if not self._origin.here:
@@ -374,8 +381,11 @@ _live: set[_Closer] = set()
 def _let_go(closer: _Closer) -> None:
     """Nobody holds the engine any more. This may be any thread, even one of its own inside a call: closing waits for those, so it is done
     elsewhere."""
-    with contextlib.suppress(RuntimeError):  # the interpreter is ending: _close_all has been, or is about to be, here
-        threading.Thread(target=closer.close, args=(0.0, True), name="cogwork-closer").start()
+    thread = threading.Thread(target=closer.close, args=(0.0, True), name="cogwork-closer")
+    with contextlib.suppress(
+        ResourceError
+    ):  # where the interpreter is ending, _close_all has been, or is about to be, here
+        begin(thread, "closing an engine")
 
 
 def _close_all() -> None:

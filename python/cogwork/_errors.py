@@ -68,12 +68,23 @@ class SignalNotAllowed(CogworkError):
     """The state of a Labor does not allow a signal (G2)."""
 
     def __init__(self, message: str, signal: int = -1, state: int = 0) -> None:
-        from ._model import Signal, State
-
         super().__init__(message)
-        self.signal: Signal | None = Signal(signal) if signal >= 0 else None
+        self._signal = signal
+        self._state = state
+
+    @property
+    def signal(self) -> Signal | None:
         """The signal; None where it was `start`."""
-        self.state: State = State(state)
+        from ._model import Signal
+
+        return Signal(self._signal) if self._signal >= 0 else None
+
+    @property
+    def state(self) -> State:
+        """The state that does not allow it."""
+        from ._model import State
+
+        return State(self._state)
 
 
 class NotFound(CogworkError):

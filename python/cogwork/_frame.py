@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Union
 from ._codec import to_micros
 from ._handle import LaborHandle, TaskHandle
 from ._model import AttemptStatus, Labor, Sequence, State, Task
+from ._resources import descriptors
 from ._search import SearchResult
 from ._tree import Place, places
 
@@ -145,7 +146,8 @@ _ROWS = {
 
 def _pandas() -> Any:
     try:
-        import pandas
+        with descriptors("pandas"):
+            import pandas
     except ImportError as error:
         raise ImportError("to_frame needs pandas: pip install 'cogwork[notebook]'") from error
     return pandas

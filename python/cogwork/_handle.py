@@ -14,6 +14,7 @@ from ._history import Moment
 from ._logs import Logs
 from ._model import Change, Duration, Labor, Sequence, Signal, State, Task
 from ._progress import HeldJob, Progress
+from ._resources import descriptors
 from ._waiting import Origin, in_thread, wait_async, wait_for
 
 if TYPE_CHECKING:
@@ -150,7 +151,8 @@ class SequenceHandle(Handle):
         return self._engine.read_sequence(self.id)
 
     def _repr_html_(self) -> str:
-        from ._notebook import sequence_handle_html
+        with descriptors("what shows it"):
+            from ._notebook import sequence_handle_html
 
         return sequence_handle_html(self)
 
@@ -167,7 +169,8 @@ class TaskHandle(Handle):
         return SequenceHandle(self._engine, self._engine._core.find_task(self.id, target))
 
     def _repr_html_(self) -> str:
-        from ._notebook import task_handle_html
+        with descriptors("what shows it"):
+            from ._notebook import task_handle_html
 
         return task_handle_html(self)
 
@@ -255,7 +258,8 @@ class LaborHandle(Handle):
 
     def watch(self) -> Labor:
         """A live display until it ends; then the Labor. Ctrl-C ends the display and raises KeyboardInterrupt; the Labor goes on."""
-        from . import _display, _notebook
+        with descriptors("a display"):
+            from . import _display, _notebook
 
         watch = _notebook.watch if _notebook.at_hand() else _display.watch
         if self.state.ended:
@@ -264,7 +268,8 @@ class LaborHandle(Handle):
             return watch(self)
 
     def _repr_html_(self) -> str:
-        from ._notebook import handle_html
+        with descriptors("what shows it"):
+            from ._notebook import handle_html
 
         return handle_html(self)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from ._context import Running, current
 from ._errors import ResourceError
-from ._resources import new_event_loop, no_thread
+from ._resources import begin, new_event_loop
 
 log = logging.getLogger("cogwork.engine")
 
@@ -100,10 +100,7 @@ class LoopThread(Calls):
 
     def start(self) -> None:
         """Raises ResourceError where there is no thread to be had."""
-        try:
-            self._thread.start()
-        except RuntimeError as error:
-            raise no_thread("async Cogs", error) from None
+        begin(self._thread, "async Cogs")
 
     def give_up(self) -> None:
         """Ends it, whether it has begun or not."""
@@ -209,11 +206,9 @@ class Loops:
         """Raises ResourceError where there are no threads to be had."""
         try:
             self._add()
-            self._beats.start()
-        except BaseException as error:
+            begin(self._beats, "async Cogs")
+        except BaseException:
             self.stop()
-            if isinstance(error, RuntimeError):
-                raise no_thread("async Cogs", error) from None
             raise
 
     def _add(self) -> None:

@@ -16,6 +16,9 @@ import threading
 import weakref
 from typing import Any, TextIO
 
+from ._errors import ResourceError
+from ._resources import start_thread
+
 _MOST = 4_000_000
 """Characters that wait to be written. Who writes faster than somebody reads is kept for a moment; what then comes is left out, and that is said."""
 _MOMENT = 1.0
@@ -89,13 +92,11 @@ class Outlet:
                 self._write_all()
                 return
             if self._thread is None:
-                thread = threading.Thread(target=self._run, name="cogwork-outlet", daemon=True)
                 try:
-                    thread.start()
-                except RuntimeError:  # there is no thread to be had, or Python is ending
+                    self._thread = start_thread("cogwork-outlet", self._run)
+                except ResourceError:  # or Python is ending
                     self._write_all()
                     return
-                self._thread = thread
             self._changed.notify_all()
 
     @property

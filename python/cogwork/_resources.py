@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,14 +19,24 @@ _SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 def start_thread(name: str, target: Callable[..., object], *args: Any) -> threading.Thread:
     """Starts a daemon thread. Raises ResourceError where there is none to be had."""
     thread = threading.Thread(target=target, args=args, name=name, daemon=True)
-    try:
-        thread.start()
-    except (RuntimeError, MemoryError) as error:
-        raise no_thread(name, error) from None
+    begin(thread, name)
     return thread
 
 
+def begin(thread: threading.Thread, name: str) -> None:
+    """Starts a thread. Raises ResourceError where there is none to be had, or Python is ending: a thread would then wait for the interpreter for ever,
+    and whoever starts it for the thread."""
+    try:
+        if sys.is_finalizing():
+            raise RuntimeError("Python is ending")
+        thread.start()
+    except (RuntimeError, MemoryError) as error:
+        raise no_thread(name, error) from None
+
+
 def no_thread(name: str, error: BaseException) -> ResourceError:
+    if sys.is_finalizing() or "shutdown" in str(error):  # as Python says it
+        return ResourceError(f"no thread could be started for {name}: Python is ending")
     return ResourceError(
         f"no thread could be started for {name} ({error}); this process or its user has as many as the limits on processes allow "
         "(ulimit -u, pids cgroup)"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from ._model import Labor, LaborFilter
+from ._resources import descriptors
 
 _SHOWN = 50
 
@@ -40,12 +41,13 @@ class SearchResult(Iterator[Labor]):
             yield self._read(labor.id)
 
     def __repr__(self) -> str:
-        fields = [(field.name, getattr(self._filter, field.name)) for field in msgspec.structs.fields(self._filter)]
+        fields = [(name, getattr(self._filter, name)) for name in self._filter.__struct_fields__]
         given = ", ".join(f"{name}={value!r}" for name, value in fields if value not in ([], "", None, False))
         return f"<SearchResult: {given or 'all Labors'}>"
 
     def _repr_html_(self) -> str:
-        from ._html import labors_html, remark_html
+        with descriptors("what shows it"):
+            from ._html import labors_html, remark_html
 
         most = self._filter.limit
         one_more = _SHOWN + 1 if most is None else min(most, _SHOWN + 1)

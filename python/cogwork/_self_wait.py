@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ._cog import find_cog
+from ._cog import engines, find_cog
 from ._context import Running, current
 from ._errors import CogworkError
 from ._model import Labor, Signal, all_jobs
@@ -123,7 +123,7 @@ def check_latch(holds: Callable[[str], bool]) -> None:
 
 def stands_still(steering: Steering, id: str) -> bool:
     """Whether a Labor needs an event loop that does not run: one that an engine was given."""
-    runner = getattr(steering, "_async", None)
+    runner = getattr(_engine_here(steering), "_async", None)
     return runner is not None and runner.stands_still and _calls_async(steering.read_labor(id, False).cogs)
 
 
@@ -158,19 +158,29 @@ def _calls_async(cogs: Iterable[str]) -> bool:
     return any(cog.is_async for name in cogs if (cog := find_cog(name)) is not None)
 
 
+def _engine_here(steering: Steering) -> Any:
+    """The engine of this process that runs what is in the store: itself, or the one that a Client reaches. None where another process has it."""
+    if hasattr(steering, "_queues"):
+        return steering
+    if not engines:
+        return None
+    store = steering.store.identity()
+    return next((engine for engine in list(engines) if not engine.closed and engine.store.identity() == store), None)
+
+
 def _runner_here(steering: Steering) -> Any:
     """Who runs the async Cogs of an engine, if that is done in this very thread."""
-    runner = getattr(steering, "_async", None)
+    runner = getattr(_engine_here(steering), "_async", None)
     return runner if runner is not None and runner.here else None
 
 
 def _queues(steering: Steering) -> tuple[Any, ...]:
-    return getattr(steering, "_queues", ())
+    return getattr(_engine_here(steering), "_queues", ())
 
 
 def _lanes(steering: Steering) -> tuple[Lane, ...]:
     """Where plain calls of an engine in this process begin: those of Jobs, and those of checks."""
-    workers: int = getattr(steering, "_workers", 0)
+    workers: int = getattr(_engine_here(steering), "_workers", 0)
     return tuple((queue, workers) for queue in _queues(steering)[:2])
 
 

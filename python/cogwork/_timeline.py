@@ -12,6 +12,7 @@ from ._core import error_line
 from ._handle import LaborHandle
 from ._markup import count
 from ._model import Attempt, AttemptStatus, Change, ChangeKind, Labor, State, Task
+from ._resources import descriptors
 from ._text import clock, date, format_span, zone
 from ._tree import places
 
@@ -312,7 +313,8 @@ def _reckoned(labor: Labor, now: datetime) -> _Millis:
 
 def _altair() -> Any:
     try:
-        import altair
+        with descriptors("altair"):
+            import altair
     except ImportError as error:
         raise ImportError("timeline needs altair: pip install 'cogwork[notebook]'") from error
     return altair

@@ -118,20 +118,23 @@ class AsyncRunner:
     @property
     def here(self) -> bool:
         """Whether the caller is in the thread of its loop, and that runs."""
-        if self._given is not None:
-            return asyncio._get_running_loop() is self._given.loop
-        return self._loops is not None and self._loops.here
+        given, loops = self._given, self._loops
+        if given is not None:
+            return asyncio._get_running_loop() is given.loop
+        return loops is not None and loops.here
 
     @property
     def busy(self) -> bool:
         """Whether calls are on its loop, or wait for it."""
-        calls = self._given if self._given is not None else self._loops.current if self._loops is not None else None
+        given, loops = self._given, self._loops
+        calls = given if given is not None else loops.current if loops is not None else None
         return calls is not None and (bool(calls.tasks) or self._waits())
 
     @property
     def stands_still(self) -> bool:
         """Whether the loop that was given does not run, and so calls nothing."""
-        return self._given is not None and not self._given.loop.is_running()
+        given = self._given
+        return given is not None and not given.loop.is_running()
 
     def start(self) -> None:
         """Idempotent; called when the first async Cog is about to be needed. Raises ResourceError where there is no thread or descriptor to be
@@ -161,6 +164,8 @@ class AsyncRunner:
         """After the queue was closed. Does not wait for tasks that swallow their cancellation."""
         with self._lock:
             over, self._over = self._over or self._fd is None, True
+            if self._fd is None:
+                self._given = self._loops = None
         if over:
             return
         if self._loops is not None:
@@ -173,9 +178,9 @@ class AsyncRunner:
                 self._let_go()
 
     def _let_go(self) -> None:
-        """Nothing watches its queue any more."""
+        """Nothing watches its queue any more. A loop that is kept keeps its descriptors."""
         with self._lock:
-            self._fd = None
+            self._fd = self._given = self._loops = None
         self._queue.let_go_of_fd()
 
     def _attach(self, calls: Calls) -> None:
@@ -198,7 +203,8 @@ class AsyncRunner:
         return bool(poll.poll(0))
 
     def _drain(self, calls: Calls) -> None:
-        if self._loops is not None and self._loops.current is not calls:
+        loops = self._loops
+        if loops is not None and loops.current is not calls:
             if self._fd is not None:
                 calls.loop.remove_reader(self._fd)  # another one has taken its place
             return
@@ -207,10 +213,10 @@ class AsyncRunner:
             running = _Pulled(self._queue, call, is_async=True)
             calls.begin(call.key, running, self._call(running, name, args), running.ended)
         for key in cancelled:
-            if key in calls.tasks or self._loops is None:
+            if key in calls.tasks or loops is None:
                 calls.cancel(key)
             else:
-                self._loops.cancel(key)
+                loops.cancel(key)
 
     async def _call(self, running: _Pulled, name: str, args: bytes) -> None:
         running.begun()

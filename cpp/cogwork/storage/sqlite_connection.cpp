@@ -100,6 +100,12 @@ std::string why_no_locks(const std::string& path) {
   return "its file system has no locks (" + std::system_category().message(errno) + "), without which SQLite does not work";
 }
 
+/// Whether that is why a file cannot be opened: SQLite does not say.
+bool has_no_descriptor() {
+  const Descriptor any(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  return !any && (errno == EMFILE || errno == ENFILE);
+}
+
 /// A path as a URI's: all but plain characters as %XX.
 std::string uri_of(const std::string& path) {
   static constexpr char hex[] = "0123456789ABCDEF";
@@ -131,6 +137,9 @@ void throw_sqlite(const SqlitePlace& place, std::string_view doing, int extended
   Verdict verdict = judge(extended_code);
   const std::string no_locks = (extended_code & 0xff) == SQLITE_BUSY ? why_no_locks(place.real) : "";
   if (!no_locks.empty()) verdict = {true, no_locks.c_str(), "put the store on a local disk"};
+  if ((extended_code & 0xff) == SQLITE_CANTOPEN && has_no_descriptor()) {
+    verdict = {true, "this process has as many files and sockets open as its limit allows (ulimit -n)", "close some, or raise it"};
+  }
   std::string text = "cannot ";
   text += doing;
   text += " " + place.shown + ": " + verdict.why;
