@@ -61,10 +61,12 @@ def what(change: Change) -> str:
         text = change.to_state.name
     if change.reason != Reason.NO_FAILURE:
         text += f" ({change.reason.name})"
+    if change.kind == ChangeKind.ENGINE:  # whose it is: nobody made it die
+        return f"{text} ({', '.join(map(shown, filter(None, (change.by and f'of {change.by}', change.note))))})"
     if change.by:
         text += f" by {shown(change.by)}"
     if change.note:
-        text += f" ({shown(change.note)})" if change.kind == ChangeKind.ENGINE else f' "{shown(change.note)}"'
+        text += f' "{shown(change.note)}"'
     if change.sent is not None:
         text += f" (sent at {clock(change.sent)})"
     return text + (" (refused)" if change.refused else "")

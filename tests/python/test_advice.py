@@ -484,16 +484,19 @@ def test_a_labor_that_waits_for_its_cogs(typed, how):
     typed.ended()
 
 
-@follows("go_on")
-def test_a_labor_that_an_engine_was_not_opened_for(typed):
-    typed.killed("rollout.py")
-    run = typed.begin("run", "rollout.py:risky")
+@follows("decide_all", "go_on")
+@pytest.mark.parametrize(
+    ("left", "other", "leads_on"),
+    [("rollout.py", "rollout.py:risky", ["run"]), ("rollout.py:risky", "rollout.py", ["decide", "run"])],
+)
+def test_a_labor_that_an_engine_was_not_opened_for(typed, left, other, leads_on):
+    id = typed.killed(left)
+    run = typed.begin("run", other)
     run.wait_for("begun h1")
-    left = next(labor.id for labor in typed.labors() if labor.name == "step")
-    said = typed("show", left[:8])
+    said = typed("show", id[:8])
     assert "was opened for other Labors" in said
     typed.go()
-    typed.follow(said)
+    assert [words[1] for words in typed.follow(said)] == leads_on
     assert run.end() == 0
     typed.ended()
 

@@ -9,7 +9,7 @@ import re
 import sys
 
 import pytest
-from cli_support import only_labor, write_script
+from cli_support import only_labor, shell, write_script
 from typer.testing import CliRunner
 
 import cogwork as cw
@@ -150,6 +150,22 @@ def test_a_tree_that_may_not_be_submitted(folder):
     said = call("run", "rollout.py", status=2)
     assert "cog 'nothing' is not registered" in said
     assert said.startswith("cogwork: the Labor cannot be submitted")
+
+
+def test_a_warning_is_a_message_too(folder):
+    script(
+        folder,
+        """
+@cw.cog
+def nothing(host: str) -> None: ...
+labor = cw.Labor("x", tasks=[cw.Task("t", sequences=[cw.Sequence("h", jobs=[nothing.job("h")])] * 2)])
+""",
+    )
+    code, said = shell(folder, "run", "rollout.py")
+    warned = [line for line in said.splitlines() if "twice in one Task" in line]
+    assert code == 0
+    assert warned == ["cogwork: a target stands twice in one Task, and its Sequences may run side by side:"], said
+    assert "CogworkWarning" not in said, "nor where in the shell's own code it was said"
 
 
 # ---- run: key=value ----

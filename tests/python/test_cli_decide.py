@@ -146,3 +146,25 @@ def test_where_nothing_is_to_be_decided(folder, serve):
     assert (code, "no Job of 'flash' " in text, "must be decided" in text) == (2, True, True), text
     code, text = shell(folder, "decide", "last", "completed")
     assert (code, "has no held Job" in text) == (2, True), text
+
+
+def test_nobody_made_an_engine_die(serve, folder):
+    code, said = shell(folder, "history", "last")
+    assert code == 0
+    [died] = [line for line in said.splitlines() if " died" in line]
+    assert re.search(r"ENGINE +Labor 'flash' +died \(of \S+, cogwork ", died), died
+    assert " by " not in died
+
+
+def test_what_executes_is_not_held(tmp_path, monkeypatch):
+    monkeypatch.setenv("COGWORK_RUNTIME_DIR", str(tmp_path / "run"))
+    write_script(tmp_path, text=SCRIPT)
+    with Shell(tmp_path, "run", "rollout.py") as run:
+        for n in range(4):
+            run.wait_for(f"begun h{n}")
+        code, said = shell(tmp_path, "decide", "--all", "rerun")
+        assert (code, "no Job of 'flash'" in said, "held" in said) == (2, True, False), said
+        code, said = shell(tmp_path, "decide", "last/all/h0", "rerun")
+        assert (code, "has no held Job" in said) == (2, True), said
+        (tmp_path / "go").touch()
+        assert run.end() == 0

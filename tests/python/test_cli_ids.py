@@ -98,7 +98,7 @@ def test_last_is_the_latest_whatever_became_of_it():
     assert id in call("show", "last")[1]
     assert "latest" in call("show", "LAST/t/h")[1]
     code, _, said = call("pause", "last")
-    assert (code, "has ended" in said) == (1, True)
+    assert (code, "has ended" in said, "as_new" in said) == (1, True, False), "which no shell has"
 
 
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
@@ -153,3 +153,11 @@ def test_help_names_no_rule():
         code, text, _ = call(*words, "--help")
         assert code == 0
         assert not re.search(r"\b[A-Z]\d+[a-c]?\b", text), (words, text)
+
+
+def test_help_says_it_whole():
+    for words in ([], ["crisis"]):
+        text = call(*words, "--help")[1]
+        assert "..." not in text.partition("Commands:")[2], "each command in a line of its own"
+    assert "[LATCH]..." in call("crisis", "resume", "--help")[1].splitlines()[0]
+    assert "Releases a `pause --admin`" in call("resume", "--help")[1]

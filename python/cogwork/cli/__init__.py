@@ -15,6 +15,7 @@ from . import (
     _steer,
     _streams,
     _submit,
+    _warned,
 )  # each adds its commands
 from ._app import app
 
@@ -24,6 +25,7 @@ COMMANDS = (_crisis, _decide, _doctor, _logs, _look, _run, _serve, _show, _steer
 def main() -> NoReturn:
     """The console script. Leaves by SystemExit, with the statuses of `_app.Status`."""
     _streams.take()
+    _warned.take()
     status: str | int | None = 0
     try:
         app(prog_name="cogwork")

@@ -43,9 +43,9 @@ def pause(
     tag: Tag = None, name: Name = None, cog: Cog = None, all: All = False, by: By = None, note: Note = "",
     no_wait: NoWait = False, timeout: Timeout = None, json: Json = False, db: Db = DB,
 ) -> None:  # fmt: skip
-    """Sets a latch: what it matches begins to pause at once. Waits until nothing executes any more.
+    """Sets a latch: what it matches pauses at once.
 
-    Several options together hold the Labors that pass all of them.
+    Waits until nothing of it executes any more. Several options together hold the Labors that pass all of them.
     """
     wanted = _wanted(tag, name, cog, all)
     if wanted is None:
@@ -74,13 +74,13 @@ def pause(
 
 @crisis.command()
 def resume(
-    latch: Annotated[list[str] | None, typer.Argument(metavar="[LATCH]...", help="Ids of latches; any unique beginning will do.")] = None,
+    latch: Annotated[list[str] | None, typer.Argument(metavar="LATCH", help="Ids of latches; any unique beginning will do.")] = None,
     tag: Tag = None, name: Name = None, cog: Cog = None, all: All = False, by: By = None, note: Note = "",
     no_wait: NoWait = False, timeout: Timeout = None, json: Json = False, db: Db = DB,
 ) -> None:  # fmt: skip
-    """Lifts latches: those of these ids, or those that were set with just these options.
+    """Lifts latches.
 
-    A Labor goes on when no latch holds it any more; pauses of its own stay.
+    Those of these ids, or those that were set with just these options. A Labor goes on when no latch holds it any more; pauses of its own stay.
     """
     wanted = _wanted(tag, name, cog, all)
     if bool(latch) == (wanted is not None):
@@ -107,7 +107,10 @@ def status(
     lifted: Annotated[bool, typer.Option("--lifted", help="Those that were lifted last, too.")] = False,
     json: Json = False, db: Db = DB,
 ) -> None:  # fmt: skip
-    """Which latches are in force, who set them and why, what they hold, and what of it still executes."""
+    """Shows the latches that are in force.
+
+    Who set them and why, what they hold, and what of it still executes.
+    """
     wanted = _wanted(tag, name, cog, all)
     open_existing(db).close()
     with connect(db) as client:

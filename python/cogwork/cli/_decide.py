@@ -76,7 +76,7 @@ def decide(
         why = why_stored(client, labor, db)
         attended = client.engine is not None
     known = stored_decisions(client.store)  # where nobody runs it, they are not in the tree yet
-    still = [found for found in _jobs(after) if awaits_decision(found.job)]
+    still = [found for found in _jobs(after) if _awaits(found.job, not why)]
     stored = {found.job.id for found in still if found.job.id in known}
     left = len(still) - len(stored)
     now = {found.job.id: found.job for found in _jobs(after)}
@@ -175,6 +175,16 @@ def _tell_next(labor: Labor, left: int, stored: bool, why: list[str], attended: 
 # ---- which ----
 
 
+def _awaits(job: Job, is_run: bool) -> bool:
+    """An open attempt is one that was cut off only where no engine runs the Labor: else it executes."""
+    return job.held if is_run else awaits_decision(job)
+
+
+def _undecided(client: Client, labor: Labor, below: list[_Found], db: str) -> list[_Found]:
+    is_run = not why_stored(client, labor, db)
+    return [found for found in below if _awaits(found.job, is_run)]
+
+
 def _jobs(labor: Labor, within: Task | Sequence | None = None) -> list[_Found]:
     found = []
     for task in labor.tasks:
@@ -199,7 +209,7 @@ def _one(client: Client, text: str | None, db: str) -> tuple[Labor, list[_Found]
     if isinstance(meant, Job):
         return labor, [next(found for found in _jobs(labor) if found.job.id == meant.id)]
     below = _jobs(labor, None if isinstance(meant, Labor) else meant)
-    return labor, _only([found for found in below if awaits_decision(found.job)], str(address), db, labor)
+    return labor, _only(_undecided(client, labor, below, db), str(address), db, labor)
 
 
 def _all(client: Client, text: str | None, cogs: list[str], tasks: list[str], db: str) -> tuple[Labor, list[_Found]]:
@@ -219,7 +229,7 @@ def _all(client: Client, text: str | None, cogs: list[str], tasks: list[str], db
                     f"{address} has no {what} {name!r}{did_you_mean(name, known)}; there is {', '.join(sorted(map(shown, known)))}"
                 )
     decided = stored_decisions(client.store)
-    held = [found for found in below if awaits_decision(found.job) and found.job.id not in decided]
+    held = [found for found in _undecided(client, labor, below, db) if found.job.id not in decided]
     chosen = [f for f in held if (not cogs or f.job.cog_path in cogs) and (not tasks or f.task in tasks)]
     if not chosen:
         others = f"; {len(held)} others of it must be" if held else ""

@@ -38,9 +38,9 @@ Since = Annotated[
 @app.command()
 def ls(
     state: Annotated[list[str] | None, typer.Option("--state", metavar="STATE", help="RUNNING, PAUSED ...; several: any of them.")] = None,
-    tag: Annotated[list[str] | None, typer.Option("--tag", help="Any of these.")] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="With this tag; several: any of them.")] = None,
     name: Annotated[str, typer.Option("--name", metavar="PREFIX", help="How the name begins.")] = "",
-    target: Annotated[list[str] | None, typer.Option("--target", help="Any of these is a Sequence's target.")] = None,
+    target: Annotated[list[str] | None, typer.Option("--target", metavar="TARGET", help="That work on this target; several: any of them.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="So many at most; 0: all.")] = 50,
     json: Json = False,
     db: Db = DB,

@@ -233,4 +233,7 @@ def why_nobody(client: Client, labor: Labor, db: str) -> tuple[str, list[str]]:
     if client.engine is None:
         return nobody(client, labor.id, db)
     why = why_stored(client, labor, db)
-    return (why[0], why[1:]) if why else ("", [])
+    if not why:
+        return "", []
+    leads_on = nobody(client, labor.id, db)[1] if why[1:] == [_advice.go_on(labor, db)] else why[1:]
+    return why[0], leads_on  # an engine that may take it up does so by the same way back as one that is yet to begin

@@ -28,8 +28,12 @@ class Answer(NamedTuple):
     state: State
 
 
+_FOR_PROGRAMS = " (as_new() makes a copy)"
+"""What a refusal advises who holds the Labor, and no shell does."""
 Admin = Annotated[bool, typer.Option("--admin", help="A stronger pause: only `resume --admin` releases it.")]
 Crisis = Annotated[bool, typer.Option("--crisis", help="The strongest pause: only `resume --crisis` releases it.")]
+OfAdmin = Annotated[bool, typer.Option("--admin", help="Releases a `pause --admin`, or what an engine holds itself.")]
+OfCrisis = Annotated[bool, typer.Option("--crisis", help="Releases a `pause --crisis`; latches: `crisis resume`.")]
 
 
 _PAUSES = {(False, False): Signal.PAUSE, (True, False): Signal.ADMIN_PAUSE, (False, True): Signal.CRISIS_PAUSE}
@@ -61,7 +65,7 @@ def pause(
 
 @app.command()
 def resume(
-    id: Id = None, admin: Admin = False, crisis: Crisis = False, by: By = None, note: Note = "",
+    id: Id = None, admin: OfAdmin = False, crisis: OfCrisis = False, by: By = None, note: Note = "",
     no_wait: NoWait = False, timeout: Timeout = None, json: Json = False, db: Db = DB,
 ) -> None:  # fmt: skip
     """Releases a pause.
@@ -110,9 +114,9 @@ def _send(
                 )
                 answer = Answer(ack.stored, done, ack.applied, ack.state)
         except SignalNotAllowed as error:
-            if not (help := what_helps(client, address.labor.id, signal, db)):
-                raise
-            raise SignalNotAllowed("\n  ".join([f"{error}. So:", *help])) from None
+            said = str(error).removesuffix(_FOR_PROGRAMS)
+            help = what_helps(client, address.labor.id, signal, db)
+            raise SignalNotAllowed("\n  ".join([f"{said}. So:", *help] if help else [said])) from None
         why = why_stored(client, address.labor, db) if answer.stored else []
     word = "START" if signal is None else signal.name
     if json:
