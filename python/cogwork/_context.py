@@ -102,7 +102,7 @@ class Call(Protocol):
 class Running(ABC):
     """A call while it goes on: what the logging of its thread or task belongs to. Who carries it out says where its words go."""
 
-    __slots__ = ("call", "fault", "is_async", "task")
+    __slots__ = ("_printed", "call", "fault", "is_async", "task")
 
     def __init__(self, call: Call, is_async: bool = False) -> None:
         self.call = call
@@ -111,6 +111,7 @@ class Running(ABC):
         """That runs it, if it is async."""
         self.fault: BaseException | None = None
         """What a task or a callback of it did: it fails by that, whatever it answers itself."""
+        self._printed = ""
 
     def blame(self, fault: BaseException) -> None:
         """Fails an async call by something that it did where nobody awaits it. Any thread."""
@@ -120,6 +121,17 @@ class Running(ABC):
 
     lane: Any = None
     """Of a plain call, in the engine's process: the queue that it came from, and whose place it has."""
+
+    def add_printed(self, text: str) -> None:
+        """Its log has what it prints, line by line."""
+        *lines, self._printed = f"{self._printed}{text}".split("\n")
+        for line in lines:
+            self.add_log(line)
+
+    def end_printed(self) -> None:
+        """A line that is not ended is one."""
+        if self._printed:
+            self.add_printed("\n")
 
     @abstractmethod
     def add_log(self, line: str) -> None: ...

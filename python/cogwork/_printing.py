@@ -81,8 +81,11 @@ class _Stream:
     def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        hears = getattr(self.stream, "hears", None)
         kept = self.kept
-        return len(text) if kept is not None and kept.add(text) else self.stream.write(text)
+        if (hears is not None and hears(text)) or (kept is not None and kept.add(text)):
+            return len(text)
+        return self.stream.write(text)
 
     def writelines(self, lines: Any) -> None:
         for line in lines:

@@ -61,6 +61,7 @@ class _Pulled(Running):
 
     def finish(self, answer: Answer) -> None:
         status, output, error, marks = answer
+        self.end_printed()
         log = ""
         if self._log is not None:
             with _logging:

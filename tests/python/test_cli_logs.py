@@ -129,3 +129,74 @@ def test_of_what_nobody_runs(folder):
     code, text = shell(folder, "logs", "--follow")
     assert code == 0
     assert "h0 talk | begins h0" in text
+
+
+PRINTS = """
+import pathlib
+import cogwork as cw
+
+@cw.cog
+def says(host: str) -> None:
+    print("copying", host)
+    print("half a line", end="")
+
+@cw.cog
+async def says_too(host: str) -> None:
+    print(f"{host}\\nin two lines")
+
+@cw.cog
+def cut_off(ctx: cw.Context, host: str) -> None:
+    print("flashing", host)
+    ctx.sleep(60)
+    raise RuntimeError("asked to end")
+
+def labor(cog: str = "") -> cw.Labor:
+    print("made by the script")
+    jobs = [cut_off.job("h0")] if cog else [says.job("h0"), says_too.job("h0")]
+    return cw.Labor("prints", tasks=[cw.Task("all", sequences=[cw.Sequence("h0", jobs=jobs)])])
+"""
+PRINTED = "h0 says | copying h0\nh0 says | half a line\nh0 says_too | h0\nh0 says_too | in two lines\n"
+
+
+def test_what_cogs_print_is_a_line_of_theirs_and_kept(folder):
+    write_script(folder, "prints.py", PRINTS)
+    code, said = shell(folder, "run", "prints.py")
+    assert code == 0
+    assert without_times(said).count("copying h0") == 1, "not once more as it was printed"
+    assert set(PRINTED.splitlines()) <= set(without_times(said).splitlines())
+    assert "\nmade by the script\n" in f"\n{said}", "which no Cog prints"
+    assert shell(folder, "logs", "last") == (0, PRINTED)
+
+
+def test_what_a_call_printed_that_was_ended_is_kept(folder):
+    write_script(folder, "prints.py", PRINTS)
+    with Shell(folder, "run", "prints.py", "cog=cut_off") as run:
+        run.wait_for("h0 cut_off | flashing h0")
+        assert shell(folder, "stop", "--now")[0] == 0
+        assert run.end() == 3
+    assert shell(folder, "logs", "last") == (0, "h0 cut_off | flashing h0\n")
+
+
+def test_serve_prints_it_too_as_it_shows_no_lines_of_cogs(folder):
+    write_script(folder, "prints.py", PRINTS)
+    with Shell(folder, "serve", "prints.py") as server:
+        server.wait_for("serves ")
+        code, said = shell(folder, "submit", "prints.py", "--watch")
+        assert (code, without_times(said).count("h0 says | copying h0")) == (0, 1)
+        server.wait_for("\ncopying h0\n")
+    assert shell(folder, "logs", "last") == (0, PRINTED)
+
+
+def test_a_labor_of_which_nothing_is_kept_says_so(folder):
+    write_script(
+        folder,
+        "mute.py",
+        PRINTS.replace("print(", "str(")
+        .replace(', end=""', "")
+        .replace('"copying", host', "host")
+        .replace('"flashing", host', "host"),
+    )
+    assert shell(folder, "run", "mute.py")[0] == 0
+    code, said = shell(folder, "logs", "last")
+    assert (code, "no Cog has logged or printed anything" in said) == (0, True)
+    assert shell(folder, "logs", "last", "--json") == (0, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -19,6 +20,7 @@ from ._app import DB, Db, Json, Status, app, fail
 from ._ids import Address, Id, find, open_existing
 from ._json import put
 
+_NOTHING = "no Cog has logged or printed anything; the standard logging drops INFO until the script sets a level"
 _BEAT = 0.2
 _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 _FIRST = 1.0
@@ -41,6 +43,8 @@ def logs(
         address = find(client, id, db)
         reader = _Reader(client, address, json)
         reader.put_kept()
+        if not (reader.has_put or follow or json):
+            print(f"{address}: {_NOTHING}", file=sys.stderr)
         if not address.labor.state.ended:
             _say_who_is_not_heard(client)
         while follow and reader.put_new():
@@ -76,6 +80,7 @@ class _Reader:
         self._labor_id = address.labor.id
         self._below = _jobs_below(address)
         self._json = json
+        self.has_put = False
         self._feed: Logs | None = None
         self._missed = 0
         self._shown: dict[tuple[str, int], datetime] = {}
@@ -143,6 +148,7 @@ class _Reader:
             shown_until = self._shown.get(key)
             if not self._is_below(line.job_id) or (shown_until is not None and line.at <= shown_until):
                 continue
+            self.has_put = True
             self._heard[key] = self._heard.get(key, 0) + 1
             if self._json:
                 put({name: getattr(line, name) for name in ("at", "target", "name", "job_id", "attempt", "text")})
@@ -151,6 +157,7 @@ class _Reader:
 
     def _put_kept_line(self, kept: _Kept, text: str) -> None:
         job, number = kept.job, kept.attempt.number
+        self.has_put = True
         name = job.name or job.cog_path
         if self._json:
             put({"at": None, "target": kept.target, "name": name, "job_id": job.id, "attempt": number, "text": text})

@@ -10,8 +10,10 @@ import contextlib
 import io
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any, TextIO
 
+from .._context import current
 from .._errors import CogworkError
 from .._outlet import Outlet, complain, put, said
 
@@ -63,6 +65,38 @@ class Direct:
         return getattr(self.stream, name)
 
 
+class Prints(Outlet):
+    """stdout of a command that may run Cogs. What a Cog prints lands on its attempt, as what it logs does; what is shown as lines of its Labor is
+    not written here, too."""
+
+    shown = ""
+    """The Labor whose Cogs' lines are shown."""
+
+    def write(self, text: str) -> int:
+        return len(text) if self.hears(text) else super().write(text)
+
+    def hears(self, text: str) -> bool:
+        """Whether that was all that is to be done with it. Any thread."""
+        running = current.get()
+        if running is None or not isinstance(text, str):
+            return False
+        running.add_printed(text)
+        return running.call.labor_id == self.shown
+
+
+@contextlib.contextmanager
+def showing(labor_id: str) -> Iterator[None]:
+    """While the lines of its Cogs are shown."""
+    stream = sys.stdout
+    if isinstance(stream, Prints):
+        stream.shown = labor_id
+    try:
+        yield
+    finally:
+        if isinstance(stream, Prints):
+            stream.shown = ""
+
+
 def told(lost: OutputLost) -> int:
     """Says why, where somebody may want to know; the exit status."""
     if lost.nobody_reads:
@@ -89,7 +123,7 @@ def detach() -> None:
     """From here on nothing that is written keeps this command waiting, or ends it."""
     if isinstance(sys.stdout, Direct):
         sys.stdout.flush()
-        sys.stdout = outlet = Outlet(sys.stdout.stream)
+        sys.stdout = outlet = Prints(sys.stdout.stream)
         if isinstance(sys.stderr, Outlet):
             sys.stderr.behind = outlet
 

@@ -9,6 +9,7 @@ from .._errors import SignalNotAllowed
 from .._handle import Ack, LaborHandle
 from .._model import Labor, State
 from .._progress import clock_was_set
+from . import _streams
 from ._place import Place
 from ._signals import Interrupts
 
@@ -26,7 +27,7 @@ class Watching:
     def until_it_ends(self) -> Labor | None:
         """The Labor as it ended; None where it is left before that. EngineClosed where its engine is gone."""
         end = End(self._handle)
-        with display() as shows:
+        with _streams.showing(self._handle.id), display() as shows:
             while True:
                 shows.update(self._handle, self._notes())
                 if self._leaves():
