@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Annotated, NamedTuple
 
@@ -28,8 +29,8 @@ class Answer(NamedTuple):
     state: State
 
 
-_FOR_PROGRAMS = " (as_new() makes a copy)"
-"""What a refusal advises who holds the Labor, and no shell does."""
+_FOR_PROGRAMS = re.compile(r"( \(as_new\(\) makes a copy\)|: engine\.\w+\(.*\))$")
+"""What a refusal advises programs; a shell has commands of its own for it."""
 Admin = Annotated[bool, typer.Option("--admin", help="A stronger pause: only `resume --admin` releases it.")]
 Crisis = Annotated[bool, typer.Option("--crisis", help="The strongest pause: only `resume --crisis` releases it.")]
 OfAdmin = Annotated[bool, typer.Option("--admin", help="Releases a `pause --admin`, or what an engine holds itself.")]
@@ -114,7 +115,7 @@ def _send(
                 )
                 answer = Answer(ack.stored, done, ack.applied, ack.state)
         except SignalNotAllowed as error:
-            said = str(error).removesuffix(_FOR_PROGRAMS)
+            said = _FOR_PROGRAMS.sub("", str(error))
             help = what_helps(client, address.labor.id, signal, db)
             raise SignalNotAllowed("\n  ".join([f"{said}. So:", *help] if help else [said])) from None
         why = why_stored(client, address.labor, db) if answer.stored else []
