@@ -20,6 +20,7 @@ from .._line import EngineInfo
 from .._model import Labor, LaborFilter, State
 from .._text import shown
 from .._waiting import wait_for
+from . import _streams
 from ._app import Refused
 from ._closing import close
 from ._ids import UNFINISHED
@@ -69,7 +70,9 @@ class Place:
         """Opens an engine on the store, which takes up nothing by itself; or reaches the one that owns it. words: what this command is told to run.
         Raises StoreInUse where there is one that cannot be reached, StorageError."""
         try:
-            return Place(open_engine(db, ["run", *words], workers, "later", interrupts), db)
+            place = Place(open_engine(db, ["run", *words], workers, "later", interrupts), db)
+            _streams.will_show()
+            return place
         except StoreInUse:
             client = connect(db)
             if client.engine is None:

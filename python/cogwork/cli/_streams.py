@@ -69,8 +69,8 @@ class Prints(Outlet):
     """stdout of a command that may run Cogs. What a Cog prints lands on its attempt, as what it logs does; what is shown as lines of its Labor is
     not written here, too."""
 
-    shown = ""
-    """The Labor whose Cogs' lines are shown."""
+    shown: str | None = ""
+    """The Labor whose Cogs' lines are shown. None: the one that is about to be, whichever that is."""
 
     def write(self, text: str) -> int:
         return len(text) if self.hears(text) else super().write(text)
@@ -81,7 +81,13 @@ class Prints(Outlet):
         if running is None or not isinstance(text, str):
             return False
         running.add_printed(text)
-        return running.call.labor_id == self.shown
+        return self.shown is None or running.call.labor_id == self.shown
+
+
+def will_show() -> None:
+    """A Labor, that may begin before `showing` does."""
+    if isinstance(sys.stdout, Prints):
+        sys.stdout.shown = None
 
 
 @contextlib.contextmanager
