@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from .. import _advice
 from .._display import say
 from .._engine import Engine
+from .._errors import StorageError
 from .._handle import LaborHandle
 from .._latch import stored_latches
 from .._model import Labor, LaborFilter, OnInterrupt, Sequence, Task, all_jobs, written
@@ -37,8 +39,20 @@ def say_hello(place: Place, handle: LaborHandle, script: str) -> None:
     others = [waits for waits in steer.stats().waiting if waits.labor_id != handle.id]
     if others:
         names = ", ".join(f"'{shown(other.name)}' {other.labor_id[:8]}" for other in others[:_FEW])
-        say(f"unfinished in {db}, and left alone: {names}{', ...' if len(others) > _FEW else ''}; to go on with one:")
-        say(f"  {_advice.go_on(steer.read_labor(others[0].labor_id, False), db)}")
+        left = f"unfinished in {db}, and left alone: {names}{', ...' if len(others) > _FEW else ''}"
+        one = _readable(steer, [other.labor_id for other in others])
+        helps = (
+            f"to go on with one:\n  {_advice.go_on(one, db)}" if one else f"what is damaged:\n  {_advice.doctor(db)}"
+        )
+        say(f"{left}; {helps}")
+
+
+def _readable(steer: Steering, ids: list[str]) -> Labor | None:
+    """The first that is. One that is damaged is no reason not to run another."""
+    for id in ids:
+        with contextlib.suppress(StorageError):
+            return steer.read_labor(id, False)
+    return None
 
 
 def say_what_holds(place: Place, handle: LaborHandle) -> None:
@@ -69,7 +83,11 @@ def say_same_targets(steer: Steering, labor: Labor, db: str) -> None:
         wanted = LaborFilter(states=UNFINISHED, targets=targets[n : n + _CHUNK])
         found.update((other.id, other) for other in steer.search(wanted) if not _is_again(labor, other))
     for other in list(found.values())[:_FEW]:
-        same = set(targets) & {s.target for task in steer.read_labor(other.id).tasks for s in task.sequences}
+        try:
+            same = set(targets) & {s.target for task in steer.read_labor(other.id).tasks for s in task.sequences}
+        except StorageError as error:
+            _warn(f"CAREFUL: {error}. It may work on the same targets")
+            continue
         names = ", ".join(shown(target) for target in targets if target in same)
         _warn(
             f"CAREFUL: '{shown(other.name)}' {other.id[:8]} is unfinished ({other.state.name}) and works on {len(same)} of the same targets: {_cut(names)}. "

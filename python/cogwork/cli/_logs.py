@@ -43,10 +43,10 @@ def logs(
         address = find(client, id, db)
         reader = _Reader(client, address, json)
         reader.put_kept()
-        if not (reader.has_put or follow or json):
-            print(f"{address}: {_NOTHING}", file=sys.stderr)
         if not address.labor.state.ended:
             _say_who_is_not_heard(client)
+        if not (reader.has_put or follow or json):
+            print(f"{address}: {_NOTHING}", file=sys.stderr)
         while follow and reader.put_new():
             time.sleep(_BEAT)
     raise typer.Exit(Status.OK)
