@@ -55,8 +55,8 @@ def _task(task: TaskProgress, submitted: bool) -> str:
     untouched = task.sequences - task.completed - task.failed - task.stopped - task.under_way
     parts += [f"{count} {what}" for count, what in ((task.under_way, "under way"), (untouched, "not started")) if count]
     if submitted:
-        budget = "no limit" if task.tolerated < 0 else str(task.tolerated)
-        parts.append(f"failures {task.failures} of {budget} tolerated")
+        budget = ", no limit" if task.tolerated < 0 else f" of {task.tolerated} tolerated"
+        parts.append(f"failures {task.failures}{budget}")
     if task.started and task.ended:
         parts.append(format_span(task.ended - task.started))
     return f"{text}: {', '.join(parts)}"

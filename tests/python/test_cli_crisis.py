@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from cli_support import Shell, only_labor, shell, write_script
@@ -135,3 +136,18 @@ def test_no_store_is_made(folder):
     code, text = shell(folder, "crisis", "pause", "--all")
     assert (code, "there is no store" in text) == (2, True)
     assert not (folder / "cogwork.db").exists()
+
+
+@pytest.mark.parametrize("words", [["pause", "--admin"], ["crisis", "pause", "--all"]], ids=["pause", "latch"])
+def test_a_refusal_has_the_times_that_are_shown_elsewhere(folder, monkeypatch, words):
+    monkeypatch.setenv("TZ", "XXX-7:30")
+    with Shell(folder, "serve", "rollout.py") as server:
+        server.wait_for("serves ")
+        shell(folder, "submit", "rollout.py:slow")
+        server.wait_for("begun h1")
+        assert shell(folder, *words, "--by", "bob", "--no-wait")[0] == 0
+        code, said = shell(folder, "resume")
+        [at, *_] = re.findall(r"by bob since (\d\d:\d\d:\d\d)", shell(folder, "show")[1])
+        (folder / "go").touch()
+    assert code == 1
+    assert f"(by bob {at}" in said

@@ -490,3 +490,12 @@ def test_a_moment_that_is_yet_to_come_is_refused(tmp_path, make_cog):
     )
     assert result.exit_code == 2
     assert "is yet to come" in result.output
+
+
+def test_a_recap_of_a_task_without_a_limit(engine, make_cog):
+    def bad() -> None:
+        raise RuntimeError("no")
+
+    sequences = [cw.Sequence(f"h{n}", jobs=[make_cog(bad).job()]) for n in range(2)]
+    done = engine.run(cw.Labor("x", tasks=[cw.Task("t", tolerated_failures=-1, sequences=sequences)]))
+    assert "t  COMPLETED: ok 0, lost 2 of 2, failures 2, no limit, " in str(done)

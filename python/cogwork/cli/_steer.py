@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from datetime import timezone
 from typing import Annotated, NamedTuple
 
 import typer
@@ -14,6 +15,7 @@ from .._codec import by_whom, text_of
 from .._errors import EngineClosed, SignalNotAllowed
 from .._handle import Ack
 from .._model import Job, Labor, Rank, Signal, State
+from .._text import clock
 from ._app import DB, By, Db, Json, Note, NoWait, Refused, Status, Timeout, app
 from ._ids import Address, Id, find, open_existing
 from ._json import put
@@ -115,7 +117,7 @@ def _send(
                 )
                 answer = Answer(ack.stored, done, ack.applied, ack.state)
         except SignalNotAllowed as error:
-            said = _FOR_PROGRAMS.sub("", str(error))
+            said = _for_people(client, address.labor.id, error)
             help = what_helps(client, address.labor.id, signal, db)
             raise SignalNotAllowed("\n  ".join([f"{said}. So:", *help] if help else [said])) from None
         why = why_stored(client, address.labor, db) if answer.stored else []
@@ -174,6 +176,17 @@ def _tell(address: Address, word: str, answer: Answer, db: str, wait: bool, why:
 
 
 # ---- what helps ----
+
+
+def _for_people(client: Client, id: str, error: SignalNotAllowed) -> str:
+    """A refusal as a shell says it: without what programs call, and with times as they are shown elsewhere; the engine's own are UTC."""
+    said = _FOR_PROGRAMS.sub("", str(error))
+    progress = client.handle(id).progress()
+    held = [(one.by, one.since) for one in progress.holds] + [(one.by, one.since) for one in progress.latches]
+    for by, since in held:
+        if since is not None:
+            said = said.replace(f"by {by} {since.astimezone(timezone.utc):%H:%M}", f"by {by} {clock(since)}", 1)
+    return said
 
 
 def what_helps(client: Client, id: str, signal: Signal | None, db: str) -> list[str]:
