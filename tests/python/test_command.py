@@ -286,6 +286,18 @@ def test_x8_exit_codes_retries_and_errors(engine):
     assert engine.run(one(cw.command.job(shell="exit 3", ok_codes=[0, 3]))).state is State.COMPLETED
 
 
+@pytest.mark.parametrize(
+    ("made", "words"), [("", "No such file or directory"), ("w", "Not a directory"), ("x", "Not a directory")]
+)
+def test_a_folder_that_is_none_is_said(engine, tmp_path, made, words):
+    """A file, also one that may be executed."""
+    folder = tmp_path / "folder"
+    if made:
+        folder.touch(0o755 if made == "x" else 0o644)
+    job = engine.run(one(cw.command.job(["pwd"], cwd=folder)))["task"]["host"].jobs[0]
+    assert (job.state, f"in {folder}: {words}" in job.error) == (State.FAILED, True), job.error
+
+
 def test_x8_a_time_out_ends_it_and_all_it_started(engine, tmp_path):
     script = f"trap '' TERM; sh -c 'trap \"\" TERM; echo $$ >> {tmp_path}/children; while :; do sleep 1; done' & wait; sleep 60"
     done = engine.run(one(cw.command.job(shell=script).replace(timeout=1, retries=1)))

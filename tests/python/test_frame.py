@@ -248,6 +248,15 @@ def test_timeline_has_a_row_for_each_target_and_check_and_a_bar_for_each_attempt
     assert json.dumps(spec).count('"utc"') >= 1
 
 
+def test_x11_timeline_says_how_many_rounds_of_a_check_are_not_kept(labor):
+    labor.tasks[0].cont_checks[0].rounds = 1204
+    labor.tasks[0].pre_checks = [
+        cw.Job("once", state=State.COMPLETED, rounds=1, attempts=[attempt(1, 0, 1, AttemptStatus.SUCCESS, round=1)])
+    ]
+    (rest,) = charts(cw.timeline(labor))
+    assert rest["subtitle"] == "RUNNING; check healthy: 3 of 1,204 rounds; 1 target not started"
+
+
 def test_timeline_of_many_targets_shows_those_worth_seeing_and_says_how_many_it_leaves_out(labor):
     quick = [
         cw.Job("u", state=State.COMPLETED, attempts=[attempt(1, n, 0.5, AttemptStatus.SUCCESS)]) for n in range(5000)

@@ -106,7 +106,7 @@ Launched::~Launched() {
 
 std::shared_ptr<Launched> launch(Guardian& guardian, const Launch& launch) {
   const auto path = find_executable(launch);
-  if (!launch.cwd.empty() && access(launch.cwd.c_str(), X_OK) != 0) {
+  if (!launch.cwd.empty() && access((launch.cwd + "/.").c_str(), X_OK) != 0) {  // of a file: it is no folder
     throw Error("cannot run " + path + " in " + launch.cwd + ": " + std::system_category().message(errno));
   }
   auto launched = std::make_shared<Launched>();
