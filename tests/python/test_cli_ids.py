@@ -141,6 +141,9 @@ def test_an_option_that_is_meant_as_a_value_is_told_so():
     code, _, said = call("run", "rollout.py", "--hosts=3")
     assert (code, "a value for the function that makes the Labor is typed hosts=VALUE" in said) == (2, True), said
     assert "--workers" in call("run", "rollout.py", "--worker", "3")[2], "that one is near"
+    assert "requires an argument" in call("run", "rollout.py", "--db")[2]
+    said = call("run", "rollout.py", "--token", "x")[2]
+    assert ("typed token=VALUE" in said, "--workers" in said) == (True, False), said
 
 
 def test_help_names_no_rule():

@@ -135,9 +135,12 @@ class TakesValues(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
-            if getattr(error, "possibilities", True):  # it is another mistake, or is near an option that there is
+            if not hasattr(error, "possibilities"):  # it is another mistake
                 raise
             name = str(getattr(error, "option_name", ""))
+            there_are = [option.lstrip("-") for option in error.possibilities or ()]  # two hyphens make none near
+            if difflib.get_close_matches(name.lstrip("-"), there_are):
+                raise
         ctx.fail(
             f"there is no option {name}; a value for the function that makes the Labor is typed {name.lstrip('-').replace('-', '_')}=VALUE"
         )
