@@ -57,9 +57,12 @@ class World:
         self.cog: cw.Cog[..., Any] = quick
         self.mine = ""
         self.submitted: list[tuple[str, str]] = []
+        self.submitted_there: list[tuple[str, str]] = []
         self.kept: list[Any] = []
         self.engine = cw.Engine(self.db, grace=0.2, loop=loop)
         self.ended = self.engine.run(tree("ended", quick.job())).id
+        self.other = cw.Engine(DictStore(), grace=0.2, loop=loop)
+        self.ended_there = self.other.run(tree("ended", quick.job())).id
         self.client = cw.connect(self.db)
         self.reader = cw.open_store(self.db)
         self.context = _contexts[0]
@@ -76,6 +79,9 @@ class World:
         """An engine that nobody else uses."""
         return self.keep(cw.Engine(self.path(), grace=0.2))
 
+    def own_there(self) -> cw.Engine:
+        return self.keep(cw.Engine(DictStore(), grace=0.2))
+
     def own_client(self) -> cw.Client:
         return self.keep(cw.connect(self.db))
 
@@ -88,10 +94,14 @@ class World:
         """Another one, which ends at once, and is known by its name."""
         return tree(f"counted {next(numbers)}", (cog or self.cog).job(*(["true"],) if cog is cw.command else ()))
 
-    def noted(self, labor: cw.Labor, made: Any) -> Any:
+    def noted(self, on: Any, labor: cw.Labor, made: Any) -> Any:
         """Keeps the id that somebody was given for it."""
-        self.submitted.append((labor.name, made.id))
+        (self.submitted_there if on is self.other else self.submitted).append((labor.name, made.id))
         return made
+
+    def ended_on(self, on: Any) -> str:
+        """A Labor that has ended."""
+        return self.ended_there if on is self.other else self.ended
 
     def live(self, on: Any) -> cw.LaborHandle:
         """A Labor that goes on: its Task is held where it is entered."""
@@ -113,7 +123,7 @@ class World:
     def close(self) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for made in (*self.kept, self.client, self.reader, self.engine):
+            for made in (*self.kept, self.client, self.reader, self.engine, self.other):
                 made.close()
         self.kept.clear()
 
@@ -122,9 +132,9 @@ def tree(name: str, job: cw.Job, **fields: Any) -> cw.Labor:
     return cw.Labor(name, tasks=[cw.Task("t", sequences=[cw.Sequence("h", jobs=[job])])], **fields)
 
 
-def ids_of(world: World) -> tuple[str, str, str]:
+def ids_of(on: Any, world: World) -> tuple[str, str, str]:
     """Of a Task, a Sequence and a Job."""
-    task = world.reader.read_labor(world.ended).tasks[0]
+    task = on.read_labor(world.ended_on(on)).tasks[0]
     return task.id, task.sequences[0].id, task.sequences[0].jobs[0].id
 
 
@@ -180,7 +190,13 @@ async def following(feed: Any, _: World) -> Any:
 
 async def resubmitted(steering: Any, world: World) -> Any:
     labor = world.labor()
-    return world.noted(labor, await steering.asubmit(labor))
+    return world.noted(steering, labor, await steering.asubmit(labor))
+
+
+def submit_twice(steering: Any, world: World) -> Any:
+    labor = world.labor()
+    labor.tasks[0].sequences.append(cw.Sequence("h", jobs=[quick.job()]))
+    return world.noted(steering, labor, steering.submit(labor))
 
 
 def steering(get: Callable[[World], Any]) -> Rows:
@@ -189,19 +205,19 @@ def steering(get: Callable[[World], Any]) -> Rows:
     def submit(cog: Any = None) -> Callable[[Any, World], Any]:
         def call(steering: Any, world: World) -> Any:
             labor = world.labor(cog)
-            return world.noted(labor, steering.submit(labor))
+            return world.noted(steering, labor, steering.submit(labor))
 
         return call
 
     def run(steering: Any, world: World) -> Any:
         labor = world.labor()
-        return world.noted(labor, steering.run(labor))
+        return world.noted(steering, labor, steering.run(labor))
 
     def held_job(world: World) -> tuple[Any, str]:
-        return get(world), ids_of(world)[2]
+        return get(world), ids_of(get(world), world)[2]
 
     def read(kind: str, place: int) -> Row:
-        return Row(lambda w: (get(w), ids_of(w)[place]), lambda x, w: getattr(x[0], f"read_{kind}")(x[1]))
+        return Row(lambda w: (get(w), ids_of(get(w), w)[place]), lambda x, w: getattr(x[0], f"read_{kind}")(x[1]))
 
     return {
         **on(
@@ -210,17 +226,18 @@ def steering(get: Callable[[World], Any]) -> Rows:
             submit=submit(),
             run=run,
             asubmit=resubmitted,
-            handle=lambda s, w: s.handle(w.ended),
-            take_up=lambda s, w: s.take_up(w.ended),
+            handle=lambda s, w: s.handle(w.ended_on(s)),
+            take_up=lambda s, w: s.take_up(w.ended_on(s)),
             crisis_pause=lambda s, w: s.crisis_pause(["nobody"]),
             crises=lambda s, w: s.crises(),
             search=lambda s, w: list(s.search()),
-            read_labor=lambda s, w: s.read_labor(w.ended),
-            at=lambda s, w: s.at(w.ended, 1),
+            read_labor=lambda s, w: s.read_labor(w.ended_on(s)),
+            at=lambda s, w: s.at(w.ended_on(s), 1),
             verify=lambda s, w: s.verify(),
             changes=lambda s, w: s.changes(),
             stats=lambda s, w: s.stats(),
         ),
+        "submit, a target twice": Row(get, submit_twice),
         "submit, a command": Row(get, submit(cw.command)),
         "submit, an async Cog": Row(get, submit(gentle)),
         "submit, a process": Row(
@@ -483,6 +500,10 @@ def faces() -> dict[str, Face]:
                 "close, with Labors left": Row(lambda w: w.live(w.own())._engine, lambda e, w: e.close()),
                 "__init__": Row(lambda w: w.path(), lambda path, w: w.keep(cw.Engine(path))),
             },
+        ),
+        "Engine on a store of one's own": Face(
+            cw.Engine,
+            {**steering(lambda w: w.other), **on(lambda w: w.own_there(), **CLOSING, **CLOSING_ASYNC)},
         ),
         "Client": Face(
             cw.Client,

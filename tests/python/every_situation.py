@@ -151,7 +151,7 @@ class Prepared(Situation):
 
 class Closed(Prepared):
     def happens(self, calls: Callable[[], Any]) -> None:
-        for made in (self.world.client, self.world.engine):
+        for made in (self.world.client, self.world.engine, self.world.other):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 made.close()
@@ -262,8 +262,9 @@ def say_what_is_left(world: World, reports: Reports, before: tuple[int, int]) ->
             in_use.append(f"{path.name}: {error}")
     gc.collect()
     with cw.open_store(world.db) as store:
-        stored = {labor.name: labor.id for labor in store.search() if labor.name.startswith("counted ")}
-        damage = [str(finding) for finding in store.verify()]
+        stored = dict(counted(store))
+        damage = [str(finding) for finding in (*store.verify(), *world.other.store.verify())]
+    stored_there = dict(counted(world.other.store))
     del store
     reports.say(
         left={
@@ -275,10 +276,17 @@ def say_what_is_left(world: World, reports: Reports, before: tuple[int, int]) ->
             "children": children(),
             "in use": in_use,
             "damage": damage,
-            "lost": sorted(name for name, id in world.submitted if stored.get(name) != id),
-            "unknown": sorted(set(stored) - {name for name, _ in world.submitted}),
+            "lost": [pair for pair in world.submitted if stored.get(pair[0]) != pair[1]]
+            + [pair for pair in world.submitted_there if stored_there.get(pair[0]) != pair[1]],
+            "unknown": sorted(set(stored) - {name for name, _ in world.submitted})
+            + sorted(set(stored_there) - {name for name, _ in world.submitted_there}),
         }
     )
+
+
+def counted(store: cw.Storage) -> Iterator[tuple[str, str]]:
+    """Names and ids of the Labors that were submitted one by one."""
+    return ((labor.name, labor.id) for labor in store.labors(cw.LaborFilter()) if labor.name.startswith("counted "))
 
 
 def described() -> list[str]:
@@ -341,7 +349,8 @@ def main(
                 for made in world.kept:
                     if isinstance(made, cw.Engine):
                         await asyncio.to_thread(made.close)
-                await asyncio.to_thread(world.engine.close)
+                for engine in (world.engine, world.other):
+                    await asyncio.to_thread(engine.close)
             return world
 
         world = asyncio.run(within())

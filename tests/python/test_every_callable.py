@@ -6,7 +6,7 @@ in an error of cogwork's own why not. It never hangs, brings nothing down, loses
 
 from __future__ import annotations
 
-import functools
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -67,17 +67,20 @@ RED_BUTTON = {
         for on in ("an Engine", "a Client")
         for name in ("progress", "stop, interrupt", "start")
     ),
-    *(
-        f"{kind} of {on}.{name}"
-        for kind in ("Ack", "Latch")
-        for on in ("an Engine", "a Client")
-        for name in ("done", "durable")
-    ),
+    *(f"Ack of {on}.{name}" for on in ("an Engine", "a Client") for name in ("done", "applied", "state")),
+    *(f"Latch of {on}.durable" for on in ("an Engine", "a Client")),
 }
 """What works wherever an engine lives: whatever is not to be had, and whoever calls."""
 ENGINE_LIVES = ("nothing wrong", "no descriptor", "no thread", "-W error", "a Cog", "an async Cog", "the loop's thread")
 
-OF_A_PARENT = ("Engine", "LaborHandle of an Engine", "TaskHandle of an Engine", "SequenceHandle of an Engine", "Client")
+OF_A_PARENT = (
+    "Engine",
+    "Engine on a store of one's own",
+    "LaborHandle of an Engine",
+    "TaskHandle of an Engine",
+    "SequenceHandle of an Engine",
+    "Client",
+)
 NEEDS_NO_THREADS = {
     "__repr__", "_repr_html_", "__init__", "close", "close, interrupt", "close, with Labors left", "__enter__", "__exit__", "__aenter__",
     "__aexit__", "store", "cogs",
@@ -100,8 +103,20 @@ def _large_stacks() -> None:
     resource.setrlimit(resource.RLIMIT_STACK, (every_situation.STACK, resource.RLIM_INFINITY))
 
 
-@functools.cache
+_two = concurrent.futures.ThreadPoolExecutor(2)
+_begun: dict[str, concurrent.futures.Future[Outcome]] = {}
+
+
 def outcome(situation: str) -> Outcome:
+    """While it is waited for the next situation is under way."""
+    place = SITUATIONS.index(situation)
+    for one in SITUATIONS[place : place + 2]:
+        if one not in _begun:
+            _begun[one] = _two.submit(_outcome, one)
+    return _begun[situation].result()
+
+
+def _outcome(situation: str) -> Outcome:
     with (
         tempfile.TemporaryDirectory(prefix="cogwork-every-", ignore_cleanup_errors=True) as folder,
         open(os.path.join(folder, "err"), "w+") as err,
@@ -193,7 +208,7 @@ def test_where_nothing_is_wrong_each_works():
 @pytest.mark.parametrize("situation", ENGINE_LIVES)
 def test_what_a_person_needs_in_an_emergency_works_wherever_an_engine_lives(situation):
     calls = outcome(situation).calls
-    failed = {name: calls[name] for name in RED_BUTTON & set(calls) if not calls[name]["ok"]}
+    failed = {name: calls[name] for name in RED_BUTTON if not calls[name]["ok"]}
     assert not failed
 
 
