@@ -336,3 +336,46 @@ def test_a_client_in_a_cog_that_waits_for_its_own_labor(tmp_path, refusing):
 
         done = within(lambda: engine.run(one(refusing(waits).job())))
         assert "waits for itself" in error_of(done)
+
+
+def test_a_client_that_blocks_the_loop_of_its_engine_is_told_at_once(tmp_path, ping):
+    path = tmp_path / "labors.db"
+
+    async def main() -> Any:
+        async with cw.Engine(path, loop=asyncio.get_running_loop()) as engine:
+            with cw.connect(path) as client:
+                try:
+                    client.run(one(ping.job()))
+                except cw.CogworkError as error:
+                    assert list(engine.search()) == [], "nothing was submitted"
+                    handle = await client.asubmit(one(ping.job()))
+                    assert (await handle).state == State.COMPLETED
+                    return error
+        return None
+
+    error = within(lambda: asyncio.run(main()))
+    assert "blocks the event loop" in str(error)
+
+
+def test_a_client_that_takes_the_last_worker_of_its_engine_is_told_at_once(tmp_path, refusing, plain):
+    path = tmp_path / "labors.db"
+    with cw.Engine(path, workers=1) as engine:
+
+        def waits(ctx: cw.Context) -> Any:
+            with cw.connect(path) as client:
+                return client.run(one(plain.job())).state.name
+
+        done = within(lambda: engine.run(one(refusing(waits).job())))
+        assert "waits for itself" in error_of(done)
+
+
+def test_a_client_of_a_loop_that_does_not_run_is_told(tmp_path, ping):
+    path = tmp_path / "labors.db"
+    loop = asyncio.new_event_loop()
+    with cw.Engine(path, loop=loop, grace=0.1) as engine, cw.connect(path) as client:
+        handle = client.submit(one(ping.job()))
+        error = within(lambda: handle.wait())
+        assert "does not run" in str(error)
+        with pytest.warns(cw.CogworkWarning):
+            engine.close(interrupt=True)
+    loop.close()
