@@ -390,13 +390,20 @@ def _let_go(closer: _Closer) -> None:
 
 def _close_all() -> None:
     """At exit, while Python still runs: after this no thread of an engine asks for the GIL."""
+    said: CogworkWarning | None = None
     for closer in list(_live):
         try:
             report = closer.close(0.0, True)
             if report is not None:
                 warn(*_notices.left(report, closer.store))
+        except (
+            CogworkWarning
+        ) as error:  # warnings are errors: Python prints it when all are closed, as nobody can catch it here
+            said = said or error
         except Exception:
             log.exception("closing an engine at exit failed")
+    if said is not None:
+        raise said
 
 
 def _in_child() -> None:

@@ -255,6 +255,30 @@ def test_the_end_of_a_block_whose_warning_is_an_error_does_not_hide_the_users_er
         gate.open()
 
 
+@pytest.mark.parametrize("filters", ["always", "error"])
+def test_what_is_left_when_python_ends_is_said_also_where_warnings_are_errors(tmp_path, filters):
+    code = """
+import cogwork as cw
+
+@cw.cog
+def begun() -> None: ...
+
+labor = cw.Labor("night", tasks=[cw.Task("t", sequences=[cw.Sequence("s", jobs=[begun.job()])])])
+engines = [cw.Engine(f"{name}.db") for name in "ab"]
+for engine in engines:
+    engine.submit(labor, start=False)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "COGWORK_RUNTIME_DIR": str(tmp_path / "run")}
+    done = subprocess.run(
+        [sys.executable, "-W", filters, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "left 1 unfinished Labor in" in done.stderr
+    for name in "ab":
+        with cw.Engine(tmp_path / f"{name}.db", recover="none") as engine:
+            assert [found.state for found in engine.search()] == [cw.State.ADMIN_NOT_STARTED], "closed, and taken up"
+
+
 # ---- closed ----
 
 
