@@ -9,7 +9,7 @@ import re
 import sys
 
 import pytest
-from cli_support import only_labor, shell, write_script
+from cli_support import Shell, only_labor, shell, write_script
 from typer.testing import CliRunner
 
 import cogwork as cw
@@ -161,6 +161,12 @@ def nothing(host: str) -> None: ...
 labor = cw.Labor("x", tasks=[cw.Task("t", sequences=[cw.Sequence("h", jobs=[nothing.job("h")])] * 2)])
 """,
     )
+    with Shell(folder, "run", "rollout.py", "--db", "strict.db", PYTHONWARNINGS="error") as strict:
+        assert strict.end() == 2
+    assert "fault of cogwork's own" not in strict.text, "a warning that is an error is one, and no fault"
+    assert "twice in one Task" in strict.text
+    with cw.open_store("strict.db") as store:
+        assert list(store.search()) == [], "nothing was begun"
     code, said = shell(folder, "run", "rollout.py")
     warned = [line for line in said.splitlines() if "twice in one Task" in line]
     assert code == 0

@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from .. import __version__, _advice, _early
 from .._advice import DB
-from .._errors import CogworkError, SignalNotAllowed
+from .._errors import CogworkError, CogworkWarning, SignalNotAllowed
 from .._lengths import LOOKS_LIKE, length_of
 from .._model import State
 from .._text import shown, use_utc
@@ -107,6 +107,8 @@ class _Commands(TyperGroup):
             if isinstance(error, BrokenPipeError):
                 raise
             fail(error)
+        except CogworkWarning as error:
+            fail(CogworkError(f"{error}\nThis is an error here, as warnings are (PYTHONWARNINGS or -W of Python)"))
         except KeyboardInterrupt:
             raise typer.Exit(Status.INTERRUPTED) from None
         except (typer.Exit, typer.Abort):
