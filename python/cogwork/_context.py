@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import functools
 import logging
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Generator, Iterator, Mapping
 from typing import Any, Protocol, cast
@@ -99,6 +100,10 @@ class Call(Protocol):
     def outputs(self) -> list[tuple[str, bytes]]: ...
 
 
+# A call may print from several threads, and so may what is collected as garbage meanwhile.
+_printing = threading.RLock()
+
+
 class Running(ABC):
     """A call while it goes on: what the logging of its thread or task belongs to. Who carries it out says where its words go."""
 
@@ -124,9 +129,10 @@ class Running(ABC):
 
     def add_printed(self, text: str) -> None:
         """Its log has what it prints, line by line."""
-        *lines, self._printed = f"{self._printed}{text}".split("\n")
-        for line in lines:
-            self.add_log(line)
+        with _printing:
+            *lines, self._printed = f"{self._printed}{text}".split("\n")
+            for line in lines:
+                self.add_log(line)
 
     def end_printed(self) -> None:
         """A line that is not ended is one."""

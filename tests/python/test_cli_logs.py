@@ -155,6 +155,16 @@ def labor(cog: str = "") -> cw.Labor:
     jobs = [cut_off.job("h0")] if cog else [says.job("h0"), says_too.job("h0")]
     return cw.Labor("prints", tasks=[cw.Task("all", sequences=[cw.Sequence("h0", jobs=jobs)])])
 """
+THREADS = """
+import asyncio
+import cogwork as cw
+
+@cw.cog
+async def says(host: str) -> None:
+    await asyncio.gather(*(asyncio.to_thread(print, *[f"{n}\\n" * 50], sep="", end="") for n in range(4)))
+
+labor = cw.Labor("prints", tasks=[cw.Task("all", sequences=[cw.Sequence("h0", jobs=[says.job("h0")])])])
+"""
 PRINTED = "h0 says | copying h0\nh0 says | half a line\nh0 says_too | h0\nh0 says_too | in two lines\n"
 
 
@@ -166,6 +176,14 @@ def test_what_cogs_print_is_a_line_of_theirs_and_kept(folder):
     assert set(PRINTED.splitlines()) <= set(without_times(said).splitlines())
     assert "\nmade by the script\n" in f"\n{said}", "which no Cog prints"
     assert shell(folder, "logs", "last") == (0, PRINTED)
+
+
+def test_what_threads_of_a_call_print_is_all_there(folder):
+    write_script(folder, "prints.py", THREADS)
+    assert shell(folder, "run", "prints.py")[0] == 0
+    assert sorted(shell(folder, "logs", "last")[1].splitlines()) == [
+        f"h0 says | {n}" for n in range(4) for _ in range(50)
+    ]
 
 
 def test_what_a_call_printed_that_was_ended_is_kept(folder):
