@@ -23,8 +23,7 @@ Descriptor make_timer() {
 
 }  // namespace
 
-BootTimer::BootTimer(boost::asio::io_context& io, std::function<void()> gone_off)
-    : timer_(io), gone_off_(std::move(gone_off)) {
+BootTimer::BootTimer(boost::asio::io_context& io, std::function<void()> gone_off) : timer_(io), gone_off_(std::move(gone_off)) {
   auto fd = make_timer();
   timer_.assign(fd.get());  // it does not take it where it throws
   fd.release();

@@ -109,8 +109,9 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
 
   std::unique_ptr<StoreLock> lock(const Owner& owner) override {
     if (mode_ == OpenMode::READER) throw StorageError("cannot lock " + place_.shown + ": it was opened for reading only", false);
-    if (!writer_) open_for_writing();
+    have_writer();
     auto file = lock_owner_file(place_.real, place_.shown, owner, [this](const LastCommit& last) { require_left(last); });
+    have_writer();  // the owner before may have let go of it meanwhile
     set_guard(std::make_shared<SqliteGuard>(place_));
     owner_ = file.get();
     last_ = {};
@@ -214,7 +215,7 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
         if (kind.version > 0) require_left(last);
       });
       if (kind.version == 0) lock->forget_died();  // that owned another file, which had this one's name
-      kind = look_at(connection);  // somebody else may have done it meanwhile
+      kind = look_at(connection);                  // somebody else may have done it meanwhile
       check_schema(kind, place_, true, true);
     }
     if (const auto mode = connection.word("PRAGMA journal_mode = WAL"); mode != "wal") {
@@ -237,12 +238,19 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
 
   /// Closes what is open; the writer last, which then moves the log into the file. Whatever comes later opens anew.
   void let_go() {
+    const std::lock_guard lock(writer_mutex_);
     owner_ = nullptr;
     if (guard_) guard_->unlock();
     idle_.file().close_idle();
     writer_.reset();
     set_guard(nullptr);
     lost_.clear();
+  }
+
+  /// For who is about to own the store: the owner before may just be letting go of it, on another thread.
+  void have_writer() {
+    const std::lock_guard lock(writer_mutex_);
+    if (!writer_) open_for_writing();
   }
 
   // ---- the files, while they are owned ----
@@ -368,6 +376,7 @@ class SqliteStore final : public Storage, public std::enable_shared_from_this<Sq
   std::unique_ptr<SqliteWriter> writer_;
   ReaderPool idle_;
   OwnerLock* owner_ = nullptr;  ///< While the store is owned.
+  std::mutex writer_mutex_;     ///< From one owner to the next.
   std::mutex mutex_;
   std::shared_ptr<SqliteGuard> guard_;  ///< Of the writing thread; others read it with the mutex.
   LastCommit last_;                     ///< Of this owner; without a number: none.

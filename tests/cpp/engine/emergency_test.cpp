@@ -76,12 +76,12 @@ class Emergency : public Control {
     other->send(signal_of(5, running, Signal::STOP));
     EXPECT_EQ(other->next(5).first, "ok") << "it is taken";
     EXPECT_EQ(w->engine->state(running), S::STOPPING);
-    Completion taken;
-    w->engine->crisis_pause_async({}, [&](const LatchSet&, const std::exception_ptr& error) {
+    const auto taken = std::make_shared<Completion>();
+    w->engine->crisis_pause_async({}, [taken](const LatchSet&, const std::exception_ptr& error) {
       EXPECT_FALSE(error);
-      taken.set();
+      taken->set();
     });
-    taken.wait();
+    taken->wait();
     EXPECT_EQ(w->engine->crises().size(), 2u);
     w->signal(running, Signal::STOP);
   }
@@ -311,14 +311,14 @@ TEST(Errands, OneThatHangsHoldsUpItsOwnChainOnly) {
   one->post([&] { gate.enter(); });
   for (int n = 0; n < 10; ++n) one->post([&, n] { EXPECT_EQ(after++, n) << "in order"; });
   gate.wait_for(1);
-  Completion done;
-  other->post([&] { done.set(); });
-  done.wait();
+  const auto done = std::make_shared<Completion>();  // set() may still be in it when its waiter goes on
+  other->post([done] { done->set(); });
+  done->wait();
   EXPECT_EQ(after, 0);
   gate.open();
-  Completion all;
-  one->post([&] { all.set(); });
-  all.wait();
+  const auto all = std::make_shared<Completion>();
+  one->post([all] { all->set(); });
+  all->wait();
   EXPECT_EQ(after, 10);
 }
 
