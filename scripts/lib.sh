@@ -6,6 +6,7 @@ ROOT=$PWD
 VENV=$ROOT/.venv
 PY=$VENV/bin/python
 JOBS=${JOBS:-$(nproc)}
+export CXX=${CXX:-g++}  # the same name in each build: what ccache keeps goes by it
 
 SYSTEM_PACKAGES=(g++ cmake ninja-build ccache git python3 python3-venv python3-dev
   libsqlite3-dev libsqlitecpp-dev libgtest-dev libgmock-dev)
@@ -95,7 +96,7 @@ make_venv() {
 # build_core <preset>: the C++ core with its tests.
 build_core() {
   step "configure ($1)" cmake --preset "$1"
-  step "build the core ($1)" cmake --build "build/$1" -j "$JOBS" -- --quiet
+  step "build the core ($1)" cmake --build --preset "$1" -j "$JOBS" -- --quiet
 }
 
 # test_core <preset>: what ctest says at its end; when a test fails, that test's output too. A preset carries the sanitizers' options.
