@@ -104,7 +104,7 @@ class ProcessCog:
 
 
 def process_cog(
-    program: str,
+    program: str | os.PathLike[str],
     *,
     name: str | None = None,
     processes: int = 1,
@@ -130,6 +130,10 @@ def process_cog(
     The program must be there, and executable, or CogError is raised. So it is where the name is taken by another Cog; the same program
     under the same name replaces its options (C1). Any thread.
     """
+    if isinstance(program, os.PathLike):
+        program = os.fspath(program)
+        if isinstance(program, str) and "/" not in program:  # Path("./edge") is Path("edge")
+            program = f"./{program}"
     parsed = Program.parse(program)
     if name is None:
         name = program

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from datetime import timedelta
 
 import pytest
@@ -56,6 +57,11 @@ def test_its_jobs_name_it_by_a_name_of_its_own(tmp_path):
 def test_what_a_program_is(text, program):
     cw.process_cog(text)
     assert _process.options[text].program == program
+
+
+def test_a_path_is_a_program_too(tmp_path):
+    assert cw.process_cog(pathlib.Path("./edge")).program == "./edge"
+    assert cw.process_cog(tmp_path / "edge").program == f"{tmp_path}/edge"
 
 
 @pytest.mark.parametrize(
