@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import traceback
 from typing import Any
 
@@ -15,6 +16,7 @@ from ._codec import encoder
 from ._cog import _Cog
 from ._context import Context, Running, current
 from ._errors import NoRetry
+from ._forked import end_child
 from ._model import AttemptStatus
 from ._outputs import pack, pack_text, safe_repr
 
@@ -39,6 +41,7 @@ class Caller:
     def __init__(self, max_output: int, around: int = 0) -> None:
         self.max_output = max_output
         self._around = around
+        self._process = os.getpid()
 
     def call(self, cog: _Cog, running: Running, args: bytes) -> Answer:
         """Calls a plain Cog in this thread, with context variables of its own. Raises nothing, whatever the Cog does."""
@@ -50,7 +53,9 @@ class Caller:
             positional, keywords = self._arguments(cog, running, args)
             result = cog.function(*positional, **keywords)
         except BaseException as error:  # SystemExit and KeyboardInterrupt in a Cog are the Cog's affair
+            self._demand_process(error)
             return self._failed(error)
+        self._demand_process(None)
         return self._answer(result, running)
 
     async def call_async(self, cog: _Cog, running: Running, args: bytes) -> Answer:
@@ -59,13 +64,21 @@ class Caller:
         try:
             positional, keywords = self._arguments(cog, running, args)
             result = await cog.function(*positional, **keywords)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            self._demand_process(error)
             answer = CANCELLED
         except BaseException as error:
+            self._demand_process(error)
             answer = self._failed(error)
         else:
+            self._demand_process(None)
             answer = self._answer(result, running)
         return answer if running.fault is None else self._failed(running.fault)
+
+    def _demand_process(self, error: BaseException | None) -> None:
+        """Does not return in a child that the Cog forked off."""
+        if os.getpid() != self._process:
+            end_child(error)
 
     def _arguments(self, cog: _Cog, running: Running, args: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
         binding = cog.binding

@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import traceback
-from typing import Any, NoReturn
+from typing import Any
 
 from ._calling import FAILURE, NO_RETRIES, Answer, Caller
 from ._codec import encodable
@@ -42,6 +42,7 @@ from ._cog_protocol import (
 )
 from ._context import install_logging
 from ._errors import CogError, ResourceError
+from ._forked import leave
 from ._loops import CallTask, Loops
 from ._model import did_you_mean
 from ._turns import Turns
@@ -53,8 +54,6 @@ Ready = tuple[Served, _Cog, bytes]
 _NEVER_BEGUN: Answer = (FAILURE, None, "cancelled before it began", 0)
 
 _VALIDATING = 16
-_FLUSHING = 0.5
-"""Seconds that the last words of a process may take which leaves at once."""
 
 
 class Server:
@@ -68,7 +67,7 @@ class Server:
         self._cogs = cogs
         self._offers = offers
         self._caller = Caller(MOST_OUTPUT, around=2)  # a result in its message
-        self._outbox = Outbox(sock, lambda: _leave(1, traceback.format_exc()))
+        self._outbox = Outbox(sock, lambda: leave(1, traceback.format_exc()))
         # Reentrant puts: a signal's handler may interrupt anything.
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._most = concurrency or MOST_CONCURRENCY
@@ -143,10 +142,10 @@ class Server:
         except ConnectionError:
             pass
         except Broken as error:
-            _leave(1, f"cogwork: what came from the engine is not of the Cog protocol: {error}\n")
+            leave(1, f"cogwork: what came from the engine is not of the Cog protocol: {error}\n")
         except BaseException:
-            _leave(1, traceback.format_exc())
-        _leave(0)
+            leave(1, traceback.format_exc())
+        leave(0)
 
     def _read(self) -> None:
         size = self._sock.recv_into(self._bytes)
@@ -347,19 +346,3 @@ class _Forks:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self.end()
-
-
-def _leave(status: int, said: str = "") -> NoReturn:
-    """Ends the process at once, whatever its threads do. One of them may hold the streams."""
-
-    def flush() -> None:
-        for stream, text in ((sys.stdout, ""), (sys.stderr, said)):
-            with contextlib.suppress(Exception):
-                stream.write(text)
-                stream.flush()
-
-    with contextlib.suppress(RuntimeError):
-        flusher = threading.Thread(target=flush, daemon=True)
-        flusher.start()
-        flusher.join(_FLUSHING)
-    os._exit(status)
