@@ -14,7 +14,7 @@ from ._errors import CogworkError, StorageError
 from ._history import Finding, check_labors
 from ._line import EngineInfo
 from ._owner import owner_of
-from ._storage import BuiltinStorage, open_store, stores
+from ._storage import BuiltinStorage, demand_folder, open_store, stores
 
 _ANSWER = 2.0
 """Seconds that an engine may take to say who it is."""
@@ -69,6 +69,7 @@ def doctor(path: str | os.PathLike[str]) -> Checkup:
         raise StorageError(
             f"{where} is no file, and the doctor examines files; open_store({where!r}).verify() looks at its histories"
         )
+    demand_folder(where)
     version, size, log, labors, changes, troubles = _core.examine_sqlite(os.fsencode(where))
     findings = [Finding("file", what, remedy) for what, remedy in troubles]
     engine = None

@@ -452,7 +452,22 @@ def resolve(store: Any, reader: bool = False) -> Storage:
         raise StorageError(
             f"no store is registered as {name!r}{did_you_mean(name, stores())}; a path with a colon in it: './{spec}'"
         )
+    if not colon or name not in _BUILT_IN:
+        demand_folder(spec)
+    elif where:
+        demand_folder(where)
     return BuiltinStorage(_core.open_store(os.fsencode(spec), reader))
+
+
+def demand_folder(path: str) -> None:
+    """Raises StorageError where a path begins at the current folder, and that was removed."""
+    if not os.path.isabs(path):
+        try:
+            os.getcwd()
+        except OSError as error:
+            raise StorageError(
+                f"cannot open {path}: the current folder cannot be found ({error.strerror}); go to one that exists, or give the whole path"
+            ) from None
 
 
 def open_store(store: str | os.PathLike[str]) -> BuiltinStorage:

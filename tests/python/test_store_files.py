@@ -345,3 +345,32 @@ def test_r1_a_medium_that_is_read_only_is_said(tmp_path):
     assert "read-only" in owned, owned
     assert "open_store" in owned, owned
     assert "read-only" in made, made
+
+
+_FROM_NOWHERE = """
+import os, sys
+import cogwork as cw
+os.chdir(sys.argv[1])
+os.rmdir(sys.argv[1])
+for open_it in (cw.Engine, cw.open_store, cw.connect, cw.doctor):
+    for spec in ("labors.db", "./labors.db", "sqlite:labors.db"):
+        try:
+            open_it(spec)
+        except cw.StorageError as error:
+            assert "the current folder cannot be found" in str(error), error
+        else:
+            raise AssertionError((open_it, spec))
+cw.Engine("memory:").close()
+cw.Engine(sys.argv[2]).close()
+"""
+
+
+def test_r1_a_current_folder_that_was_removed_is_said(tmp_path):
+    (tmp_path / "gone").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", _FROM_NOWHERE, str(tmp_path / "gone"), str(tmp_path / "labors.db")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
