@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -11,7 +12,7 @@ import msgspec
 
 from . import _codec, _core
 from ._errors import EngineClosed
-from ._line import Line, Message, NotTaken, Request
+from ._line import EngineInfo, Line, Message, NotTaken, Request
 from ._logs import NO_LINES
 from ._model import State
 from ._waiting import wait_for
@@ -22,6 +23,23 @@ if TYPE_CHECKING:
 _EMPTY = _codec.encoder.encode([])
 
 
+_PAUSE = 0.05
+"""Seconds until an engine that closes is asked again."""
+
+
+def _same(one: EngineInfo, other: EngineInfo) -> bool:
+    """Whether they are one engine, reached by whatever way."""
+    return (one.pid, one.host, one.since) == (other.pid, other.host, other.since)
+
+
+def _closing(info: EngineInfo) -> str:
+    where = f"of process {info.pid}" if info.pid else f"of {info.program}"
+    return (
+        f"the engine {where} is closing, and waits for what executes to end; it takes a crisis, and no other order: "
+        "give this one when it has closed, and it is stored for the next engine"
+    )
+
+
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
@@ -30,10 +48,20 @@ def _falls_back(method: _Method, on: type[EngineClosed] = EngineClosed) -> _Meth
 
     @functools.wraps(method)
     def asked(self: Remote, *args: Any) -> Any:
-        try:
-            return method(self, *args)
-        except on:
-            return getattr(self._next(), method.__name__)(*args)
+        given_up = time.monotonic() + self._client._timeout
+        answering: Any = self
+        while True:
+            try:
+                return method(answering, *args)
+            except on:
+                closing = answering._line.info
+                answering = answering._next()
+            if not isinstance(answering, Remote):
+                return getattr(answering, method.__name__)(*args)
+            if _same(answering._line.info, closing):  # it waits for what executes
+                if time.monotonic() > given_up:
+                    raise EngineClosed(_closing(closing))
+                time.sleep(_PAUSE)
 
     return cast(_Method, asked)
 

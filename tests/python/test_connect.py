@@ -897,3 +897,34 @@ def test_waits_that_run_out_leave_nothing_behind(client, engine, make_cog, gate)
     assert len(client._line._requests) == 1
     gate.open()
     assert handle.wait(30).state is State.COMPLETED
+
+
+def test_g2_an_order_to_an_engine_that_closes_for_long_says_so(db, make_cog):
+    begun, done = threading.Event(), threading.Event()
+
+    def long() -> None:
+        begun.set()
+        done.wait(120)
+
+    engine = cw.Engine(db)
+    labor = one(make_cog(long).job())
+    labor.tasks[0].sequences.append(cw.Sequence("later", jobs=[make_cog(long).job()]))
+    handle = engine.submit(labor)
+    assert begun.wait(60)
+    closing = threading.Thread(target=engine.close)
+    with cw.connect(db, timeout=1) as client, pytest.warns(cw.CogworkWarning, match="left 1 unfinished"):
+        closing.start()
+        try:
+            while True:  # until the engine has begun to close
+                try:
+                    engine.signal(handle.id, cw.Signal.PAUSE)
+                    engine.signal(handle.id, cw.Signal.RESUME)
+                except cw.EngineClosed:
+                    break
+            for order in (client.handle(handle.id).stop, client.handle(handle.id).pause):
+                with pytest.raises(cw.EngineClosed, match=f"process {os.getpid()} is closing.*stored for the next"):
+                    order()
+        finally:
+            done.set()
+            closing.join(60)
+        assert not client.handle(handle.id).stop(by="alice").done, "it is stored"
