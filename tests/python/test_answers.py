@@ -72,7 +72,9 @@ def test_x8_a_check_says_yes_or_no_by_any_kind_of_bool(engine, answer, value, ki
 
 
 @pytest.mark.parametrize(
-    "value", [None, 0, 1, "", "ok", [], {"ok": True}, np.array([True]), np.int64(1), object()], ids=repr
+    "value",
+    [None, 0, 1, "", "ok", [], {"ok": True}, np.array([True]), np.int64(1), object()],
+    ids=["None", "0", "1", "empty", "text", "list", "dict", "array", "int64", "object"],
 )
 def test_x8_another_value_of_a_check_is_a_failure_that_says_so(engine, answer, value):
     check = run_check(engine, answer(value), answer(1))

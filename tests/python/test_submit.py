@@ -132,7 +132,11 @@ def test_s2_what_is_not_valid(engine, labor, part):
     assert any(part in text for text in texts), texts
 
 
-@pytest.mark.parametrize("thing", [object(), {1, 2}.__iter__, 2**70, "\ud800", {"deep": [object()]}], ids=str)
+@pytest.mark.parametrize(
+    "thing",
+    [object(), {1, 2}.__iter__, 2**70, "\ud800", {"deep": [object()]}],
+    ids=["object", "method", "2**70", "surrogate", "deep"],
+)
 def test_s1_args_that_cannot_be_encoded_are_found(engine, thing):
     labor = one(ok.job(), cw.Job("submit_upgrade", {"host": "a", "version": thing}))
     errors = refused(engine, labor)
