@@ -130,6 +130,17 @@ def by_whom(by: str | None) -> str:
     return login_name() if by is None else text_of(by, "by")
 
 
+def since_of(since: int | None) -> int | None:
+    """The number of a change or a line. TypeError, ValueError where it is none."""
+    if since is None:
+        return None
+    if isinstance(since, bool) or not isinstance(since, int):
+        raise TypeError(f"since is the number of a change or a line, or None, not {since!r}")
+    if not 0 <= since < 2**63:
+        raise ValueError(f"since is a number from 0 on, not {since}")
+    return since
+
+
 def text_of(value: Any, what: str) -> str:
     """A text that was given. TypeError for anything else."""
     if not isinstance(value, str):

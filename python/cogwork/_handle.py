@@ -200,9 +200,16 @@ class LaborHandle(Handle):
             with _self_wait.for_labor(self._engine, self.id, blocks=True, bounded=timeout is not None):
                 self._wait_for(end.completion, timeout)
         if not end.completion.done:
-            raise TimeoutError(f"Labor {self.id} has not ended within {timeout}; it is {self.state.name}")
+            raise TimeoutError(self._unended(timeout))
         self._check(end)
         return self.read()
+
+    def _unended(self, timeout: Duration | None) -> str:
+        state = self.state
+        if not state.ended:
+            return f"Labor {self.id} has not ended within {timeout}; it is {state.name}"
+        why = self._engine.stats().degraded_reason
+        return f"Labor {self.id} is {state.name}, and that was not recorded within {timeout}{': ' + why if why else ''}"
 
     def _wait_for(self, completion: _core.Completion, timeout: Duration | None) -> None:
         if _self_wait.stands_still(self._engine, self.id):
@@ -241,7 +248,7 @@ class LaborHandle(Handle):
         Labor has them, while it does, and of the last 16 Labors that ended; what an attempt keeps for good is its `log`. No Cog ever waits for a reader (`Logs.missed`,
         `LogLine.dropped`).
         """
-        return Logs(self._engine._core.logs(self.id, since))
+        return Logs(self._engine._core.logs(self.id, _codec.since_of(since)))
 
     def at(self, when: Moment) -> Labor:
         """The Labor as it stood at an aware datetime, or right after the change of that number (D7). Raises ValueError where the datetime has

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from . import _self_wait, _storage
-from ._codec import by_whom, encode_filter, text_of
+from ._codec import by_whom, encode_filter, since_of, text_of
 from ._errors import CogworkError, EngineClosed, NotFound, SignalNotAllowed
 from ._handle import Ack, Changes, LaborHandle
 from ._history import Finding, Moment
@@ -212,7 +212,7 @@ class Steering:
 
         since: a change's number, to go on behind it without loss; None: from now. For `for` and `async for`.
         """
-        return Changes(self._core.changes(None if id is None else id_of(id), since))
+        return Changes(self._core.changes(None if id is None else id_of(id), since_of(since)))
 
     def stats(self) -> Stats:
         """Counters, queues, workers, abandoned calls, whether the store is degraded, and which Labors wait for something."""

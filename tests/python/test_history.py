@@ -513,3 +513,14 @@ def test_moments_as_they_are_typed():
     for wrong in ("", "now", "25:00", "2026-13-01"):
         with pytest.raises(ValueError, match="no moment"):
             utc(wrong)
+
+
+@pytest.mark.parametrize(
+    ("since", "error"), [("7", TypeError), (True, TypeError), (1.5, TypeError), (-1, ValueError), (2**70, ValueError)]
+)
+def test_since_is_a_number(engine, since, error):
+    handle = engine.submit(small("one"))
+    handle.wait()
+    for follow in (engine.changes, handle.changes, handle.logs):
+        with pytest.raises(error, match="since is"):
+            follow(since=since)

@@ -165,6 +165,21 @@ def test_d6_a_store_that_fails_is_a_reason_and_since_when(make_cog, gate):
         assert not handle.progress().failing
 
 
+def test_d6_an_end_that_is_not_recorded_yet_is_said(make_cog, gate):
+    store = FaultyStorage("memory:")
+    cog = make_cog(lambda: gate() or 1)
+    with cw.Engine(store) as engine:
+        handle = engine.submit(one(cog.job()))
+        gate.wait_for(1)
+        store.fail(times=None, error=OSError(5, "the disk is on fire"))
+        gate.open()
+        wait_for(lambda: handle.state.ended and engine.stats().degraded)
+        with pytest.raises(TimeoutError, match=r"is COMPLETED, and that was not recorded within 0.2: .*on fire"):
+            handle.wait(0.2)
+        store.mend()
+        assert handle.wait(PATIENCE).state == State.COMPLETED
+
+
 def test_r4_what_nobody_runs_says_why(tmp_path, make_cog, gate):
     def step(n: int) -> None:
         gate()
