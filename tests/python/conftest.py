@@ -7,7 +7,7 @@ import pathlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -118,11 +118,3 @@ def many(job: Callable[[int], cw.Job], count: int, name: str = "labor", **task) 
     """A Labor of one Task with `count` Sequences of one Job."""
     sequences = [cw.Sequence(f"host-{n}", jobs=[job(n)]) for n in range(count)]
     return cw.Labor(name, tasks=[cw.Task("task", sequences=sequences, **task)])
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """What a test has printed goes to another process, which takes no lone surrogates."""
-    report = yield
-    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
-    return report

@@ -32,7 +32,7 @@ numbers = itertools.count(1)
 # ---- what the callables are called on ----
 
 
-@cw.cog(idempotent=True)
+@cw.cog(idempotent=True, name="every-callable-quick")
 def quick(ctx: cw.Context) -> int:
     ctx.log("quick")
     _contexts.append(ctx)
@@ -518,8 +518,8 @@ def faces() -> dict[str, Face]:
             on(
                 lambda w: w.engine.cogs,
                 names=lambda c, w: c.names(),
-                crashes=lambda c, w: c.crashes("quick"),
-                reset=lambda c, w: c.reset("quick"),
+                crashes=lambda c, w: c.crashes(quick.name),
+                reset=lambda c, w: c.reset(quick.name),
             ),
         ),
         "Control": Face(Control, on(lambda w: w.engine.control, __str__=lambda c, w: str(c))),

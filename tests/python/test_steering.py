@@ -281,7 +281,8 @@ def test_watch_on_a_screen(engine, make_cog, monkeypatch):
     assert "ok 9, lost 1 of 10" in out
     assert "disk full" in out
     assert not [t for t in threading.enumerate() if "watch" in t.name], "it has no thread of its own"
-    assert threading.active_count() <= before + 3
+    others = [t.name for t in threading.enumerate() if not t.name.startswith("cogwork-worker")]
+    assert len(others) <= before + 3, others
 
 
 def test_timed_waits_leave_nothing_behind(blocked, gate):

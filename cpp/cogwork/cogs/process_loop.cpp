@@ -113,14 +113,18 @@ bool ProcessLoop::try_start(Start& start) {
     auto launched = launch(guardian_, *what);
     running_.fetch_add(1);
     loop_.post([launched = std::move(launched), started = std::move(start.events.started)] { started(*launched); });
-  } catch (const FileBusy&) {
+  } catch (const FileBusy& error) {
     if (waited(start) < kLongestBusy) return postpone(start);
-    fail(start, std::current_exception());
-  } catch (const ResourceError&) {
+    fail(start, std::make_shared<Error>(error.what()));
+  } catch (const ResourceError& error) {
     if (running_ > 0 && waited(start) < kLongestWait) return postpone(start);
-    fail(start, std::current_exception());
-  } catch (...) {
-    fail(start, std::current_exception());
+    fail(start, std::make_shared<ResourceError>(error.what()));
+  } catch (const Unstartable& error) {
+    fail(start, std::make_shared<Unstartable>(error.what()));
+  } catch (const Error& error) {
+    fail(start, std::make_shared<Error>(error.what()));
+  } catch (const std::exception& error) {  // no memory, say
+    fail(start, std::make_shared<ResourceError>(error.what()));
   }
   return true;
 }
@@ -130,16 +134,9 @@ bool ProcessLoop::postpone(const Start& start) {
   return false;
 }
 
-void ProcessLoop::fail(const Start& start, std::exception_ptr why) {
-  loop_.post([failed = start.events.failed, why = std::move(why)] {
-    try {
-      std::rethrow_exception(why);
-    } catch (const Error& error) {
-      failed(error);
-    } catch (const std::exception& error) {  // no memory, say
-      failed(ResourceError(error.what()));
-    }
-  });
+/// A copy goes to the loop: of what was thrown here, this thread would still let go of its part.
+void ProcessLoop::fail(const Start& start, std::shared_ptr<const Error> why) {
+  loop_.post([failed = start.events.failed, why = std::move(why)] { failed(*why); });
 }
 
 void ProcessLoop::try_waiting() {

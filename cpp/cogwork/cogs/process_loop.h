@@ -101,7 +101,7 @@ class ProcessLoop {
   static bool postpone(const Start& start);
   void try_waiting();
   void wait_for_room();
-  void fail(const Start& start, std::exception_ptr why);
+  void fail(const Start& start, std::shared_ptr<const Error> why);
 
   mutable std::mutex mutex_;
   std::shared_ptr<const Variables> environment_;  // guarded by mutex_
