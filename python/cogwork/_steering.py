@@ -66,7 +66,16 @@ class Steering:
         """Submits, waits, and returns the Labor as it ended."""
         if isinstance(labor, Labor) and timeout is None:
             _self_wait.before_run(self, labor)
-        return self.submit(labor).wait(timeout)
+        handle = self.submit(labor)
+        try:
+            return handle.wait(timeout)
+        except CogworkError as error:  # the wait failed, for want of a thread say: who submitted must know what goes on
+            if handle.id not in str(error):
+                error.args = (
+                    f"{error}; Labor {handle.id} was submitted: handle({handle.id!r}) has it",
+                    *error.args[1:],
+                )
+            raise
 
     def handle(self, id: str) -> LaborHandle:
         """The handle of a Labor in the store. NotFound where there is none."""

@@ -13,7 +13,9 @@ import inspect
 import itertools
 import os
 import pathlib
+import re
 import sys
+import types
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -211,7 +213,12 @@ def steering(get: Callable[[World], Any]) -> Rows:
 
     def run(steering: Any, world: World) -> Any:
         labor = world.labor()
-        return world.noted(steering, labor, steering.run(labor))
+        try:
+            return world.noted(steering, labor, steering.run(labor))
+        except cw.CogworkError as error:
+            if found := re.search(r"handle\('(.*?)'\)", str(error)):  # it was submitted, and could not be waited for
+                world.noted(steering, labor, types.SimpleNamespace(id=found[1]))
+            raise
 
     def held_job(world: World) -> tuple[Any, str]:
         return get(world), ids_of(get(world), world)[2]

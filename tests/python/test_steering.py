@@ -418,3 +418,16 @@ def test_many_awaits_from_many_loops(tmp_path, make_cog):
         for thread in threads:
             thread.join()
     assert results == [State.COMPLETED] * 80
+
+
+def test_a_run_that_cannot_wait_says_what_it_submitted(engine, make_cog, monkeypatch):
+    def no_thread(handle, timeout):
+        raise cw.ResourceError("no thread could be started")
+
+    monkeypatch.setattr(cw.LaborHandle, "wait", no_thread)
+    with pytest.raises(cw.ResourceError, match=r"no thread could be started; Labor .* was submitted") as failed:
+        engine.run(many(lambda n: make_cog(lambda: None).job(), 1))
+    monkeypatch.undo()
+    (labor,) = engine.search()
+    assert f"handle({labor.id!r})" in str(failed.value)
+    assert engine.handle(labor.id).wait(30).state == State.COMPLETED
