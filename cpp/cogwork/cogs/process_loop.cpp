@@ -30,9 +30,6 @@ void let_child_signals_pass() {
   pthread_sigmask(handled ? SIG_BLOCK : SIG_UNBLOCK, &child, nullptr);
 }
 
-/// UBSan looks at an object through a pipe, for which there may be no descriptor just now.
-__attribute__((no_sanitize("undefined"))) std::string words_of(const std::exception& error) { return error.what(); }
-
 }  // namespace
 
 // ---- threads ----
@@ -118,16 +115,16 @@ bool ProcessLoop::try_start(Start& start) {
     loop_.post([launched = std::move(launched), started = std::move(start.events.started)] { started(*launched); });
   } catch (const FileBusy& error) {
     if (waited(start) < kLongestBusy) return postpone(start);
-    fail(start, std::make_shared<ResourceError>(words_of(error)));
+    fail(start, std::make_shared<ResourceError>(error.what()));
   } catch (const ResourceError& error) {
     if (running_ > 0 && waited(start) < kLongestWait) return postpone(start);
-    fail(start, std::make_shared<ResourceError>(words_of(error)));
+    fail(start, std::make_shared<ResourceError>(error.what()));
   } catch (const Unstartable& error) {
-    fail(start, std::make_shared<Unstartable>(words_of(error)));
+    fail(start, std::make_shared<Unstartable>(error.what()));
   } catch (const Error& error) {
-    fail(start, std::make_shared<Error>(words_of(error)));
+    fail(start, std::make_shared<Error>(error.what()));
   } catch (const std::exception& error) {  // no memory, say
-    fail(start, std::make_shared<ResourceError>(words_of(error)));
+    fail(start, std::make_shared<ResourceError>(error.what()));
   }
   return true;
 }
