@@ -38,7 +38,9 @@ class OwnerLock : public StoreLock {
 /// what holds where somebody removes the side file.
 ///
 /// The side file has the rights, and where root locks also the owner, of the store's file. An owner that is `brief` is waited for, up to ten
-/// seconds. `accept` is given what an owner that died has left, before the side file is the new one's; what it throws leaves all as it is. Throws StoreInUse, or StorageError where the side file cannot be made or what has its name is another file. `shown` is how the store is called in messages.
+/// seconds. `accept` is given what an owner that died has left, before the side file is the new one's; what it throws leaves all as it is.
+/// Throws StoreInUse, or StorageError where the side file cannot be made or what has its name is another file. `shown` is how the store is
+/// called in messages.
 std::unique_ptr<OwnerLock> lock_owner_file(const std::string& path, const std::string& shown, const Owner& owner,
                                            const std::function<void(const LastCommit&)>& accept = {});
 
