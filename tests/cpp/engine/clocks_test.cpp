@@ -14,15 +14,6 @@ using A = AttemptStatus;
 constexpr Time kStart = from_micros(1'700'000'000'000'000);
 constexpr Duration kSteps[] = {Duration(0), 3600s, -3600s, 24h * 3650, -24h * 3650};
 
-std::shared_ptr<CogRegistry> one_cog() {
-  auto cogs = std::make_shared<CogRegistry>();
-  CogInfo info;
-  info.name = "ok";
-  info.origin = "test:ok";
-  info.defaults.idempotent = true;
-  cogs->add(info);
-  return cogs;
-}
 struct OneCall {
   explicit OneCall(std::shared_ptr<Storage> store = make_memory_store(), Time now = kStart)
       : world(std::move(store), one_cog(), now, 1, {}) {}

@@ -18,16 +18,6 @@ using A = AttemptStatus;
 
 constexpr Time kStart = from_micros(1'700'000'000'000'000);
 
-std::shared_ptr<CogRegistry> one_cog() {
-  auto cogs = std::make_shared<CogRegistry>();
-  CogInfo info;
-  info.name = "ok";
-  info.origin = "test:ok";
-  info.defaults.idempotent = true;
-  cogs->add(info);
-  return cogs;
-}
-
 /// Many lives of one store: engines that run it, are killed or closed, and take it up again.
 class Lives {
  public:

@@ -19,6 +19,17 @@
 
 namespace cogwork::test {
 
+/// The Cog `ok`, which may run again.
+inline std::shared_ptr<CogRegistry> one_cog() {
+  auto cogs = std::make_shared<CogRegistry>();
+  CogInfo info;
+  info.name = "ok";
+  info.origin = "test:ok";
+  info.defaults.idempotent = true;
+  cogs->add(info);
+  return cogs;
+}
+
 /// A committer without a thread: units queue up until the test makes some of them durable.
 class ScriptedCommitter final : public Committer {
  public:
