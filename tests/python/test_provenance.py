@@ -83,6 +83,15 @@ def test_the_shell_says_the_file_that_it_ran_and_not_itself(script):
     assert made["arguments"] == "labor version=2.1"
 
 
+def test_the_shell_keeps_what_a_script_says_itself(script):
+    script.with_name("pipeline.py").write_text(
+        script.read_text() + "\nmade = labor('2.1')\nmade.provenance = {'pipeline': '#1234'}\n"
+    )
+    status, said = shell(script.parent, "run", "pipeline.py:made", "--db", "labors.db")
+    assert status == 0, said
+    assert only_labor("labors.db").provenance == {"pipeline": "#1234"}
+
+
 def test_secret_values_are_left_out(script):
     status, said = shell(script.parent, "run", "rollout.py", "version=2.1", "token=s3cr3t", "--db", "labors.db")
     assert status == 0, said

@@ -39,6 +39,8 @@ def load(text: str, words: list[str]) -> Labor:
     with _guard.building(target.source):
         module = import_source(target.source)
     labor = _labor_in(module, target, words)
+    if labor.provenance:  # what its maker says of it stands
+        return labor
     file = getattr(module, "__file__", None) or target.source
     return msgspec.structs.replace(labor, provenance=of_file(file, [*[target.name] * bool(target.name), *words]))
 
