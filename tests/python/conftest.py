@@ -15,9 +15,12 @@ import cogwork as cw
 
 _names = itertools.count(1)
 
-# Run in the background of a shell, tests would inherit that Ctrl-C is ignored, and so would the processes that they send it to.
+# Run in the background of a shell or under nohup, tests would inherit that these are ignored, and so would the processes that they
+# send them to.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(params=["memory", "sqlite"])

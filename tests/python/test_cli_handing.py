@@ -118,7 +118,7 @@ def test_run_hands_its_labor_to_the_engine_that_has_the_file(folder, serve):
         f"run by the engine of process {serve.process.pid} (cogwork serve rollout.py); Ctrl-C here pauses it there"
         in said
     )
-    assert "rest/h3: COMPLETED (ok 4 of 4)" in said
+    assert re.search(r"rest/h[0-3]: COMPLETED \(ok 4 of 4\)", said), said
     assert shell(folder, "run", "rollout.py:broken")[0] == 1
     serve.wait_for("Labor 'good one': COMPLETED")
 
@@ -288,7 +288,7 @@ def test_resume_goes_on_after_a_kill(folder, script):
     go(folder)
     code, said = shell(folder, "run", *script, "--resume", id[:6])
     assert code == 0, said
-    assert "rest/h3: COMPLETED (ok 4 of 4)" in said
+    assert re.search(r"rest/h[0-3]: COMPLETED \(ok 4 of 4\)", said), said
     code, said = shell(folder, "run", "--resume", "last")
     assert (code, "has ended: COMPLETED" in said) == (0, True)
 

@@ -353,6 +353,7 @@ def test_many_are_counted(engine, make_cog, gate):
     cogs = [make_cog(first), make_cog(second)]
     sequences = [cw.Sequence(f"h{n}", jobs=[cogs[0].job(n), cogs[1].job(n), cogs[0].job(n)]) for n in range(130)]
     handle = engine.submit(cw.Labor("wide", tasks=[cw.Task("t", concurrency=130, sequences=sequences)]))
+    gate.wait_for(64)  # as many as there are workers: each first Job came before them
     wait_for(lambda: handle.progress().half_way_count >= 130 - 64)
     ack = handle.pause()
     gate.open()

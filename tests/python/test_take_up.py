@@ -75,13 +75,13 @@ def test_r1_a_stop_ends_one_that_is_left(db, left):
 
 
 def test_r4_one_whose_cogs_are_unknown_says_so_and_waits_for_them(db, tmp_path):
-    write_script(tmp_path)
-    with Shell(tmp_path, "run", "rollout.py:slow", "--db", db.name) as run:
+    write_script(tmp_path).rename(tmp_path / "elsewhere.py")  # no other test has brought it into this process
+    with Shell(tmp_path, "run", "elsewhere.py:slow", "--db", db.name) as run:
         run.wait_for("begun h0")
         run.kill()
     with cw.Engine(db, recover="later") as engine:
         [waiting] = engine.stats().waiting
-        with pytest.raises(cw.SignalNotAllowed, match=r"not known to this process: .*rollout:step"):
+        with pytest.raises(cw.SignalNotAllowed, match=r"not known to this process: .*elsewhere:step"):
             engine.take_up(waiting.labor_id)
         assert [w.later for w in engine.stats().waiting] == [False]
 
@@ -110,7 +110,7 @@ def test_none_leaves_for_good(db, left):
 def define(source: str) -> cw.Cog:
     """A module's Cog, as the module stands now."""
     module = sys.modules["fleet_r4"] = types.ModuleType("fleet_r4")
-    exec(f"import cogwork as cw\n@cw.cog(idempotent=True)\n{source}", vars(module))
+    exec(f"import cogwork as cw\n@cw.cog(name='upgrade_r4', idempotent=True)\n{source}", vars(module))
     return module.upgrade
 
 
@@ -152,7 +152,7 @@ def test_r4_a_labor_whose_args_fit_no_more_waits_and_says_so(db, kept, name):
     with cw.Engine(db) as engine:
         [waiting] = engine.stats().waiting
         assert waiting.labor_id == kept
-        assert "cog 'upgrade' does not take the args any more" in waiting.why
+        assert "cog 'upgrade_r4' does not take the args any more" in waiting.why
         assert words in waiting.why
         assert words in engine.handle(kept).progress().unattended
         assert engine.taken_up == []
