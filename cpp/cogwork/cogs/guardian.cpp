@@ -20,7 +20,7 @@ namespace cogwork {
 namespace {
 
 constexpr int kListInGuardian = 3;
-constexpr int kFirstOfOurs = 4;  // below are those that the guardian gets
+constexpr int kFirstOfGuardian = 4;  // below are those that the guardian gets
 constexpr auto kFirstPause = std::chrono::milliseconds(10);
 constexpr auto kLongestPause = std::chrono::seconds(10);
 
@@ -89,7 +89,7 @@ void Guardian::gone(GuardianPlace& place) {
 void Guardian::make_list() {
   Descriptor made(memfd_create("cogwork processes", MFD_CLOEXEC));
   if (made && ftruncate(made.get(), sizeof(GuardianList)) == 0) {
-    list_fd_.reset(fcntl(made.get(), F_DUPFD_CLOEXEC, kFirstOfOurs));
+    list_fd_.reset(fcntl(made.get(), F_DUPFD_CLOEXEC, kFirstOfGuardian));
     if (list_fd_) list_ = GuardianList::map(list_fd_.get());
   }
   if (!list_) throw ResourceError("no process can be started: " + std::system_category().message(errno));
@@ -108,8 +108,8 @@ void Guardian::start() {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) fail(errno);
   Descriptor theirs(ends[0]), ours(ends[1]);
-  Descriptor its_end(fcntl(theirs.get(), F_DUPFD_CLOEXEC, kFirstOfOurs)), nowhere(open("/dev/null", O_WRONLY | O_CLOEXEC));
-  Descriptor silence(nowhere ? fcntl(nowhere.get(), F_DUPFD_CLOEXEC, kFirstOfOurs) : -1);
+  Descriptor its_end(fcntl(theirs.get(), F_DUPFD_CLOEXEC, kFirstOfGuardian)), nowhere(open("/dev/null", O_WRONLY | O_CLOEXEC));
+  Descriptor silence(nowhere ? fcntl(nowhere.get(), F_DUPFD_CLOEXEC, kFirstOfGuardian) : -1);
   if (!its_end || !silence) fail(errno);
   const auto grace = std::to_string(grace_ms_);
   const char* argv[] = {program_.c_str(), grace.c_str(), nullptr};

@@ -11,7 +11,6 @@ using namespace std::chrono_literals;
 using S = State;
 using A = AttemptStatus;
 
-constexpr Time kStart = from_micros(1'700'000'000'000'000);
 constexpr Duration kSteps[] = {Duration(0), 3600s, -3600s, 24h * 3650, -24h * 3650};
 
 struct OneCall {

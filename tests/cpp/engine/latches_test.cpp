@@ -16,7 +16,6 @@ namespace {
 using namespace std::chrono_literals;
 using S = State;
 
-constexpr Time kStart = from_micros(1'700'000'000'000'000);
 
 std::shared_ptr<CogRegistry> cogs_called(const std::vector<std::string>& names) {
   auto cogs = std::make_shared<CogRegistry>();

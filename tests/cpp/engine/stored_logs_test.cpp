@@ -11,7 +11,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Time kStart = from_micros(1'700'000'000'000'000);
 
 class StoredLogs : public testing::Test {
  protected:

@@ -22,7 +22,6 @@ using namespace std::chrono_literals;
 using S = State;
 using A = AttemptStatus;
 
-constexpr Time kStart = from_micros(1'700'000'000'000'000);
 
 // ---- Labors ----
 

@@ -13,7 +13,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-constexpr std::size_t kMost = 10;
+constexpr std::size_t kMostChanges = 10;
 
 Time at(int us) { return from_micros(1'700'000'000'000'000 + us); }
 
@@ -144,7 +144,7 @@ TEST(Replay, G9_RefusedSignalsHoldNothing) {
   refused.signal = Signal::PAUSE;
   refused.refused = true;
   EXPECT_EQ(tree_at(story.labor, story.rows(), Moment::end()), story.labor);
-  EXPECT_THAT(check_replay(story.labor, story.rows(), kMost), IsEmpty());
+  EXPECT_THAT(check_replay(story.labor, story.rows(), kMostChanges), IsEmpty());
 }
 
 TEST(Replay, G9_APauseHoldsWhoWhenAndWhy) {
@@ -162,9 +162,9 @@ TEST(Replay, G9_APauseHoldsWhoWhenAndWhy) {
 TEST(Replay, D7_WhatIsMissingAtTheEndIsFoundByTheTree) {
   const Story story;
   const auto rows = story.rows();
-  EXPECT_THAT(check_replay(story.labor, rows, kMost), IsEmpty());
+  EXPECT_THAT(check_replay(story.labor, rows, kMostChanges), IsEmpty());
   for (std::size_t left = 0; left < rows.size(); ++left) {
-    const auto found = check_replay(story.labor, {rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(left)}, kMost);
+    const auto found = check_replay(story.labor, {rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(left)}, kMostChanges);
     ASSERT_FALSE(found.empty()) << left << " rows left";
     EXPECT_EQ(found[0].kind, Finding::Kind::HISTORY);
     EXPECT_EQ(found[0].number, left);
@@ -176,17 +176,17 @@ TEST(Replay, D7_ALaborThatNeverStartedAndHasNoRowLeftIsFoundToo) {
   Labor labor;
   labor.state = State::STOPPED;  // S6: stopped before it was started
   labor.ended = at(5);
-  EXPECT_THAT(check_replay(labor, {}, kMost), SizeIs(1));
+  EXPECT_THAT(check_replay(labor, {}, kMostChanges), SizeIs(1));
   labor.state = State::ADMIN_NOT_STARTED;
   labor.ended = never;
-  EXPECT_THAT(check_replay(labor, {}, kMost), IsEmpty());
+  EXPECT_THAT(check_replay(labor, {}, kMostChanges), IsEmpty());
 }
 
 TEST(Replay, D7_WhatIsMissingInTheMiddleIsNamed) {
   const Story story;
   auto rows = story.rows();
   rows.erase(rows.begin() + 3);  // the Job started
-  const auto found = check_replay(story.labor, rows, kMost);
+  const auto found = check_replay(story.labor, rows, kMostChanges);
   ASSERT_THAT(found, SizeIs(1));
   EXPECT_EQ(found[0].number, 5u);
   EXPECT_EQ(found[0].ordinal, 3u);
@@ -197,12 +197,12 @@ TEST(Replay, D7_ATreeThatWasChangedIsNamed) {
   const Story story;
   auto changed = story.labor;
   changed.sequences[0].ended += Duration(1);
-  auto found = check_replay(changed, story.rows(), kMost);
+  auto found = check_replay(changed, story.rows(), kMostChanges);
   ASSERT_THAT(found, SizeIs(1));
   EXPECT_THAT(found[0].what, HasSubstr("Sequence 'web-1' of Task 'all' has other times"));
   changed = story.labor;
   changed.tasks[0].failures = 1;
-  EXPECT_THAT(check_replay(changed, story.rows(), kMost), SizeIs(1));
+  EXPECT_THAT(check_replay(changed, story.rows(), kMostChanges), SizeIs(1));
 }
 
 TEST(Replay, SaysNoMoreThanItIsAskedFor) {

@@ -12,7 +12,7 @@ using S = State;
 
 /// What is to become of an object: the state right after the signal was taken, or UNKNOWN where the signal is refused or ignored.
 /// Order of columns: STOP, PAUSE, CRISIS_PAUSE, ADMIN_PAUSE, RESUME, CRISIS_RESUME, ADMIN_RESUME.
-struct Row {
+struct SignalRow {
   const char* name;
   State state;
   State after[kSignals];
@@ -20,7 +20,7 @@ struct Row {
 constexpr State no = S::UNKNOWN;
 
 // One attempt is executing in RUNNING, PAUSING and STOPPING, so that nothing settles at once. PAUSING is a pending user pause.
-constexpr Row kLaborRows[] = {
+constexpr SignalRow kLaborRows[] = {
     {"NOT_STARTED", S::NOT_STARTED, {S::STOPPED, no, no, no, no, no, no}},
     {"ADMIN_NOT_STARTED", S::ADMIN_NOT_STARTED, {S::STOPPED, no, no, no, no, no, no}},
     {"RUNNING", S::RUNNING, {S::STOPPING, S::PAUSING, S::PAUSING, S::PAUSING, no, no, no}},
@@ -34,7 +34,7 @@ constexpr Row kLaborRows[] = {
     {"STOPPED", S::STOPPED, {no, no, no, no, no, no, no}},
 };
 // A Task or Sequence that has not started keeps a pause (X2a); without one there is nothing to release.
-constexpr Row kBelowRows[] = {
+constexpr SignalRow kBelowRows[] = {
     {"NOT_STARTED", S::NOT_STARTED, {no, S::NOT_STARTED, S::NOT_STARTED, S::NOT_STARTED, no, no, no}},
     {"RUNNING", S::RUNNING, {S::STOPPING, S::PAUSING, S::PAUSING, S::PAUSING, no, no, no}},
     {"PAUSING", S::PAUSING, {S::STOPPING, no, S::PAUSING, S::PAUSING, S::RUNNING, no, no}},
@@ -94,7 +94,7 @@ struct Case {
   }
 };
 
-void check_rows(ObjectKind kind, const Row* rows, std::size_t count) {
+void check_rows(ObjectKind kind, const SignalRow* rows, std::size_t count) {
   for (std::size_t r = 0; r < count; ++r) {
     const auto& row = rows[r];
     for (int s = 0; s < kSignals; ++s) {

@@ -159,7 +159,7 @@ inline HistoryRow history_row(const Id& labor, std::uint64_t first, std::uint32_
   return row;
 }
 
-inline std::vector<HistoryRow> history_of(Storage& store, const Id& labor, std::uint64_t since = 0) {
+inline std::vector<HistoryRow> history_rows(Storage& store, const Id& labor, std::uint64_t since = 0) {
   std::vector<HistoryRow> rows;
   store.history(labor, since, [&](const HistoryRow& row) {
     rows.push_back(row);

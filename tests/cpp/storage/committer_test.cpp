@@ -110,7 +110,7 @@ TEST_F(CommitterTest, D5_writes_and_reports_in_order) {
   ASSERT_TRUE(flush());
   EXPECT_EQ(done_tokens(), expected);
   EXPECT_EQ(store->read_job(labor.id.with_ordinal(3), true).rounds, 500U);
-  EXPECT_EQ(history_of(*store, labor.id).size(), 500U);
+  EXPECT_EQ(history_rows(*store, labor.id).size(), 500U);
   EXPECT_EQ(committer->figures().units, 500U);
   EXPECT_EQ(committer->figures().queued, 0U);
   EXPECT_FALSE(committer->health().degraded);
@@ -127,7 +127,7 @@ TEST_F(CommitterTest, D5_what_queues_up_during_a_commit_is_one_commit) {
   ASSERT_TRUE(flush());
   EXPECT_EQ(committer->figures().commits, 2U);
   EXPECT_EQ(calls, (std::vector<std::size_t>{1, 99}));
-  EXPECT_EQ(history_of(*store, Id{}).size(), 100U);
+  EXPECT_EQ(history_rows(*store, Id{}).size(), 100U);
 }
 
 TEST_F(CommitterTest, D5_at_most_so_many_units_in_one_commit) {
@@ -251,7 +251,7 @@ TEST_F(CommitterTest, D6_a_poisoned_labor_does_not_hinder_others) {
   ASSERT_TRUE(flush());
   EXPECT_EQ(store->read_job(bad.id.with_ordinal(3), true).rounds, 30U);
   std::vector<std::uint64_t> of_bad;
-  for (const auto& row : history_of(*store, bad.id)) of_bad.push_back(row.first);
+  for (const auto& row : history_rows(*store, bad.id)) of_bad.push_back(row.first);
   EXPECT_EQ(of_bad, (std::vector<std::uint64_t>{3, 5, 9, 12, 15, 18, 21, 24, 27, 30}));
   std::vector<std::uint64_t> reported;
   for (const auto token : done_tokens()) {
@@ -469,7 +469,7 @@ TEST_F(CommitterTest, D5_and_D6_random_faults_lose_and_reorder_nothing) {
     EXPECT_EQ(given, told) << seed;
     for (const auto& labor : labors) {
       std::vector<std::uint64_t> stored;
-      for (const auto& row : history_of(*faulty, labor.id)) stored.push_back(row.first);
+      for (const auto& row : history_rows(*faulty, labor.id)) stored.push_back(row.first);
       EXPECT_EQ(stored, given[labor.id]) << seed;
       if (!stored.empty()) {
         EXPECT_EQ(faulty->read_job(labor.id.with_ordinal(3), true).rounds, stored.back());

@@ -234,7 +234,7 @@ TEST_P(Conformance, T2_writing_a_labor_again_replaces_it) {
   store->write_labor(smaller);
   EXPECT_EQ(store->read_labor(labor.id, true), smaller);
   EXPECT_EQ(store->read_labor(bystander.id, true), bystander);
-  EXPECT_EQ(history_of(*store, labor.id).size(), 1U) << "the history is not rewritten";
+  EXPECT_EQ(history_rows(*store, labor.id).size(), 1U) << "the history is not rewritten";
   EXPECT_EQ(search(Filter().tags({"edge"})), std::vector{bystander.id});
   EXPECT_EQ(search(Filter().targets({"zürich-0"})), std::vector<Id>{});
   EXPECT_EQ(search(Filter().cogs({"healthy"})), std::vector<Id>{});
@@ -440,22 +440,22 @@ TEST_P(Conformance, T5_history_by_labor_and_since) {
   store->write_labor(b);
   EXPECT_EQ(store->last_change(), 0U);
   EXPECT_EQ(store->last_link(a.id), (std::array<std::uint8_t, 16>{}));
-  EXPECT_TRUE(history_of(*store, a.id).empty());
+  EXPECT_TRUE(history_rows(*store, a.id).empty());
   const std::vector<HistoryRow> rows = {history_row(a.id, 1, 3), history_row(b.id, 4, 2), history_row(a.id, 6, 1),
                                         history_row(b.id, 7, 10, std::string("\0bytes\xff", 7))};
   store->apply({{}, {rows[0], rows[1]}, {}});
   store->apply({{}, {rows[2], rows[3]}, {}});
 
-  EXPECT_EQ(history_of(*store, Id{}), rows);
-  EXPECT_EQ(history_of(*store, a.id), (std::vector{rows[0], rows[2]}));
-  EXPECT_EQ(history_of(*store, Id{}, 2), rows) << "its first row holds 3";
-  EXPECT_EQ(history_of(*store, Id{}, 3), (std::vector{rows[1], rows[2], rows[3]}));
-  EXPECT_EQ(history_of(*store, a.id, 2), (std::vector{rows[0], rows[2]}));
-  EXPECT_EQ(history_of(*store, a.id, 3), std::vector{rows[2]});
-  EXPECT_EQ(history_of(*store, b.id, 15), std::vector{rows[3]});
-  EXPECT_TRUE(history_of(*store, b.id, 16).empty());
-  EXPECT_TRUE(history_of(*store, Id{}, UINT64_MAX).empty());
-  EXPECT_TRUE(history_of(*store, new_id()).empty());
+  EXPECT_EQ(history_rows(*store, Id{}), rows);
+  EXPECT_EQ(history_rows(*store, a.id), (std::vector{rows[0], rows[2]}));
+  EXPECT_EQ(history_rows(*store, Id{}, 2), rows) << "its first row holds 3";
+  EXPECT_EQ(history_rows(*store, Id{}, 3), (std::vector{rows[1], rows[2], rows[3]}));
+  EXPECT_EQ(history_rows(*store, a.id, 2), (std::vector{rows[0], rows[2]}));
+  EXPECT_EQ(history_rows(*store, a.id, 3), std::vector{rows[2]});
+  EXPECT_EQ(history_rows(*store, b.id, 15), std::vector{rows[3]});
+  EXPECT_TRUE(history_rows(*store, b.id, 16).empty());
+  EXPECT_TRUE(history_rows(*store, Id{}, UINT64_MAX).empty());
+  EXPECT_TRUE(history_rows(*store, new_id()).empty());
   EXPECT_EQ(store->last_change(), 16U);
   EXPECT_EQ(store->last_link(a.id), rows[2].link);
   EXPECT_EQ(store->last_link(b.id), rows[3].link);
@@ -472,7 +472,7 @@ TEST_P(Conformance, T5_history_that_comes_late_keeps_its_number) {
   store->write_labor(b);
   store->apply({{}, {history_row(a.id, 5, 2)}, {}});
   store->apply({{}, {history_row(b.id, 2, 3)}, {}});
-  EXPECT_EQ(history_of(*store, Id{}), (std::vector{history_row(b.id, 2, 3), history_row(a.id, 5, 2)}));
+  EXPECT_EQ(history_rows(*store, Id{}), (std::vector{history_row(b.id, 2, 3), history_row(a.id, 5, 2)}));
   EXPECT_EQ(store->last_change(), 6U);
   expect_refused({{}, {history_row(a.id, 5, 1)}, {}});
   expect_refused({{}, {history_row(new_id(), 50, 1)}, {}});
@@ -485,9 +485,9 @@ TEST_P(Conformance, T5_long_histories_come_in_order_and_whole) {
   Batch batch;
   for (std::uint64_t i = 0; i < 5000; ++i) batch.history.push_back(history_row(i % 3 == 0 ? a.id : b.id, 1 + 2 * i, 2));
   store->apply(batch);
-  EXPECT_EQ(history_of(*store, Id{}), batch.history);
-  EXPECT_EQ(history_of(*store, a.id).size(), 1667U);
-  EXPECT_EQ(history_of(*store, Id{}, 9001).front().first, 9001U);
+  EXPECT_EQ(history_rows(*store, Id{}), batch.history);
+  EXPECT_EQ(history_rows(*store, a.id).size(), 1667U);
+  EXPECT_EQ(history_rows(*store, Id{}, 9001).front().first, 9001U);
   std::size_t nested = 0;  // the store may be used from within
   store->history(a.id, 9000, [&](const HistoryRow& row) {
     nested += store->read_labor(row.labor, false).id == a.id ? 1 : 0;
@@ -539,7 +539,7 @@ TEST_P(Conformance, T5_values_of_many_megabytes) {
   EXPECT_EQ(bare.attempts.size(), 3U);
   EXPECT_TRUE(bare.attempts[0].output.empty());
   EXPECT_EQ(bare.attempts[0].error.size(), 100'000U);
-  EXPECT_EQ(history_of(*store, labor.id)[0].changes.size(), 5'000'000U);
+  EXPECT_EQ(history_rows(*store, labor.id)[0].changes.size(), 5'000'000U);
   EXPECT_EQ(store->records(RecordKind::HELD_JOB)[0].value->size(), 5'000'000U);
 }
 
@@ -578,7 +578,7 @@ TEST_P(Conformance, T1_readers_beside_a_writer_see_whole_commits) {
         // Each commit sets all Jobs and Sequences to one start.
         for (const auto& job : seen.jobs) ASSERT_EQ(job.started, seen.jobs[0].started);
         for (const auto& sequence : seen.sequences) ASSERT_EQ(sequence.started, seen.jobs[0].started);
-        const auto rows = history_of(*store, labor.id);
+        const auto rows = history_rows(*store, labor.id);
         ASSERT_LE(rows.size(), store->last_change());
         ASSERT_EQ(search(Filter().targets({"host-7"})).size(), 1U);
         ++reads;

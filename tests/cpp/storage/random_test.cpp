@@ -58,7 +58,7 @@ class TwoStores {
     for (int i = 0; i < 5; ++i) {
       const Id labor = ids_.empty() || random_.chance(0.3) ? Id{} : ids_[random_.below(ids_.size())];
       const auto since = random_.below(next_change_ + 1);
-      ASSERT_EQ(history_of(*memory_, labor, since), history_of(*file_, labor, since));
+      ASSERT_EQ(history_rows(*memory_, labor, since), history_rows(*file_, labor, since));
       ASSERT_EQ(memory_->last_link(labor), file_->last_link(labor));
     }
     ASSERT_EQ(memory_->last_change(), file_->last_change());

@@ -19,6 +19,9 @@
 
 namespace cogwork::test {
 
+/// A time of day for lives that begin at no special one.
+inline constexpr Time kStart = from_micros(1'700'000'000'000'000);
+
 /// The Cog `ok`, which may run again.
 inline std::shared_ptr<CogRegistry> one_cog() {
   auto cogs = std::make_shared<CogRegistry>();
