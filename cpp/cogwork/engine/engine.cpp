@@ -13,7 +13,7 @@ namespace cogwork {
 namespace {
 
 /// How long requests that read the store may take to end with the engine, and the store's thread on a loaded machine.
-constexpr auto kReadingAtClose = std::chrono::seconds(1);
+constexpr auto kReadLimit = std::chrono::seconds(1);
 constexpr auto kStoring = std::chrono::seconds(10);
 
 /// A write that takes longer is told to those who wait.
@@ -233,7 +233,7 @@ CloseReport EngineParts::finish_close() {
   processes->loop.stop();
   loop.stop();
   report.store_hangs =
-      !committer->stop(std::chrono::steady_clock::now() + (health.hangs ? kReadingAtClose : kStoring), std::exchange(lock, nullptr));
+      !committer->stop(std::chrono::steady_clock::now() + (health.hangs ? kReadLimit : kStoring), std::exchange(lock, nullptr));
   report.all_durable = durable && !report.store_hangs;
   if (!report.all_durable) report.store_trouble = health.reason;
   // Nothing of it is needed any more, but for those who are still in it.

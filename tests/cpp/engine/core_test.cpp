@@ -16,7 +16,6 @@ using namespace std::chrono_literals;
 using S = State;
 using A = AttemptStatus;
 
-
 /// Many lives of one store: engines that run it, are killed or closed, and take it up again.
 class Lives {
  public:

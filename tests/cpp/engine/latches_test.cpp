@@ -16,7 +16,6 @@ namespace {
 using namespace std::chrono_literals;
 using S = State;
 
-
 std::shared_ptr<CogRegistry> cogs_called(const std::vector<std::string>& names) {
   auto cogs = std::make_shared<CogRegistry>();
   for (const auto& name : names) {

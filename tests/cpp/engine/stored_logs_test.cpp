@@ -11,7 +11,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-
 class StoredLogs : public testing::Test {
  protected:
   StoredLogs() {

@@ -22,7 +22,6 @@ using namespace std::chrono_literals;
 using S = State;
 using A = AttemptStatus;
 
-
 // ---- Labors ----
 
 struct Shape {
