@@ -27,8 +27,9 @@ def talks(ctx: cw.Context, file: str) -> str:
     ctx.progress(0.5, "half")
     ctx.log("by the context")
     logging.getLogger("there").warning("by logging")
-    print("on stdout", flush=True)
-    print("on stderr", file=sys.stderr, flush=True)
+    for out, text in ((sys.stdout, "on stdout\\n"), (sys.stderr, "on stderr\\n")):
+        out.write(text)  # print() writes the end of the line by itself, and another thread's text may come between
+        out.flush()
     while not os.path.exists(file):
         if not ctx.sleep(0.01): raise RuntimeError("cancelled")
     return "done"

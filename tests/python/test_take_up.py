@@ -138,7 +138,7 @@ def kept(db):
     """A Labor that is held by its Task, of an engine that has closed."""
     with pytest.warns(cw.CogworkWarning, match="left"), cw.Engine(db) as engine:
         handle = engine.submit(one(define(WAS).job("edge-1", version="2.2"), pause_on_entry=True))
-        for change in handle.changes():
+        for change in handle.changes(since=0):
             if change.to_state is State.ADMIN_PAUSED:
                 break
     yield handle.id
