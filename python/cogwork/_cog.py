@@ -382,6 +382,10 @@ class Cog(Generic[P, R]):
             """A Job that calls this Cog with these args, which are those of the function. Their types are checked at submit."""
             return self._cog.job(args, kwargs)
 
+    def __reduce__(self) -> str:
+        """Pickled and copied as functions are: by its name in its module."""
+        return getattr(self, "__qualname__", self.name)
+
     def validator(self, function: F) -> F:
         """Adds a check of one's own: it gets the args as the Cog would, raises (or returns False) where they will not do.
 

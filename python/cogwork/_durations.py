@@ -19,6 +19,12 @@ def seconds_of(duration: float | timedelta) -> float:
     return float(duration)
 
 
+def check_timeout(timeout: float | timedelta | None) -> None:
+    """Raises as seconds_of for what is no length of time. Called before anything else is done, also where nothing is waited for."""
+    if timeout is not None:
+        seconds_of(timeout)
+
+
 def meant(value: Any) -> str:
     """Of a text that is a length of time in the shell, how to say it in Python."""
     length = length_of(value) if isinstance(value, str) else None

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from . import _codec, _core, _self_wait
-from ._durations import seconds_of
+from ._durations import check_timeout, seconds_of
 from ._errors import CogworkError, EngineClosed
 from ._feed import Feed
 from ._history import Moment
@@ -57,6 +57,7 @@ class Ack:
 
     def wait(self, timeout: Duration | None = None) -> bool:
         """Waits until it is done; False where the time ran out. Raises EngineClosed where the engine closed before."""
+        check_timeout(timeout)
         self._origin.check()
         self._check()
         with self._waiting(timeout):
@@ -195,6 +196,7 @@ class LaborHandle(Handle):
 
     def wait(self, timeout: Duration | None = None) -> Labor:
         """Waits for its end and returns the Labor. TimeoutError where the time ran out; EngineClosed where the engine closed."""
+        check_timeout(timeout)
         end = self._engine._core.end_of(self.id)
         if not end.completion.done and timeout != 0:
             with _self_wait.for_labor(self._engine, self.id, blocks=True, bounded=timeout is not None):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
 from . import _self_wait, _storage
 from ._codec import by_whom, encode_filter, since_of, text_of
+from ._durations import check_timeout
 from ._errors import CogworkError, EngineClosed, NotFound, SignalNotAllowed
 from ._handle import Ack, Changes, LaborHandle
 from ._history import Finding, Moment
@@ -36,6 +37,14 @@ class Steering:
 
         @property
         def _core(self) -> Any: ...
+
+    def __reduce__(self) -> NoReturn:
+        """A copy would be a second face of the same engine or connection; neither goes to another process, nor does a handle of it."""
+        kind = type(self).__name__
+        raise TypeError(
+            f"{kind} objects, and handles of them, are neither copied nor pickled: another process opens cogwork.connect(db), "
+            "and takes the handle of a Labor by its id there"
+        )
 
     # ---- Labors ----
 
@@ -64,6 +73,7 @@ class Steering:
 
     def run(self, labor: Labor, timeout: Duration | None = None) -> Labor:
         """Submits, waits, and returns the Labor as it ended."""
+        check_timeout(timeout)
         if isinstance(labor, Labor) and timeout is None:
             _self_wait.before_run(self, labor)
         handle = self.submit(labor)
@@ -253,7 +263,9 @@ def decision_of(word: Decision | str) -> Decision:
 
 
 def id_of(value: Any) -> str:
-    """An id that was given. TypeError for anything but text."""
+    """An id that was given. TypeError for anything but text; NotFound for text that no id can be, which the core would not even say back."""
     if not isinstance(value, str):
         raise TypeError(f"an id is text, not {value!r}")
+    if not value.isprintable():  # also a surrogate that stands alone
+        raise NotFound(f"{value!r} is not an id")
     return value

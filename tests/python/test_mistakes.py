@@ -278,3 +278,30 @@ def test_a_cog_that_is_called_while_a_tree_is_built_is_an_error():
 
 def test_the_kinds_of_what_stands_in_a_list_are_told_apart():
     assert isinstance(job, types.FunctionType)
+
+
+# ---- ids, and lengths of time ----
+
+
+@pytest.mark.parametrize("text", ["\ud800", "5\udcff", "a\0b", "line\nline", "\x1b[31m", "", "zz", "🙂"])
+def test_what_can_be_no_id_is_said_whole_and_in_one_line(engine, text):
+    for ask in (engine.handle, engine.take_up, lambda id: engine.signal(id, cw.Signal.PAUSE), engine.read_labor):
+        with pytest.raises(cw.NotFound) as said:
+            ask(text)
+        assert str(said.value).isprintable()
+        assert repr(text)[1:-1] in str(said.value)
+
+
+@pytest.mark.parametrize("timeout", ["5", True, b"5", float("nan"), [1], "5m"])
+def test_a_time_out_that_is_none_is_an_error_also_where_nothing_is_waited_for(engine, make_cog, timeout):
+    def nothing(n: int) -> None: ...
+
+    labor = one(make_cog(nothing).job(1))
+    handle = engine.submit(labor)
+    handle.wait(60)
+    ack = engine.submit(one(make_cog(nothing).job(1)), start=False).stop()
+    ack.wait(60)
+    for wait in (handle.wait, ack.wait, lambda timeout: engine.run(labor, timeout)):
+        with pytest.raises((TypeError, ValueError), match="expected seconds or a timedelta"):
+            wait(timeout)
+    assert len(list(engine.search(cw.LaborFilter()))) == 2, "nothing was submitted"
