@@ -6,6 +6,7 @@ import asyncio
 import functools
 import gc
 import importlib
+import itertools
 import os
 import pathlib
 import subprocess
@@ -16,6 +17,8 @@ import pytest
 from conftest import one
 
 import cogwork as cw
+
+_numbers = itertools.count(1)
 
 ENV = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -384,7 +387,7 @@ def test_c1_a_def_of_a_module_anew_replaces_it_though_the_old_one_is_referred_to
     pushed = cw.cog(name="scratch_pushed")(driver.push)
     short = cw.cog(name="scratch_lambda")(lambda host: f"VERSION {host}")
     """
-    source = source.replace("scratch_", f"scratch_{id(engine)}_")
+    source = source.replace("scratch_", f"scratch_{next(_numbers)}_")
     module = scratch("cogwork_scratch", source.replace("VERSION", "first"))
     old = dict(vars(module))
     jobs = [old[name].job("h") for name in ("upgrade", "noted_one", "pushed", "short")]
