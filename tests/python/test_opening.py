@@ -250,19 +250,20 @@ def test_r1_a_script_that_is_run_again_is_warned(tmp_path):
 
 
 @pytest.fixture
-def lingering(tmp_path):
+def lingering(tmp_path, make_cog):
     """A block that is left with a Labor under way, while warnings are errors."""
     release = threading.Event()
 
-    @cw.cog(name="lingering", idempotent=True)
-    def lingers(ctx: cw.Context) -> None:
-        ctx.sleep(60)
+    def lingers() -> None:
+        release.wait(60)  # and not ctx.sleep(): a call that ends when it is asked to has completed its Labor
+
+    cog = make_cog(lingers, idempotent=True)
 
     def leave(error: BaseException | None, make=lambda: cw.Engine(tmp_path / "l2.db", grace=0.1)) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             with make() as engine:
-                engine.submit(one(lingers.job()))
+                engine.submit(one(cog.job()))
                 if error is not None:
                     raise error
                 engine.close(interrupt=True)
