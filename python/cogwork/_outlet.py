@@ -26,8 +26,9 @@ _IDLE = 5.0  # seconds after which its thread ends; the next text has another on
 
 
 class Outlet:
-    """Stands for a text stream. Any thread. complains: says on stderr, once, that it failed. behind: another one, whose text comes out first
-    where both wait."""
+    """Stands for a text stream. Any thread. Lines come out whole, as another stream may lead to the same place: the beginning of one waits for
+    its end, or for flush(). complains: says on stderr, once, that it failed. behind: another one, whose text comes out first where both
+    wait."""
 
     def __init__(self, stream: TextIO | None, complains: bool = True, behind: Outlet | None = None) -> None:
         self.stream = stream
@@ -42,7 +43,8 @@ class Outlet:
     def _renew(self) -> None:
         self._changed = threading.Condition()
         self._pieces: list[str] = []
-        self._length = 0
+        self._begun: list[str] = []  # a line whose end is still to come
+        self._length = 0  # of both
         self._left_out = 0
         self._full = False  # it was waited for room, in vain; until all is written nobody waits again
         self._due = False  # somebody wants what there is to be written
@@ -56,12 +58,17 @@ class Outlet:
         with self._changed:
             if self.failed is None and self._has_room(len(text)):
                 self._add_left_out()
-                self._pieces.append(text)
+                whole, newline, rest = text.rpartition("\n")  # print() writes a text and its newline one by one
+                if newline:
+                    self._pieces += [*self._begun, whole, newline]
+                    self._begun = []
+                if rest:
+                    self._begun.append(rest)
                 self._length += len(text)
             elif self.failed is None:
                 self._left_out += len(text)
-        if "\n" in text:
-            self.flush()
+            if self._pieces:
+                self._wake()
         return len(text)
 
     def writelines(self, lines: Any) -> None:
@@ -69,8 +76,9 @@ class Outlet:
             self.write(line)
 
     def _has_room(self, length: int) -> bool:
-        if self._length + length <= _MOST or not self._pieces:
+        if self._length + length <= _MOST or not self._length:
             return True
+        self._end_line()
         if not self._full and self._thread is not None:
             self._due = True
             self._changed.notify_all()
@@ -79,31 +87,40 @@ class Outlet:
 
     def _add_left_out(self) -> None:
         if self._left_out:
+            self._end_line()
             self._pieces.append(f"\n... {self._left_out:,} characters left out\n")
             self._left_out = 0
 
     def flush(self) -> None:
         """Sees to it that what was written until now will come out; does not wait for it."""
         with self._changed:
-            if not self._pieces:
-                return
-            self._due = True
-            if self._in_child:
+            self._end_line()
+            if self._pieces:
+                self._wake()
+
+    def _end_line(self) -> None:
+        self._pieces += self._begun
+        self._begun = []
+
+    def _wake(self) -> None:
+        """Has the pieces written. Holds the lock."""
+        self._due = True
+        if self._in_child:
+            self._write_all()
+            return
+        if self._thread is None:
+            try:
+                self._thread = start_thread("cogwork-outlet", self._run)
+            except ResourceError:  # or Python is ending
                 self._write_all()
                 return
-            if self._thread is None:
-                try:
-                    self._thread = start_thread("cogwork-outlet", self._run)
-                except ResourceError:  # or Python is ending
-                    self._write_all()
-                    return
-            self._changed.notify_all()
+        self._changed.notify_all()
 
     @property
     def busy(self) -> bool:
         """Whether something of it is not written yet: who can wait with more does so, as nobody may be reading."""
         with self._changed:
-            return bool(self._pieces) or self._writing
+            return bool(self._pieces or self._begun) or self._writing
 
     def settle(self, seconds: float | None = None) -> bool:
         """Waits until all is written, or it failed. False where the time ran out. Ctrl-C ends the waiting."""
@@ -156,7 +173,7 @@ class Outlet:
         while self._pieces:
             self._add_left_out()
             text = "".join(self._pieces)
-            self._pieces, self._length, self._writing = [], 0, True
+            self._pieces, self._length, self._writing = [], sum(map(len, self._begun)), True
             self._changed.notify_all()
             self._changed.release()
             try:
@@ -171,7 +188,7 @@ class Outlet:
                 self._changed.acquire()
                 self._writing = False
             if self.failed is not None:
-                self._pieces, self._length, self._left_out = [], 0, 0
+                self._pieces, self._begun, self._length, self._left_out = [], [], 0, 0
         self._due = self._full = False
         self._changed.notify_all()
 

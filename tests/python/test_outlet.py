@@ -59,6 +59,25 @@ def test_all_of_it_is_written_in_order():
     assert outlet.failed is None
 
 
+def test_lines_come_out_whole():
+    stream = Stuck()
+    outlet = Outlet(stream)
+    print("first", file=outlet)
+    assert stream.entered.wait(PATIENCE)  # its thread is in the middle of that
+    outlet.write("second:\n  its end")
+    stream.reads.set()
+    while outlet._writing or outlet._pieces:
+        time.sleep(0.001)
+    assert stream.getvalue() == "first\nsecond:\n", "another stream may come in here, and not within a line"
+    assert outlet.busy
+    print(file=outlet)
+    assert outlet.settle(PATIENCE)
+    outlet.write("a prompt ")
+    outlet.flush()
+    assert outlet.settle(PATIENCE)
+    assert stream.getvalue() == "first\nsecond:\n  its end\na prompt "
+
+
 ERRORS = [BrokenPipeError(errno.EPIPE, "Broken pipe"), OSError(errno.EIO, "Input/output error"), ValueError("closed"), RuntimeError()]  # fmt: skip
 
 
