@@ -120,6 +120,23 @@ install_package() {
     --force-reinstall -C build-dir=build/python -C cmake.define.COGWORK_WERROR="${COGWORK_WERROR:-OFF}" .
 }
 
+# test_package [pytest arguments]: all tests in two processes, every other file in each, as most of their time is waiting; what the second
+# says comes after the first. With arguments: one process, as they say.
+test_package() {
+  [ $# = 0 ] || { "$PY" -m pytest "$@"; return; }
+  local log code=0 file first=() second=()
+  log=$(mktemp)
+  while read -r file; do
+    if [ ${#first[@]} -gt ${#second[@]} ]; then second+=("$file"); else first+=("$file"); fi
+  done < <(find tests -name 'test_*.py' | sort)
+  "$PY" -m pytest "${second[@]}" >"$log" 2>&1 &
+  "$PY" -m pytest "${first[@]}" || code=$?
+  wait $! || code=$?
+  cat "$log"
+  rm -f "$log"
+  return $code
+}
+
 prepare() {
   say "Preparing (what is there already is kept)"
   install_system_packages "${SYSTEM_PACKAGES[@]}"
